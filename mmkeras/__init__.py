@@ -1,0 +1,77 @@
+"""Multimodal deep learning in Keras 3: branches, fusion, heads.
+
+Importing the package costs nothing: TensorFlow is loaded by the first name that needs it. What the import does
+do is set three defaults in the environment, which only work when they are set before TensorFlow is loaded.
+"""
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors only
+os.environ.setdefault(
+    "TF_ENABLE_ONEDNN_OPTS", "0"
+)  # same sums in the same order, one log line less
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import assets, branches, checks, datasets, fusion, models, plots, pretrained, session
+    from .branches import audio_branch, image_branch, text_branch, vector_branch
+    from .fusion import fuse
+    from .models import multimodal_model
+    from .session import start
+
+_MODULES = (
+    "assets",
+    "branches",
+    "checks",
+    "datasets",
+    "fusion",
+    "models",
+    "plots",
+    "pretrained",
+    "session",
+)
+_HOME = {
+    "start": "session",
+    "text_branch": "branches",
+    "image_branch": "branches",
+    "audio_branch": "branches",
+    "vector_branch": "branches",
+    "fuse": "fusion",
+    "multimodal_model": "models",
+}
+
+__all__ = [
+    "__version__",
+    "assets",
+    "audio_branch",
+    "branches",
+    "checks",
+    "datasets",
+    "fuse",
+    "fusion",
+    "image_branch",
+    "models",
+    "multimodal_model",
+    "plots",
+    "pretrained",
+    "session",
+    "start",
+    "text_branch",
+    "vector_branch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _HOME:
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module 'mmkeras' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,135 @@
+"""Models: branches, a fusion and heads put together into one `keras.Model`."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+
+from .fusion import fuse
+
+
+@keras.saving.register_keras_serializable("mmkeras")
+class MultimodalModel(keras.Model):
+    """A functional model that is fed a dict by modality and refuses names it does not know.
+
+    Keras reports a missing name but drops an unknown one without a word, so that a misspelt or stale column goes
+    unnoticed. Everything else is what `keras.Model` does.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if isinstance(inputs, Mapping):
+            expected = [tensor.name for tensor in self.inputs]
+            unknown = [name for name in inputs if name not in expected]
+            if unknown:
+                raise ValueError(
+                    f"unknown input {', '.join(map(repr, unknown))}; "
+                    f"this model takes {', '.join(map(repr, expected))}"
+                )
+        return super().call(inputs, training=training, mask=mask)
+
+
+def multimodal_model(
+    branches: Sequence[keras.Model] | Mapping[str, keras.Model],
+    heads: Mapping[str, str | int],
+    *,
+    fusion: str | keras.layers.Layer = "concatenate",
+    dropout: float = 0.0,
+    name: str | None = None,
+) -> keras.Model:
+    """Encoders, fusion, heads: one model that is fed `{"text": …, "image": …}` in any order.
+
+    The branches keep their weights: train the joint model and the branch you passed in is trained.
+
+    Args:
+        branches: a list of named models (`text_branch(…)`, …), or a dict modality → any `keras.Model` with one input
+            and one output of shape (batch, d). The name or key is what the input is fed by. One branch is enough.
+        heads: dict of output name → "binary" (one sigmoid probability), an int ≥ 2 (softmax over that many classes)
+            or "regression" (one unbounded number). Heads are single Dense layers, in float32 under any policy.
+        fusion: see `mmkeras.fuse`.
+        dropout: share of the joint features that a training step leaves out, in [0, 1) (Srivastava 2014).
+        name: name of the model.
+
+    Returns:
+        A functional `keras.Model`. With one head its output is one tensor, (batch, 1) or (batch, classes), so that
+        `compile("adam", "binary_crossentropy")` works; with several it is a dict by head name.
+
+    Raises:
+        ValueError: no branch or head, two branches of one name, a branch or head that does not fit (said how).
+    """
+    branches = _by_name(branches)
+    inputs, features = {}, {}
+    for modality, branch in branches.items():
+        encoder = _encoder(modality, branch)
+        inputs[modality] = keras.Input(
+            encoder.input_shape[1:], dtype=encoder.input.dtype, name=modality
+        )
+        features[modality] = encoder(inputs[modality])
+    joint = fuse(features, fusion)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout!r}")
+    if dropout:
+        joint = keras.layers.Dropout(dropout, name="dropout")(joint)
+    taken = {*inputs, *(f"{modality}_encoder" for modality in inputs), "fusion", "dropout"}
+    outputs = {head: _head(head, kind, taken)(joint) for head, kind in _checked(heads).items()}
+    one = next(iter(outputs.values())) if len(outputs) == 1 else outputs
+    # A list of named inputs: with a dict of them, Keras feeds an over-full dict by position.
+    return MultimodalModel(list(inputs.values()), one, name=name)
+
+
+def _by_name(branches: Sequence[keras.Model] | Mapping[str, keras.Model]) -> dict[str, keras.Model]:
+    if isinstance(branches, keras.Model):
+        branches = [branches]
+    pairs = branches.items() if isinstance(branches, Mapping) else [(b.name, b) for b in branches]
+    named: dict[str, keras.Model] = {}
+    for modality, branch in pairs:
+        if modality in named:
+            raise ValueError(f"two branches are called {modality!r}; give each its own name=")
+        if not isinstance(branch, keras.Model):
+            raise ValueError(f"branch {modality!r} must be a keras.Model, got {branch!r}")
+        named[modality] = branch
+    if not named:
+        raise ValueError(
+            "branches is empty; give at least one, such as [mmkeras.vector_branch(16)]"
+        )
+    return named
+
+
+def _encoder(modality: str, branch: keras.Model) -> keras.Model:
+    """The same layers under the name `<modality>_encoder`, since `<modality>` is the name of the input."""
+    try:
+        single = len(branch.inputs) == 1 and len(branch.outputs) == 1
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(
+            f"branch {modality!r} has no symbolic input yet; wrap it: "
+            "x = keras.Input(shape); keras.Model(x, branch(x))"
+        ) from None
+    if not single:
+        raise ValueError(
+            f"branch {modality!r} must have one input and one output, "
+            f"but it has {len(branch.inputs)} and {len(branch.outputs)}"
+        )
+    return keras.Model(branch.inputs[0], branch.outputs[0], name=f"{modality}_encoder")
+
+
+def _checked(heads: Mapping[str, str | int]) -> Mapping[str, str | int]:
+    if not isinstance(heads, Mapping) or not heads:
+        raise ValueError(
+            f'heads must be a dict such as {{"diagnosis": "binary"}} or {{"group": 6}}, got {heads!r}'
+        )
+    return heads
+
+
+def _head(head: str, kind: str | int, taken: set[str]) -> keras.layers.Layer:
+    if head in taken:
+        raise ValueError(
+            f"head {head!r} has the name of another part of the model; rename the head"
+        )
+    if kind == "binary":
+        return keras.layers.Dense(1, activation="sigmoid", dtype="float32", name=head)
+    if kind == "regression":
+        return keras.layers.Dense(1, dtype="float32", name=head)
+    if isinstance(kind, int) and not isinstance(kind, bool) and kind >= 2:
+        return keras.layers.Dense(kind, activation="softmax", dtype="float32", name=head)
+    hint = ' (for two outcomes and one output use "binary")' if kind == 1 else ""
+    raise ValueError(
+        f'head {head!r} must be "binary", "regression" or a number of classes from 2 up, got {kind!r}{hint}'
+    )

@@ -1,0 +1,96 @@
+"""One call at the top of every notebook: seeds, determinism, precision, and one line about the machine."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what C++ code writes to file descriptor 2; hand it over if the block raises.
+
+    While TensorFlow is being imported, a few of its lines appear before its own log level holds.
+    """
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # no file descriptor 2 (pythonw on Windows): nothing to hold back
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = True) -> None:
+    """Prepare a notebook or script: the same run gives the same numbers on the same machine.
+
+    Seeds Python, NumPy and TensorFlow, switches on deterministic operations, sets the dtype policy of layers built
+    afterwards, and prints one line that names versions, device and seed.
+
+    Args:
+        seed: int in [0, 2**32), for Python's `random`, NumPy and TensorFlow.
+        precision: a Keras dtype policy: "float32", or on a GPU "mixed_float16" or "mixed_bfloat16".
+        deterministic: let every TensorFlow operation give the same bits in every run. Some GPU kernels get slower.
+
+    Raises:
+        ValueError: a seed out of range, or an unknown precision.
+        RuntimeError: Keras was already imported with another backend than TensorFlow.
+    """
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be an integer from 0 to 4294967295, got {seed!r}")
+    known = ("float32", "mixed_float16", "mixed_bfloat16")
+    if precision not in known:
+        raise ValueError(f"precision must be one of {', '.join(known)}, got {precision!r}")
+    _require_tensorflow(os.environ.get("KERAS_BACKEND", "tensorflow"))
+    with _quiet_stderr():
+        import keras
+        import tensorflow as tf
+    _require_tensorflow(keras.backend.backend())
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(precision)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    print(_banner(keras.__version__, tf.__version__, seed, precision))
+
+
+def _require_tensorflow(backend: str) -> None:
+    if backend != "tensorflow":
+        raise RuntimeError(
+            f"mmkeras needs Keras on TensorFlow, but Keras is set to {backend!r}. "
+            "Unset KERAS_BACKEND, restart Python, and import mmkeras before keras."
+        )
+
+
+def _banner(keras_version: str, tensorflow_version: str, seed: int, precision: str) -> str:
+    from . import __version__
+
+    line = (
+        f"mmkeras {__version__} | TensorFlow {tensorflow_version}, Keras {keras_version} "
+        f"| {device()} | seed {seed}"
+    )
+    return line if precision == "float32" else f"{line} | {precision}"
+
+
+def device() -> str:
+    """What TensorFlow computes on, in a few words: "CPU, 2 cores" or "NVIDIA A100"."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        names = [
+            tf.config.experimental.get_device_details(g).get("device_name", g.name) for g in gpus
+        ]
+        return ", ".join(names)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"CPU, {cores} core{'' if cores == 1 else 's'}"

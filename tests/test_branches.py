@@ -1,0 +1,265 @@
+"""Every branch: shapes, weight counts by formula, NumPy oracles, odd inputs, and the ways a model travels."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mmkeras as mm
+from mmkeras.branches import LogMel, frame_length
+
+VOCAB, LENGTH, UNITS = 30, 6, 8
+RATE, SAMPLES = 8000, 2000
+RNG = np.random.default_rng(0)
+
+TEXTS = np.array([[3, 7, 2, 0, 0, 0], [0] * LENGTH, [5, 1, 9, 4, 2, 8]], "int32")
+PICTURES = np.stack([RNG.integers(0, 256, (16, 16, 3)), np.zeros((16, 16, 3))]).astype("uint8")
+CLIPS = np.stack([RNG.uniform(-1, 1, SAMPLES), np.zeros(SAMPLES)]).astype("float32")
+VECTORS = np.stack([RNG.normal(size=5), np.zeros(5)]).astype("float32")
+
+# weight counts, written out
+dense = lambda i, o: i * o + o  # noqa: E731
+norm = lambda d: 2 * d  # noqa: E731
+conv = lambda k, i, o: k * k * i * o  # noqa: E731  (without bias)
+
+
+def block(d, heads=4):
+    inner = heads * (d // heads)
+    attention = 3 * dense(d, inner) + dense(inner, d)
+    return norm(d) + attention + norm(d) + dense(d, 2 * d) + dense(2 * d, d)
+
+
+def mix(c):
+    return (5 * 5 * c + c) + norm(c) + dense(c, c)
+
+
+FRAMES, BANDS = 1 + SAMPLES // 80, 40
+E = VOCAB * UNITS
+BUILDERS = {
+    "text average": (
+        lambda: mm.text_branch(VOCAB, LENGTH, encoder="average", units=UNITS),
+        TEXTS,
+        E + dense(UNITS, UNITS),
+    ),
+    "text lstm": (
+        lambda: mm.text_branch(VOCAB, LENGTH, encoder="lstm", units=UNITS),
+        TEXTS,
+        E + 4 * (UNITS * UNITS + UNITS * UNITS + UNITS),
+    ),
+    "text conv": (
+        lambda: mm.text_branch(VOCAB, LENGTH, encoder="conv", units=UNITS),
+        TEXTS,
+        E + dense(3 * UNITS, UNITS) + dense(UNITS, UNITS),
+    ),
+    "text transformer": (
+        lambda: mm.text_branch(VOCAB, LENGTH, encoder="transformer", units=UNITS),
+        TEXTS,
+        E + LENGTH * UNITS + block(UNITS) + norm(UNITS) + dense(UNITS, UNITS),
+    ),
+    "image patch": (
+        lambda: mm.image_branch((16, 16, 3), encoder="patch", units=UNITS),
+        PICTURES,
+        dense(4 * 4 * 3, 64) + mix(64) + dense(2 * 2 * 64, 128) + mix(128) + dense(128, UNITS),
+    ),
+    "image conv": (
+        lambda: mm.image_branch((16, 16, 3), encoder="conv", units=UNITS),
+        PICTURES,
+        conv(3, 3, 32) + conv(3, 32, 64) + conv(3, 64, 128) + 4 * (32 + 64 + 128) + dense(128, UNITS),
+    ),
+    "audio conv": (
+        lambda: mm.audio_branch(SAMPLES, RATE, encoder="conv", units=UNITS),
+        CLIPS,
+        conv(3, 1, 16) + conv(3, 16, 32) + conv(3, 32, 64) + 4 * (16 + 32 + 64) + dense(64, UNITS),
+    ),
+    "audio gru": (
+        lambda: mm.audio_branch(SAMPLES, RATE, encoder="gru", units=UNITS),
+        CLIPS,
+        3 * (BANDS * UNITS + UNITS * UNITS + 2 * UNITS),
+    ),
+    "audio transformer": (
+        lambda: mm.audio_branch(SAMPLES, RATE, encoder="transformer", units=UNITS),
+        CLIPS,
+        dense(BANDS, UNITS) + FRAMES * UNITS + block(UNITS) + norm(UNITS) + dense(UNITS, UNITS),
+    ),
+    "vector": (lambda: mm.vector_branch(5, units=UNITS), VECTORS, dense(5, UNITS)),
+}
+each_builder = pytest.mark.parametrize("case", BUILDERS)
+
+
+@pytest.fixture
+def built(case):
+    keras.utils.set_random_seed(1)
+    build, data, count = BUILDERS[case]
+    return build(), data, count
+
+
+@each_builder
+def test_shape_name_and_weight_count(case, built):
+    branch, data, count = built
+    assert branch.name == case.split()[0] == branch.input.name
+    assert branch.output_shape == (None, UNITS)
+    assert branch.input_shape == (None, *data.shape[1:])
+    assert branch.count_params() == count
+
+
+@each_builder
+def test_finite_on_every_input_also_alone(case, built):
+    branch, data, _ = built
+    together = branch.predict(data, verbose=0)
+    assert together.shape == (len(data), UNITS)
+    assert np.isfinite(together).all()
+    alone = np.concatenate([branch.predict(row[None], verbose=0) for row in data])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+@each_builder
+def test_gradient_reaches_every_weight_and_stays_finite(case, built):
+    branch, data, _ = built
+    rich = np.repeat(data[:1], 4, 0) if "text" not in case else np.tile(TEXTS[2:], (4, 1))
+    if "text" not in case:
+        rich = (rich * np.linspace(0.3, 1, 4).reshape(-1, *[1] * (rich.ndim - 1))).astype(rich.dtype)
+    for batch, all_weights in ((rich, True), (data, False)):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(branch(batch, training=True) * np.arange(1.0, UNITS + 1))
+        grads = tape.gradient(loss, branch.trainable_variables)
+        for weight, grad in zip(branch.trainable_variables, grads, strict=True):
+            grad = tf.convert_to_tensor(grad).numpy()
+            assert np.isfinite(grad).all(), weight.path
+            # A key's bias shifts all scores of a query alike, and softmax does not see that.
+            if all_weights and "key/bias" not in weight.path:
+                assert np.abs(grad).max() > 0, weight.path
+
+
+@each_builder
+def test_config_save_and_export_round_trips(case, built, tmp_path):
+    branch, data, _ = built
+    want = branch.predict(data, verbose=0)
+    clone = keras.Model.from_config(branch.get_config())
+    clone.set_weights(branch.get_weights())
+    np.testing.assert_array_equal(clone.predict(data, verbose=0), want)
+    branch.save(tmp_path / "branch.keras")
+    loaded = keras.models.load_model(tmp_path / "branch.keras")
+    np.testing.assert_array_equal(loaded.predict(data, verbose=0), want)
+    branch.export(tmp_path / "saved_model", verbose=False)
+    saved = tf.saved_model.load(str(tmp_path / "saved_model"))
+    served = saved.serve(data.astype(branch.input.dtype))
+    np.testing.assert_allclose(served.numpy(), want, atol=1e-5)
+
+
+@each_builder
+def test_mixed_precision_is_finite_and_close(case, built):
+    branch, data, _ = built
+    want = branch.predict(data, verbose=0)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        half = BUILDERS[case][0]()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    half.set_weights(branch.get_weights())
+    got = half.predict(data, verbose=0)
+    assert got.dtype == np.float16
+    np.testing.assert_allclose(got, want, atol=0.02 * max(1, np.abs(want).max()))
+
+
+@pytest.mark.parametrize("encoder", ["average", "lstm", "conv", "transformer"])
+def test_more_padding_does_not_change_a_text(encoder):
+    if encoder == "transformer":  # its positions are a weight of fixed length
+        short = long = mm.text_branch(VOCAB, 9, encoder=encoder, units=UNITS)
+        a, b = np.array([[3, 7, 2] + [0] * 6]), np.array([[3, 7, 2] + [0] * 6])
+        # what stands on padding's embedding must not matter
+        want = short.predict(a, verbose=0)
+        table = short.get_layer("embedding").embeddings
+        table.assign(tf.tensor_scatter_nd_update(table, [[0]], 9 * tf.ones((1, UNITS))))
+    else:
+        short = mm.text_branch(VOCAB, 3, encoder=encoder, units=UNITS)
+        long = mm.text_branch(VOCAB, 9, encoder=encoder, units=UNITS)
+        long.set_weights(short.get_weights())
+        a, b = np.array([[3, 7, 2]]), np.array([[3, 7, 2] + [0] * 6])
+        want = short.predict(a, verbose=0)
+    np.testing.assert_allclose(long.predict(b, verbose=0), want, atol=1e-6)
+
+
+def test_average_text_is_the_mean_of_its_words():
+    branch = mm.text_branch(VOCAB, LENGTH, units=UNITS)
+    table, kernel, bias = branch.get_weights()
+    means = np.stack([table[row[row != 0]].mean(0) if row.any() else np.zeros(UNITS) for row in TEXTS])
+    want = np.maximum(means @ kernel + bias, 0)
+    np.testing.assert_allclose(branch.predict(TEXTS, verbose=0), want, atol=1e-6)
+
+
+def test_word_order_matters_to_all_but_the_average():
+    text, turned = np.array([[1, 2, 3, 4, 5, 6]]), np.array([[6, 5, 4, 3, 2, 1]])
+    for encoder in ("average", "lstm", "conv", "transformer"):
+        branch = mm.text_branch(VOCAB, LENGTH, encoder=encoder, units=UNITS)
+        change = np.abs(branch.predict(text, verbose=0) - branch.predict(turned, verbose=0)).max()
+        assert (change < 1e-6) == (encoder == "average"), encoder
+
+
+def test_log_mel_equals_numpy():
+    """Hann window, power of the real FFT, mel filters of HTK, log, standardised per clip."""
+    layer = LogMel(RATE)
+    got = layer(CLIPS[:1]).numpy()[0]
+    n, hop = frame_length(RATE), RATE // 100
+    padded = np.pad(CLIPS[0], n // 2, mode="reflect")
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)
+    frames = np.stack([padded[i : i + n] * window for i in range(0, len(padded) - n + 1, hop)])
+    power = np.abs(np.fft.rfft(frames)) ** 2
+    mel = lambda f: 1127.0 * np.log(1 + f / 700)  # noqa: E731
+    edges = np.linspace(mel(20.0), mel(RATE / 2), BANDS + 2)
+    bins = mel(np.linspace(0, RATE / 2, n // 2 + 1))[:, None]
+    rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    filters = np.maximum(0, np.minimum(rise, fall))
+    filters[0] = 0  # the DC bin
+    log_power = np.log1p(1e6 * (power @ filters))
+    np.testing.assert_allclose(got, (log_power - log_power.mean()) / log_power.std(), atol=2e-3)
+
+
+def test_a_clip_does_not_hear_its_neighbours_or_its_level():
+    layer = LogMel(RATE)
+    quiet = 0.05 * CLIPS[0]
+    alone = layer(quiet[None]).numpy()[0]
+    next_to_loud = layer(np.stack([quiet, CLIPS[0]])).numpy()
+    np.testing.assert_allclose(next_to_loud[0], alone, atol=1e-4)
+    np.testing.assert_allclose(next_to_loud[1], alone, atol=1e-2)
+    assert (layer(np.zeros((1, SAMPLES))).numpy() == 0).all()
+
+
+def test_pixels_may_be_bytes_or_floats():
+    branch = mm.image_branch((16, 16, 3), units=UNITS)
+    np.testing.assert_array_equal(
+        branch.predict(PICTURES, verbose=0), branch.predict(PICTURES.astype("float32"), verbose=0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: mm.text_branch(9, 3, encoder="bert"), "'average', 'lstm', 'conv', 'transformer'"),
+        (lambda: mm.text_branch(1, 3), "at least 2"),
+        (lambda: mm.text_branch(9, 0), "length must be a positive integer, got 0"),
+        (lambda: mm.text_branch(9, 3.5), "got 3.5"),
+        (lambda: mm.text_branch(9, 3, units=-1), "units must be a positive integer"),
+        (lambda: mm.image_branch((3, 48, 3)), "at least 4×4"),
+        (lambda: mm.image_branch((7, 48, 3), encoder="conv"), "at least 8×8"),
+        (lambda: mm.image_branch((48, 48)), "(height, width, channels)"),
+        (lambda: mm.image_branch((48, None, 3)), "got None"),
+        (lambda: mm.image_branch((48, 48, 3), encoder="vit"), "'patch', 'conv'"),
+        (lambda: mm.audio_branch(255, 8000), "at least 256 samples"),
+        (lambda: mm.audio_branch(500, 100), "at least 1000 samples per second"),
+        (lambda: mm.audio_branch(8000, 8000, encoder="lstm"), "'conv', 'gru', 'transformer'"),
+        (lambda: mm.vector_branch(0), "size must be a positive integer"),
+        (lambda: mm.vector_branch(True), "got True"),
+    ],
+)
+def test_wrong_arguments_say_what_would_work(call, words):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(8000, 256), (16000, 512), (22050, 1024), (44100, 2048)])
+def test_the_shortest_clip_works(rate, samples):
+    assert frame_length(rate) == samples
+    branch = mm.audio_branch(samples, rate, units=2)
+    assert np.isfinite(branch.predict(RNG.uniform(-1, 1, (1, samples)), verbose=0)).all()

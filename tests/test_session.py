@@ -1,0 +1,71 @@
+"""Importing the package and starting a run, each in a fresh interpreter, as a user does it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import mmkeras as mm
+
+
+def python(code, **env):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env={**os.environ, **env}
+    )
+
+
+def test_import_does_no_work_and_says_nothing():
+    ran = python("import sys, mmkeras; print('tensorflow' in sys.modules, 'keras' in sys.modules)")
+    assert (ran.stdout, ran.stderr) == ("False False\n", "")
+
+
+def test_start_prints_one_line_and_repeats_itself():
+    code = (
+        "import mmkeras as mm; mm.start(seed=3); import random, numpy, keras\n"
+        "m = mm.vector_branch(4); print(random.random(), numpy.random.rand(), m.get_weights()[0].sum())\n"
+        "mm.start(seed=3)"
+    )
+    first, second = python(code), python(code)
+    assert first.stderr == "" and first.returncode == 0
+    lines = first.stdout.splitlines()
+    assert lines[0] == lines[2] and lines[0].startswith("mmkeras ") and lines[0].endswith("| seed 3")
+    assert first.stdout == second.stdout
+
+
+def test_environment_defaults_give_way_to_the_users():
+    ran = python(
+        "import os, mmkeras; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])", TF_CPP_MIN_LOG_LEVEL="1"
+    )
+    assert ran.stdout == "1\n"
+
+
+def test_another_backend_is_refused():
+    ran = python("import mmkeras as mm; mm.start()", KERAS_BACKEND="numpy")
+    assert "RuntimeError: mmkeras needs Keras on TensorFlow, but Keras is set to 'numpy'" in ran.stderr
+
+
+def test_mixed_precision_is_named():
+    ran = python("import mmkeras as mm; mm.start(precision='mixed_bfloat16'); import keras\n"
+                 "print(keras.config.dtype_policy().name)")  # fmt: skip
+    assert ran.stdout.splitlines()[0].endswith("| mixed_bfloat16")
+    assert ran.stdout.splitlines()[1] == "mixed_bfloat16"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.0, "0", True])
+def test_a_bad_seed_is_named(seed):
+    with pytest.raises(ValueError, match="seed must be an integer"):
+        mm.start(seed)
+
+
+def test_a_bad_precision_is_named():
+    with pytest.raises(ValueError, match="mixed_float16.*got 'half'"):
+        mm.start(precision="half")
+
+
+def test_every_public_name_is_there_and_a_misspelt_one_is_explained():
+    for name in mm.__all__:
+        assert getattr(mm, name) is not None
+    assert set(mm.__all__) <= set(dir(mm))
+    with pytest.raises(AttributeError, match="no attribute 'text_brunch'.*text_branch"):
+        _ = mm.text_brunch
