@@ -1,0 +1,112 @@
+"""Self-checks of the exercises: one module a chapter (`ch05`), one function an exercise.
+
+A check says in one line whether an answer is right, and if not, what is wrong and what to try. It
+never raises for a student's mistake, so that a notebook with open exercises runs to its end:
+
+    @exercise("05.1", "the majority class", hint="np.bincount counts how often a class occurs")
+    def majority(answer: float) -> str | None:
+        '''The accuracy of always guessing the most frequent class, a float in [0, 1].'''
+        expect_close(answer, 0.41, "the accuracy", atol=0.005)
+        return "every model of this chapter must beat 41%"
+"""
+
+import functools
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class NotYet(AssertionError):
+    """Raised by a check: what is wrong with the answer, and what to try."""
+
+
+def exercise(number: str, title: str, *, hint: str) -> Callable[[Callable[..., Any]], Any]:
+    """Turn a function into the check of an exercise, which prints one line and returns None.
+
+    The function takes the student's answers and returns a line of praise or None, or raises
+    `NotYet` (any AssertionError will do). An answer that is None or `...` is the untouched stub,
+    and so is a plain function that returns one of these or raises NotImplementedError when the
+    check calls it.
+
+    Args:
+        number: chapter and exercise, "05.1"; printed as "Exercise 5.1".
+        title: a few words, shown when the answer is right and there is no praise.
+        hint: what to try first, shown while the stub is untouched.
+
+    Raises:
+        ValueError: when a check is defined with a number of another form.
+    """
+    if not re.fullmatch(r"\d\d\.[1-9]", number):
+        raise ValueError(f"number must look like '05.1' (chapter, exercise), got {number!r}")
+    label = f"Exercise {int(number[:2])}{number[2:]}"
+
+    def decorate(check: Callable[..., Any]) -> Callable[..., None]:
+        @functools.wraps(check)
+        def run(*answers: Any) -> None:
+            try:
+                verdict = f"✓ {check(*(_watched(answer, hint) for answer in answers)) or title}"
+            except AssertionError as wrong:
+                verdict = f"✗ not yet: {str(wrong) or title}"
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                verdict = f"✗ not yet: the answer could not be checked, {reason}"
+            print(label, textwrap.shorten(verdict, width=400, placeholder=" …"))
+
+        run.number = number  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _watched(answer: Any, hint: str) -> Any:
+    """Refuse a stub; wrap a plain function so that a stub or an error inside it is told apart."""
+    if answer is None or answer is ...:
+        raise NotYet(f"replace the ... in the cell above by your answer. Where to start: {hint}")
+    if not inspect.isfunction(answer):
+        return answer
+
+    @functools.wraps(answer)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            result = answer(*args, **kwargs)
+        except NotImplementedError:
+            result = None
+        except Exception as error:
+            reason = f"raised {type(error).__name__}: {error}"
+            raise NotYet(f"your function {answer.__name__} {reason}") from error
+        if result is None or result is ...:
+            raise NotYet(f"your function {answer.__name__} returns nothing yet. Try this: {hint}")
+        return result
+
+    return call
+
+
+def expect_close(got: Any, want: Any, what: str, *, atol: float = 1e-6) -> None:
+    """Compare an answer (number, array or tensor) with the right one, and say how they differ.
+
+    `what` names the answer in the message ("the accuracy"); `atol` is the largest absolute
+    difference that is still right. NaN is never right.
+
+    Raises:
+        NotYet: not numeric, another shape, not finite, or further off than `atol`.
+    """
+    expected = np.asarray(want)
+    try:
+        given = np.asarray(got)
+    except Exception:  # ragged lists, symbolic tensors: whatever it is, it is no array of numbers
+        given = np.asarray(None)
+    if given.dtype.kind not in "biuf":
+        raise NotYet(f"{what} should be numbers, yours is of type {type(got).__name__}")
+    if given.shape != expected.shape:
+        raise NotYet(f"{what} should have shape {expected.shape}, yours has {given.shape}")
+    if not np.isfinite(given).all():
+        raise NotYet(f"{what} holds NaN or infinity: look for a division by 0 or log(0)")
+    off = np.abs(given.astype(float) - expected.astype(float))
+    if off.size and off.max() > atol:
+        at = np.unravel_index(int(off.argmax()), off.shape)
+        where = f" at {[int(i) for i in at]}" if at else ""
+        raise NotYet(f"{what}: yours is {given[at]:.6g}{where}, expected {expected[at]:.6g}")

@@ -1,0 +1,416 @@
+"""What a committed notebook must be: one small function a rule, and the list of them at the end.
+
+A rule takes a `Page` and yields what is wrong as pairs: the number of the cell (from 1, all cells
+counted; None for the whole notebook) and a message that says what to do. Rules read the file as
+committed and run nothing: that the outputs are true is for nbval to prove.
+"""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import nbformat
+from notebook_page import (
+    IGNORE,
+    RAISES,
+    Block,
+    Page,
+    anchors,
+    check_calls,
+    images,
+    links,
+    read,
+    shows_text,
+    tags,
+    text_of,
+)
+
+MAX_LINES, MAX_COLUMNS = 25, 100
+MAX_BYTES = 1_500_000
+MAX_UNCOMPARED = 0.15
+BEFORE = "before the first code cell"
+RUN = "run tools/notebooks.py run"
+SECTIONS = ("Recap", "Exercises", "References")
+
+Findings = Iterator[tuple[int | None, str]]
+
+
+class Problem(NamedTuple):
+    """One broken rule: where, which, and what to do."""
+
+    path: Path
+    rule: str
+    cell: int | None
+    message: str
+
+    def __str__(self) -> str:
+        where = "" if self.cell is None else f", cell {self.cell}"
+        return f"{'/'.join(self.path.parts[-2:])}{where}: {self.message} [{self.rule}]"
+
+
+# --- rules for every notebook -----------------------------------------------------------------
+
+
+def file_name(page: Page) -> Findings:
+    if not re.fullmatch(r"\d\d_[a-z0-9]+(_[a-z0-9]+)*\.ipynb", page.path.name):
+        yield None, "name the file NN_slug.ipynb: two digits, then lower-case words joined by _"
+
+
+def valid(page: Page) -> Findings:
+    version = (page.nb.get("nbformat", 0), page.nb.get("nbformat_minor", 0))
+    if version < (4, 5):
+        yield None, f"is nbformat {version[0]}.{version[1]}, must be 4.5 or newer: {RUN}"
+        return
+    try:
+        nbformat.validate(page.nb)
+    except nbformat.ValidationError as error:
+        yield None, f"is no valid notebook: {str(error).splitlines()[0]}: {RUN}"
+
+
+def executed(page: Page) -> Findings:
+    expected = 1
+    for n, cell in page.code:
+        if cell.source.strip():
+            if cell.execution_count != expected:
+                yield n, f"has execution count {cell.execution_count}, expected {expected}: {RUN}"
+                return
+            expected += 1
+
+
+def errors(page: Page) -> Findings:
+    for n, cell in page.code:
+        raised = [output.ename for output in cell.outputs if output.output_type == "error"]
+        if raised and RAISES not in tags(cell):
+            yield n, f"ends in {raised[0]}: mend it, or tag it {RAISES} if the error is the lesson"
+        elif not raised and RAISES in tags(cell):
+            yield n, f"is tagged {RAISES} but raises nothing: remove the tag or mend the cell"
+
+
+def stderr(page: Page) -> Findings:
+    for n, cell in page.code:
+        if any(o.output_type == "stream" and o.name == "stderr" for o in cell.outputs):
+            yield n, f"holds a stderr stream: {RUN}, which drops it"
+
+
+def plain_python(page: Page) -> Findings:
+    for n, cell in page.code:
+        try:
+            ast.parse(cell.source)
+        except SyntaxError as error:
+            line = (error.text or "").strip()
+            yield n, f"is not plain Python at {line!r}: no magics (%), shell (!) or help (?)"
+            continue
+        if "get_ipython" in cell.source:
+            yield n, "calls get_ipython: a cell must be plain Python, without magics"
+        found = list(tokenize.generate_tokens(io.StringIO(cell.source).readline))
+        for token, after in zip(found, found[1:], strict=False):
+            if token.string == ";" and after.type in (tokenize.NEWLINE, tokenize.COMMENT):
+                yield n, f"line {token.start[0]} ends in ';': it hides nothing here, remove it"
+
+
+def cell_size(page: Page) -> Findings:
+    for n, cell in page.code:
+        lines = cell.source.splitlines()
+        if not cell.source.strip():
+            yield n, "is empty: delete it"
+        if len(lines) > MAX_LINES:
+            yield n, f"has {len(lines)} lines, at most {MAX_LINES}: split it"
+        for row, line in enumerate(lines, start=1):
+            if len(line) > MAX_COLUMNS:
+                yield n, f"line {row} has {len(line)} columns, at most {MAX_COLUMNS}: break it"
+
+
+def start(page: Page) -> Findings:
+    first, source = (page.code[0][0], page.code[0][1].source) if page.code else (None, "")
+    for wanted in ("import mmkeras as mm", "mm.start(seed="):
+        if wanted not in source:
+            yield first, f"the first code cell must contain {wanted!r}"
+
+
+def link_targets(page: Page) -> Findings:
+    root = page.home.resolve().parent
+    for n, cell in page.markdown:
+        for link in links(cell.source):
+            if re.match(r"(https?|mailto):", link):
+                continue
+            if link.startswith("attachment:"):
+                if unquote(link[len("attachment:") :]) not in cell.get("attachments", {}):
+                    yield n, f"{link!r} is not attached to this cell"
+                continue
+            name, _, anchor = unquote(link).partition("#")
+            file = (page.path.resolve().parent / name) if name else page.path.resolve()
+            if name and not (file.exists() and file.resolve().is_relative_to(root)):
+                yield n, f"{link!r} leads to no file of the repository: mend the path"
+            elif anchor and anchor not in _anchors_of(file, page):
+                yield n, f"{link!r} names no heading: write #Title-of-it, spaces as hyphens"
+
+
+def _anchors_of(file: Path, page: Page) -> set[str]:
+    if file.suffix != ".ipynb":
+        return anchors(file.read_text(encoding="utf-8"))
+    target = page if file == page.path.resolve() else read(file)
+    return anchors("\n\n".join(cell.source for _, cell in target.markdown))
+
+
+def alt_text(page: Page) -> Findings:
+    for n, cell in page.markdown:
+        for alt, target in images(cell.source):
+            if not alt.strip():
+                yield n, f"the picture {target!r} has no alternative text: ![what it shows](…)"
+
+
+def claims(page: Page) -> Findings:
+    for n, cell in page.code:
+        if IGNORE not in tags(cell):
+            continue
+        if not cell.outputs:
+            yield n, f"is tagged {IGNORE} but shows nothing: remove the tag"
+            continue
+        after = next((c for m, c in page.with_output if m > n), None)
+        if after is None or IGNORE in tags(after) or not shows_text(after):
+            message = (
+                f"is tagged {IGNORE}: the next cell with output must print a claim, rounded or "
+                "True/False, that is compared"
+            )
+            yield n, message
+
+
+def uncompared_share(page: Page) -> Findings:
+    if page.share > MAX_UNCOMPARED:
+        message = (
+            f"{len(page.ignored)} of {len(page.with_output)} cells with output are not compared "
+            f"({page.share:.0%}, at most {MAX_UNCOMPARED:.0%}): print claims instead of digits"
+        )
+        yield None, message
+
+
+def plots(page: Page) -> Findings:
+    for n, cell in page.code:
+        pictures = [o.data for o in cell.outputs if "image/png" in o.get("data", {})]
+        if any("text/plain" not in data for data in pictures):
+            yield n, "has a picture without text/plain: nbval could not tell if it went missing"
+        figure = any(str(data.get("text/plain", "")).startswith("<Figure") for data in pictures)
+        if figure and not cell.source.rstrip().endswith("plt.show()"):
+            yield n, "draws a figure: its last line must be plt.show()"
+
+
+def run_times(page: Page) -> Findings:
+    clock = re.compile(r"\b(perf_counter|process_time|monotonic|timeit|time\.time)\b")
+    for n, cell in page.code:
+        text = "".join(text_of(output) for output in cell.outputs)
+        if clock.search(cell.source) and IGNORE not in tags(cell):
+            shown = re.search(r"\d+(\.\d+)?\s?(ms|µs|us|s|seconds?|min)\b", text)
+            if shown:
+                message = (
+                    f"prints a run time ({shown[0]}) that nbval compares: tag it {IGNORE} and "
+                    "print the ratio or the order in a claim cell"
+                )
+                yield n, message
+
+
+def file_size(page: Page) -> Findings:
+    if page.size > MAX_BYTES:
+        message = (
+            f"has {page.size / 1e6:.2f} MB, at most {MAX_BYTES / 1e6} MB: fewer or smaller pictures"
+        )
+        yield None, message
+
+
+def known_tags(page: Page) -> Findings:
+    for n, cell in page.cells:
+        unknown = sorted(set(tags(cell)) - {IGNORE, RAISES})
+        if unknown:
+            yield n, f"has the tag {', '.join(unknown)}: only {IGNORE} and {RAISES} are known"
+        if cell.cell_type == "code" and re.search(r"(?m)^\s*#.*\b(NBVAL|PYTEST)_\w+", cell.source):
+            yield n, f"steers nbval by a comment: use the tag {IGNORE} or {RAISES}"
+
+
+def widgets(page: Page) -> Findings:
+    if "widgets" in page.nb.metadata:
+        yield None, f"stores widget state: {RUN}, which drops it"
+    for n, cell in page.code:
+        if any("widget-view" in kind for o in cell.outputs for kind in o.get("data", {})):
+            yield n, "shows a widget, which is dead on paper and on GitHub: print or plot instead"
+
+
+def machine(page: Page) -> Findings:
+    path = re.compile(r"(?<![\w/.:<~\-])(?:/[A-Za-z][\w.\-]*/[\w.\-]+|[A-Z]:\\\w+)")
+    host = re.compile(r"https?://[^/\s\"')]*(pypi|pythonhosted|npm|conda|debian|ubuntu|mirror)")
+    for n, cell in page.cells:
+        shown = "\n".join(text_of(output) for output in cell.get("outputs", []))
+        if found := path.search(shown):
+            yield n, f"shows the path {found[0]}… of one machine: print the name or a relative path"
+        if host.search(shown) or host.search(cell.source):
+            yield n, "names the address of a package registry: name the package instead"
+
+
+def addresses(page: Page) -> Findings:
+    for n, cell in page.code:
+        if any(re.search(r"\bat 0x[0-9a-fA-F]+", text_of(output)) for output in cell.outputs):
+            yield n, "shows an object's address, different in every run: print what matters"
+
+
+def unfinished(page: Page) -> Findings:
+    for n, cell in page.cells:
+        if found := re.search(r"\b(TODO|FIXME)\b", cell.source):
+            yield n, f"says {found[0]}: finish it (the stub of an exercise is ...)"
+
+
+def partner(page: Page) -> Findings:
+    """A chapter and its solution call the same checks, in the same order."""
+    other = (page.home if page.is_solution else page.home / "solutions") / page.path.name
+    kind = "chapter" if page.is_solution else "solution"
+    if not other.is_file():
+        yield None, f"has no {kind} {other.parent.name}/{other.name}"
+        return
+    try:
+        theirs = read(other).checks
+    except ValueError:
+        return  # `valid` says so of the other file
+    if page.checks != theirs:
+        message = (
+            f"calls the checks {', '.join(page.checks) or 'none'}; "
+            f"its {kind} calls {', '.join(theirs) or 'none'}: they must agree"
+        )
+        yield None, message
+
+
+def verdicts(page: Page) -> Findings:
+    """Each check fails usefully on the stub of a chapter, and passes in the solution."""
+    mark, advice = "✗", "fail on the stub, with a hint of 5 words or more,"
+    if page.is_solution:
+        mark, advice = "✓", "pass"
+    for n, cell in page.code:
+        calls = check_calls(cell.source, page.number)
+        if not calls:
+            continue
+        name = ", ".join(calls)
+        printed = "".join(text_of(output) for output in cell.outputs)
+        lines = re.findall(r"(?m)^Exercise \d+\.\d+ ([✗✓]) (?:not yet: )?(.*)$", printed)
+        good = [line for line in lines if line[0] == mark]
+        if not (len(lines) == len(good) == len(calls)):
+            yield n, f"the check {name} must {advice} in one line; it printed {printed.strip()!r}"
+        elif mark == "✗" and any(len(text.split()) < 5 for _, text in good):
+            yield n, f"the check {name} must {advice}; it printed {printed.strip()!r}"
+        if IGNORE in tags(cell):
+            yield n, f"the check {name} must be compared: remove the tag {IGNORE}"
+
+
+# --- rules for chapters -----------------------------------------------------------------------
+
+
+def header(page: Page) -> Findings:
+    first_code = page.code[0][0] if page.code else len(page.cells) + 1
+    text = "\n".join(cell.source for n, cell in page.markdown if n < first_code)
+    if not re.match(r"# \S", text):
+        yield 1, "must begin with the title: '# Title'"
+    learn = re.search(r"(?ms)^\*\*You will learn:?\*\*:?(.*?)(?=^\*\*|^#|\Z)", text)
+    points = len(re.findall(r"(?m)^[-*] \S", learn[1])) if learn else 0
+    if not 3 <= points <= 5:
+        yield 1, f"needs **You will learn** with 3 to 5 points '- …' {BEFORE}, has {points}"
+    if not re.search(r"(?m)^\*\*You need:?\*\*:?[ \n]*\S", text):
+        yield 1, f"needs '**You need:** chapters, data sets' {BEFORE}"
+    time = re.search(r"(?m)^\*\*Time:?\*\*:?(.*)$", text)
+    if not (time and all(re.search(p, time[1]) for p in (r"\d.*read", r"\d.*run", "2 CPU cores"))):
+        yield 1, f"needs '**Time:** 25 min to read, 40 s to run on 2 CPU cores' {BEFORE}"
+    names = sorted({p.name for p in page.home.glob("[0-9][0-9]_*.ipynb")} | {page.path.name})
+    here = names.index(page.path.name)
+    for word, i in (("Previous", here - 1), ("Next", here + 1)):
+        if 0 <= i < len(names):
+            link = rf"\*\*{word}:?\*\*:?[^*\n]*\]\({re.escape(names[i])}\)"
+            if not re.search(link, text):
+                yield 1, f"needs '**{word}:** [title]({names[i]})' {BEFORE}"
+
+
+def sections(page: Page) -> Findings:
+    found = [b.text for b in page.blocks if b.level == 2 and b.text in SECTIONS]
+    if tuple(found) != SECTIONS:
+        wanted = ", ".join(f"'## {title}'" for title in SECTIONS)
+        has = ", ".join(found) or "none"
+        yield None, f"must end with the sections {wanted}, once each; has {has}"
+
+
+def what_goes_wrong(page: Page) -> Findings:
+    if not any(re.search(r"(?m)^>.*What goes wrong", cell.source) for _, cell in page.markdown):
+        yield None, "needs a box '> **What goes wrong.** …' that shows the trap and its cure"
+
+
+def exercises(page: Page) -> Findings:
+    parts: list[list[Block]] = []
+    for block in page.section("Exercises"):
+        if block.level == 3 and block.text.startswith("Exercise"):
+            parts.append([])
+        if parts:
+            parts[-1].append(block)
+    if not 3 <= len(parts) <= 5:
+        message = (
+            f"needs 3 to 5 headings '### Exercise 1 · title' under '## Exercises', has {len(parts)}"
+        )
+        yield None, message
+    for expected, part in enumerate(parts, start=1):
+        n, _, title = part[0]
+        if not re.match(rf"Exercise ({int(page.number)}\.)?{expected}\b(?!\.\d)", title):
+            yield n, f"is {title!r}, expected '### Exercise {expected} · title'"
+        cells = [bool(check_calls(b.text, page.number)) for b in part if b.level == -1]
+        if len(cells) < 2 or not cells[-1] or any(cells[:-1]):
+            message = (
+                f"exercise {expected} needs a code cell with the stub, then a last code cell with "
+                f"the check: ch{page.number}.name(…)"
+            )
+            yield n, message
+    inside = {b.cell for part in parts for b in part}
+    for n, cell in page.code:
+        if n not in inside and check_calls(cell.source, page.number):
+            yield n, "calls a check outside of an exercise: put it under '### Exercise N'"
+
+
+def references(page: Page) -> Findings:
+    identifier = r"\b10\.\d{4,9}/\S+|\barXiv[:.\s/]\S*\d{4}\.\d{4,5}|\bISBN[:\s]*[\dX-]{10,17}"
+    blocks = page.section("References")
+    items = [
+        (block.cell, item)
+        for block in blocks
+        for item in re.split(r"(?m)^(?:[-*]|\d+\.) ", block.text)[1:]
+        if block.level == 0
+    ]
+    if not items:
+        yield None, "'## References' lists nothing: '- Authors (year). Title. doi:10.…'"
+    for n, item in items:
+        if not re.search(identifier, item, re.IGNORECASE):
+            yield n, f"the reference {item[:60].strip()!r} has no DOI, arXiv id or ISBN"
+        elif not re.search(r"\b(1[89]|20)\d\d\b", re.sub(identifier, "", item, flags=re.I)):
+            yield n, f"the reference {item[:60].strip()!r} has no year"
+
+
+# --- the list ---------------------------------------------------------------------------------
+
+Rule = Callable[[Page], Findings]
+EVERYWHERE: tuple[Rule, ...] = (
+    file_name, valid, executed, errors, stderr, plain_python, cell_size, start, link_targets,
+    alt_text, claims, uncompared_share, plots, run_times, file_size, known_tags, widgets, machine,
+    addresses, unfinished, partner, verdicts,
+)  # fmt: skip
+CHAPTERS_ONLY: tuple[Rule, ...] = (header, sections, what_goes_wrong, exercises, references)
+RULES: dict[str, Rule] = {rule.__name__: rule for rule in EVERYWHERE + CHAPTERS_ONLY}
+
+
+def problems_of(page: Page, name: str) -> list[Problem]:
+    """What one rule finds on a page. Rules for chapters find nothing in a solution."""
+    if page.is_solution and RULES[name] in CHAPTERS_ONLY:
+        return []
+    return [Problem(page.path, name, cell, message) for cell, message in RULES[name](page)]
+
+
+def lint(file: Path, place: Path | None = None) -> tuple[Page | None, list[Problem]]:
+    """Check a notebook against every rule; an invalid file against `valid` alone."""
+    try:
+        page = read(file, place)
+    except ValueError as error:
+        return None, [Problem(place or file, "valid", None, str(error))]
+    broken = problems_of(page, "valid")
+    return page, broken or [p for name in RULES for p in problems_of(page, name)]
