@@ -1,0 +1,343 @@
+"""Emoji: the same things drawn by four independent artists, with names in two languages.
+
+The pictures are rendered here from vector drawings (Noto, Twemoji, OpenMoji, Fluent); labels, tags
+and groups come from emojibase. data/README.md has the cards. Two things can be held out: the
+*concept* (what is drawn) and the *artist* (who draws).
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+import uuid
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from sklearn.model_selection import train_test_split
+
+from .. import assets
+
+ARTISTS = ("noto", "twemoji", "openmoji", "fluent")
+DEFAULT_GROUPS = (
+    "smileys-emotion",
+    "animals-nature",
+    "food-drink",
+    "travel-places",
+    "activities",
+    "objects",
+)
+_SIZES = range(16, 513)
+_FAMILY_SIZE = 48  # pixels at which pictures are compared, whatever size is asked for
+# Distances at which a reader no longer tells two pictures apart at a glance. Both stand in a gap:
+# no pair of the default groups, but those with like labels, is within 0.0004 of either.
+_ALL_ALIKE = 0.071  # mean over the artists, in grey, 0..1
+_ONE_ALIKE = 0.030  # any one artist, in colour, 0..1
+# Words in which labels of one family differ: "two o’clock", "three-thirty"; "red heart" ...
+_VARIANT = re.compile(
+    r"\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirty|o’clock|"
+    r"red|orange|yellow|green|light blue|blue|purple|brown|black|white|gr[ae]y|pink|"
+    r"1st|2nd|3rd|first|last|quarter|waxing|waning|crescent|gibbous|new|full|low|medium|high|"
+    r"left|right|showing .*)\b|-"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Emoji:
+    """Pictures with their texts, row by row.
+
+    Attributes:
+        table: one row per picture; columns ``artist``, ``hexcode`` (code points, as in
+            "1F431"), ``character``, ``label_en``, ``tags_en``, ``label_zh``, ``tags_zh`` (str;
+            tags are joined by one space), ``group``, ``subgroup`` and ``family`` (int: concepts
+            that look or are called nearly the same share it). The index is the row number in
+            the full set and survives ``take`` and ``split``.
+            Keras takes texts as ``table["label_en"].to_numpy(object)``.
+        images: uint8 ``(rows, size, size, 3)``, RGB on white, in the order of the table.
+        groups: the class names; ``y`` counts along them.
+    """
+
+    table: pd.DataFrame
+    images: np.ndarray
+    groups: tuple[str, ...]
+
+    @property
+    def y(self) -> np.ndarray:
+        """Class numbers, int32 ``(rows,)``: ``groups[y[i]]`` is the group of row i."""
+        return pd.Categorical(self.table["group"], categories=self.groups).codes.astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        artists = ", ".join(self.table["artist"].unique())
+        concepts, size = self.table["hexcode"].nunique(), self.images.shape[1]
+        return f"Emoji({len(self)} pictures {size}x{size} of {concepts} concepts by {artists})"
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Emoji":
+        """The rows at these positions (counted from 0 in this object), or where a mask is True."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        return Emoji(self.table.iloc[rows], self.images[rows], self.groups)
+
+    def split(
+        self,
+        held_out_artist: str | None,
+        *,
+        test: float = 0.25,
+        valid: float = 0.1,
+        seed: int = 0,
+    ) -> tuple["Emoji", "Emoji", "Emoji"]:
+        """Training, validation and test set that share no concept and no near-duplicate.
+
+        Families of concepts (see ``table["family"]``) are dealt out whole, stratified by group:
+        about ``test`` of them to the test set, about ``valid`` to the validation set. With a
+        held-out artist the test set holds the test concepts as *that* artist draws them, the
+        other two hold their concepts as the *others* draw them. With None every artist is on all
+        three sides, and only the concepts are held out. The same seed gives the same split, for
+        every artist and every picture size.
+
+        Args:
+            held_out_artist: one of the artists in the table, or None.
+            test: share of the families in the test set, between 0 and 1.
+            valid: share of the families in the validation set; ``test + valid`` < 1.
+            seed: of the draw.
+
+        Raises:
+            ValueError: an artist that is not here, shares out of range, or a side left empty.
+        """
+        artists = list(self.table["artist"].unique())
+        if held_out_artist is not None and held_out_artist not in artists:
+            raise ValueError(
+                f"held_out_artist={held_out_artist!r} is not in this set; "
+                f"choose one of {', '.join(artists)}, or None"
+            )
+        if held_out_artist is not None and len(artists) == 1:
+            raise ValueError(
+                f"{held_out_artist} is the only artist here, so training would be empty; "
+                "load more artists, or pass held_out_artist=None"
+            )
+        if not (0 < test < 1 and 0 < valid < 1 and test + valid < 1):
+            raise ValueError(
+                f"test={test} and valid={valid} must both be above 0 and together below 1, "
+                "as in test=0.25, valid=0.1"
+            )
+        families = self.table.drop_duplicates("family").set_index("family")["group"].sort_index()
+        try:
+            rest, testing = train_test_split(
+                families, test_size=test, stratify=families, random_state=seed
+            )
+            training, validation = train_test_split(
+                rest, test_size=valid / (1 - test), stratify=rest, random_state=seed
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"test={test}, valid={valid} cannot be had from {len(families)} families of "
+                f"concepts in {families.nunique()} groups: {error} Use larger shares, "
+                "or load more groups."
+            ) from error
+        own = self.table["artist"] == held_out_artist
+        seen, unseen = (~own, own) if held_out_artist is not None else (~own, ~own)
+        family = self.table["family"]
+        return (
+            self.take((seen & family.isin(training.index)).to_numpy()),
+            self.take((seen & family.isin(validation.index)).to_numpy()),
+            self.take((unseen & family.isin(testing.index)).to_numpy()),
+        )
+
+
+def load_emoji(
+    size: int = 48,
+    *,
+    artists: Sequence[str] = ARTISTS,
+    groups: Sequence[str] | None = DEFAULT_GROUPS,
+) -> Emoji:
+    """All concepts that every chosen artist draws: with the defaults 1,021, in 4,084 pictures.
+
+    The drawings are fetched once (7 MB, and 7 MB of names) and rendered once per size, which
+    takes about 2 ms a picture; both stay in the cache. Skin tones are not separate concepts. The
+    26 regional indicator letters belong to no group and are left out.
+
+    Args:
+        size: side of the square pictures in pixels, 16 to 512.
+        artists: some of "noto", "twemoji", "openmoji", "fluent"; rows come artist by artist.
+        groups: which groups, by emojibase's names; None for all. The default leaves out people,
+            symbols, flags and components. Class numbers follow the order of the emoji keyboard.
+
+    Returns:
+        An ``Emoji``: ``table``, ``images`` uint8 ``(rows, size, size, 3)``, ``groups``.
+
+    Raises:
+        ValueError: a size out of range; an unknown, repeated or missing artist or group.
+        mmkeras.assets.AssetError: the data is not in the cache and cannot be fetched.
+    """
+    if not isinstance(size, int | np.integer) or size not in _SIZES:
+        raise ValueError(f"size={size!r} must be a whole number from {_SIZES[0]} to {_SIZES[-1]}")
+    _check_choice("artists", artists, ARTISTS)
+    names, known = _names()
+    _check_choice("groups", known if groups is None else groups, known)
+    chosen = tuple(group for group in known if groups is None or group in groups)
+    drawn = {artist: _drawn(artist) for artist in ARTISTS}
+    by_all = set.intersection(*(set(drawn[artist]) for artist in artists))
+    rows = names["hexcode"].map(_plain).isin(by_all) & names["group"].isin(chosen)
+    concepts = names[rows].reset_index(drop=True)
+    chosen = tuple(group for group in chosen if (concepts["group"] == group).any())
+    if concepts.empty:
+        raise ValueError(f"{', '.join(artists)} have no concept in common in groups={groups}")
+
+    concepts["family"] = _families(concepts, drawn)
+    codes = list(concepts["hexcode"])
+    table = pd.concat([concepts.assign(artist=artist) for artist in artists], ignore_index=True)
+    table.insert(0, "artist", table.pop("artist"))
+    images = np.empty((len(table), size, size, 3), np.uint8)
+    for number, artist in enumerate(artists):
+        images[number * len(codes) :][: len(codes)] = _pictures(artist, codes, size)
+    return Emoji(table, images, chosen)
+
+
+def _check_choice(what: str, given: Sequence[str], known: Sequence[str]) -> None:
+    if isinstance(given, str):
+        raise ValueError(f"{what}={given!r} must be a tuple or a list, as in ({given!r},)")
+    wrong = [item for item in given if item not in known]
+    if wrong or not given or len(set(given)) < len(given):
+        fault = f"unknown: {', '.join(map(repr, wrong))}" if wrong else "one or more, each once"
+        raise ValueError(f"{what}={tuple(given)!r}: {fault}; choose from {', '.join(known)}")
+
+
+def _read(asset: str, file: str) -> Any:
+    return json.loads((assets.fetch(asset) / file).read_text(encoding="utf-8"))
+
+
+def _plain(hexcode: str) -> str:
+    """The key of a concept in the icon sets: lower case, without variation selectors."""
+    return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
+
+
+def _names() -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """All concepts with their texts, in keyboard order; and the groups' names in that order."""
+    meta = _read("emoji-names", "meta/groups.json")
+    groups, subgroups = meta["groups"], meta["subgroups"]
+    chinese = {entry["hexcode"]: entry for entry in _read("emoji-names", "zh/data.json")}
+    entries = (e for e in _read("emoji-names", "en/data.json") if "group" in e)
+    table = pd.DataFrame(
+        {
+            "hexcode": entry["hexcode"],
+            "character": entry["emoji"],
+            "label_en": entry["label"],
+            "tags_en": " ".join(entry["tags"]),
+            "label_zh": chinese[entry["hexcode"]]["label"],
+            "tags_zh": " ".join(chinese[entry["hexcode"]]["tags"]),
+            "group": groups[str(entry["group"])],
+            "subgroup": subgroups[str(entry["subgroup"])],
+        }
+        for entry in sorted(entries, key=lambda entry: entry["order"])
+    )
+    return table, tuple(groups.values())
+
+
+def _drawn(artist: str) -> dict[str, str]:
+    """What an artist draws: plain hexcode to the name of the icon."""
+    return _read(f"emoji-{artist}", "chars.json")
+
+
+# ---- pictures -------------------------------------------------------------------------------
+
+
+def _pictures(artist: str, hexcodes: list[str], size: int) -> np.ndarray:
+    """uint8 ``(len(hexcodes), size, size, 3)``, from the cache or rendered into it."""
+    asset = assets.catalogue()[f"emoji-{artist}"]
+    key = " ".join([asset.sha256, version("resvg-py"), *hexcodes])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    folder = assets.cache_dir() / "rendered"
+    path = folder / f"{artist}-{asset.version}-{size}px-{digest}.npy"
+    try:
+        pictures = np.load(path, mmap_mode="r")
+        if pictures.shape == (len(hexcodes), size, size, 3) and pictures.dtype == np.uint8:
+            return pictures
+    except (OSError, ValueError, EOFError):  # not there, or cut short: render it
+        pass
+    pictures = _render_all(artist, hexcodes, size)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temp = folder / f".{path.stem}-{uuid.uuid4().hex}.tmp"
+        with temp.open("wb") as stream:
+            np.save(stream, pictures)
+        os.replace(temp, path)
+    except OSError as error:
+        warnings.warn(f"the pictures cannot be cached in {folder}: {error}", stacklevel=2)
+    return pictures
+
+
+def _render_all(artist: str, hexcodes: list[str], size: int) -> np.ndarray:
+    from tqdm import tqdm  # here, like resvg_py, because a second run needs neither
+
+    icons, drawn = _read(f"emoji-{artist}", "icons.json"), _drawn(artist)
+    bar = tqdm(hexcodes, desc=f"drawing {artist} at {size}x{size}", delay=2, leave=False)
+    return np.stack([_render(icons, drawn[_plain(code)], size) for code in bar])
+
+
+def _render(icons: dict[str, Any], name: str, size: int) -> np.ndarray:
+    """One icon on white; a drawing that is not square is centred."""
+    import resvg_py
+
+    icon = icons["icons"][name]
+    width, height = icon.get("width", icons["width"]), icon.get("height", icons["height"])
+    box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'width="{size}" height="{size}" viewBox="{box}">{icon["body"]}</svg>'
+    )
+    png = resvg_py.svg_to_bytes(svg_string=svg, background="white", skip_system_fonts=True)
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+# ---- families of near-duplicates --------------------------------------------------------------
+
+
+def _families(concepts: pd.DataFrame, drawn: dict[str, dict[str, str]]) -> np.ndarray:
+    """A family number for each concept, int ``(concepts,)``.
+
+    Two concepts are linked if their labels differ in a number, a colour or a phase only, if all
+    artists together draw them alike, or if one artist draws them all but identically; a family is
+    what is linked, directly or through others. All four artists are always compared, so that
+    the families depend neither on the picture size nor on the artists that were loaded.
+    """
+    labels = concepts["label_en"].str.replace(_VARIANT, " ", regex=True).str.split().str.join(" ")
+    linked = labels.to_numpy()[:, None] == labels.to_numpy()[None]
+    total, seen_by = np.zeros(linked.shape), np.zeros(linked.shape)
+    keys = concepts["hexcode"].map(_plain)
+    for artist in ARTISTS:
+        here = np.flatnonzero(keys.isin(drawn[artist].keys()))
+        if not len(here):
+            continue
+        pictures = _pictures(artist, list(concepts["hexcode"].iloc[here]), _FAMILY_SIZE)
+        pixels = _shrink(pictures, 3)
+        both = np.ix_(here, here)
+        total[both] += _distances(pixels.mean(-1))
+        seen_by[both] += 1
+        linked[both] |= _distances(pixels) < _ONE_ALIKE
+    linked |= total < _ALL_ALIKE * seen_by  # false where no artist draws both
+    family = np.arange(len(concepts))
+    while (smallest := np.where(linked, family, len(concepts)).min(1)).tolist() != family.tolist():
+        family = smallest  # each concept takes the smallest number among those linked to it
+    return family
+
+
+def _shrink(pictures: np.ndarray, by: int) -> np.ndarray:
+    """Means of squares of ``by`` times ``by`` pixels, from 0..255 to 0..1."""
+    corners = [pictures[:, i::by, j::by] for i in range(by) for j in range(by)]
+    return np.stack(corners).mean(0) / 255
+
+
+def _distances(pixels: np.ndarray) -> np.ndarray:
+    """Root mean square difference of each picture to each, ``(n, ...)`` to ``(n, n)``."""
+    flat = pixels.reshape(len(pixels), -1)
+    square = (flat**2).mean(1)
+    product = flat @ flat.T / flat.shape[1]
+    return np.sqrt(np.maximum(square[:, None] + square[None] - 2 * product, 0))
