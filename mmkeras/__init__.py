@@ -1,7 +1,8 @@
 """Multimodal deep learning in Keras 3: branches, fusion, heads.
 
-Importing the package costs nothing: TensorFlow is loaded by the first name that needs it. What the import does
-do is set three defaults in the environment, which only work when they are set before TensorFlow is loaded.
+Importing the package costs nothing: TensorFlow is loaded by the first name that needs it. What the
+import does do is set three defaults in the environment, which only work when they are set before
+TensorFlow is loaded.
 """
 
 import importlib

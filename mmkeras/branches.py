@@ -1,15 +1,18 @@
 """Branches: one small encoder a modality, each a plain functional `keras.Model`.
 
-A branch takes one raw modality and gives `units` features. All scaling is inside, so what goes in is what a file
-holds: word ids, pixels from 0 to 255, a waveform from -1 to 1. Every branch is finite on empty text, black pictures
-and silence, and one sample's features never depend on the other samples of its batch at inference.
+A branch takes one raw modality and gives `units` features. All scaling is inside, so what goes in
+is what a file holds: word ids, pixels from 0 to 255, a waveform from -1 to 1. Every branch is
+finite on empty text, black pictures and silence, and one sample's features never depend on the
+other samples of its batch at inference.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers, ops
 
+Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
 register = keras.saving.register_keras_serializable("mmkeras")
 
 FRAME_SECONDS = 0.032  # the least length of one analysis window; the FFT is the next power of two
@@ -17,14 +20,14 @@ HOP_SECONDS = 0.010
 MEL_BANDS = 40
 
 
-# ------------------------------------------------------------------------------------------------ layers
+# ------------------------------------------------------------------------------ layers
 
 
 @register
 class PaddingMask(layers.Layer):
-    """1 where a token stands, 0 where there is padding: int ids (batch, time) → float (batch, time, 1)."""
+    """Int ids (batch, time) → float (batch, time, 1): 1 where a word stands, 0 for padding."""
 
-    def call(self, ids):
+    def call(self, ids: Tensor) -> Tensor:
         return ops.cast(ops.not_equal(ids, 0), self.compute_dtype)[..., None]
 
 
@@ -35,49 +38,50 @@ class MaskedAverage(layers.Layer):
     An empty text gives zeros, where `GlobalAveragePooling1D` divides zero by zero.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, x, mask=None):
+    def call(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         mask = ops.ones_like(x[..., :1]) if mask is None else ops.cast(mask, x.dtype)[..., None]
         return ops.sum(x * (mask / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1)), axis=1)
 
-    def compute_mask(self, x, mask=None):
-        return None  # time is gone, and the mask with it
+    def compute_mask(self, x: Tensor, mask: Tensor | None = None) -> None:
+        """Time is gone, and the mask with it."""
 
 
 @register
 class PositionEmbedding(layers.Layer):
-    """Add a learned vector for each place in a sequence: (batch, time, d) → the same; time × d weights."""
+    """Add a learned vector for each place: (batch, time, d) → the same; time × d weights."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def build(self, shape):
+    def build(self, shape: tuple[int | None, ...]) -> None:
         self.positions = self.add_weight(
             name="positions", shape=tuple(shape[1:]), initializer="uniform"
         )
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return x + ops.cast(self.positions, x.dtype)
 
 
 @register
 class LogMel(layers.Layer):
-    """Waveform (batch, samples) in [-1, 1] → log-mel spectrogram (batch, frames, bands), standardised per clip.
+    """Waveform (batch, samples) in [-1, 1] → log-mel spectrogram (batch, frames, bands).
 
-    Each clip is standardised by its own mean and spread alone: it does not change with the recording level, nor with
-    its neighbours in the batch. Silence gives zeros. Works in float32 whatever the policy, since the power of a loud
-    clip does not fit into float16. The mel scale is that of Stevens, Volkmann & Newman (1937) in the form of HTK.
+    Each clip is standardised by its own mean and spread alone: it does not change with the
+    recording level, nor with its neighbours in the batch. Silence gives zeros. Works in float32
+    whatever the policy, since the power of a loud clip does not fit into float16. The mel scale is
+    that of Stevens, Volkmann & Newman (1937) in the form of HTK.
 
     Args:
         rate: samples per second.
         bands: number of mel bands.
     """
 
-    def __init__(self, rate, bands=MEL_BANDS, **kwargs):
+    def __init__(self, rate: int, bands: int = MEL_BANDS, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.rate, self.bands = rate, bands
         self.mel = layers.MelSpectrogram(
@@ -90,28 +94,28 @@ class LogMel(layers.Layer):
             dtype="float32",
         )
 
-    def build(self, shape):
+    def build(self, shape: tuple[int | None, ...]) -> None:
         self.mel.build(shape)
 
-    def call(self, waveform):
+    def call(self, waveform: Tensor) -> Tensor:
         log_power = ops.log1p(1e6 * ops.swapaxes(self.mel(waveform), 1, 2))  # 0 in silence
         centred = log_power - ops.mean(log_power, axis=(1, 2), keepdims=True)
         spread = ops.sqrt(ops.mean(ops.square(centred), axis=(1, 2), keepdims=True))
         return centred / ops.maximum(spread, 1e-3)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "bands": self.bands}
 
 
 def frame_length(rate: int) -> int:
-    """Samples in one analysis frame at `rate` samples per second: a power of two, at least 32 ms long."""
+    """Samples in a frame of at least 32 ms at `rate` samples per second; a power of two."""
     return 2 ** (round(FRAME_SECONDS * rate) - 1).bit_length()
 
 
-def transformer_block(x, *, heads: int, name: str):
-    """A pre-norm encoder block (Vaswani 2017; Xiong 2020): attention, then a two-layer network, each added to x.
+def transformer_block(x: Tensor, *, heads: int, name: str) -> Tensor:
+    """Attention, then a two-layer network, each added to x (batch, time, d): same shape.
 
-    x is (batch, time, d) and so is what comes back; a mask that x carries is respected.
+    The pre-norm encoder block (Vaswani 2017; Xiong 2020). A mask that x carries is respected.
     """
     d = x.shape[-1]
     h = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_attention_norm")(x)
@@ -123,21 +127,21 @@ def transformer_block(x, *, heads: int, name: str):
     return layers.Add(name=f"{name}_mlp_add")([x, h])
 
 
-# ------------------------------------------------------------------------------------------------ text
+# ------------------------------------------------------------------------------ text
 
 
-def _text_average(ids, vocab_size, units):
+def _text_average(ids: Tensor, vocab_size: int, units: int) -> Tensor:
     x = layers.Embedding(vocab_size, units, mask_zero=True, name="embedding")(ids)
     x = MaskedAverage(name="average")(x)
     return layers.Dense(units, activation="relu", name="features")(x)
 
 
-def _text_lstm(ids, vocab_size, units):
+def _text_lstm(ids: Tensor, vocab_size: int, units: int) -> Tensor:
     x = layers.Embedding(vocab_size, units, mask_zero=True, name="embedding")(ids)
     return layers.LSTM(units, name="features")(x)
 
 
-def _text_conv(ids, vocab_size, units):
+def _text_conv(ids: Tensor, vocab_size: int, units: int) -> Tensor:
     mask = PaddingMask(name="padding_mask")(ids)
     x = layers.Embedding(vocab_size, units, name="embedding")(ids)
     x = layers.Multiply(name="words_only")([x, mask])
@@ -147,7 +151,7 @@ def _text_conv(ids, vocab_size, units):
     return layers.Dense(units, activation="relu", name="features")(x)
 
 
-def _text_transformer(ids, vocab_size, units):
+def _text_transformer(ids: Tensor, vocab_size: int, units: int) -> Tensor:
     x = layers.Embedding(vocab_size, units, mask_zero=True, name="embedding")(ids)
     x = PositionEmbedding(name="position")(x)
     x = transformer_block(x, heads=4, name="block")
@@ -169,19 +173,22 @@ def text_branch(
 ) -> keras.Model:
     """Word ids → features.
 
-    Input: int32 (batch, length), ids from 0 to vocab_size - 1, where 0 is padding; an empty text (all 0) is fine.
+    Input: int32 (batch, length), ids from 0 to vocab_size - 1, where 0 is padding; a text may be
+    empty (all 0).
     Output: float (batch, units).
 
     Args:
         vocab_size: number of ids, padding and unknown word included.
         length: words a text is padded or cut to.
-        encoder: "average" (mean of word embeddings; order is lost), "lstm" (Hochreiter & Schmidhuber 1997),
-            "conv" (windows of three words, strongest kept; Kim 2014) or "transformer" (one block; Vaswani 2017).
+        encoder: "average" (mean of word embeddings; order is lost), "lstm" (Hochreiter &
+            Schmidhuber 1997), "conv" (windows of three words, strongest kept; Kim 2014) or
+            "transformer" (one block; Vaswani 2017).
         units: width of the embedding and of the output.
         name: name of the model and of its input.
 
     Raises:
-        ValueError: an unknown encoder, a size that is not a positive integer, or a vocabulary of one.
+        ValueError: an unknown encoder, a size that is not a positive integer, or a vocabulary of
+            one.
     """
     build = _encoder(encoder, TEXT_ENCODERS)
     length, units = _positive("length", length), _positive("units", units)
@@ -191,12 +198,12 @@ def text_branch(
     return keras.Model(ids, build(ids, vocab_size, units), name=name)
 
 
-# ------------------------------------------------------------------------------------------------ image
+# ------------------------------------------------------------------------------ image
 
 PATCH = 4  # pixels; the side of one patch
 
 
-def _image_patch(x, units):
+def _image_patch(x: Tensor, units: int) -> Tensor:
     x = layers.Conv2D(64, PATCH, strides=PATCH, padding="same", name="patches")(x)
     x = _mix(x, 64, "mix1")
     x = layers.Conv2D(128, 2, strides=2, padding="same", name="merge")(x)
@@ -205,14 +212,14 @@ def _image_patch(x, units):
     return layers.Dense(units, activation="relu", name="features")(x)
 
 
-def _mix(x, filters, name):
-    """Neighbours first (depthwise 5×5), channels second (Dense): ConvMixer (Trockman & Kolter 2022) made cheap."""
+def _mix(x: Tensor, filters: int, name: str) -> Tensor:
+    """Neighbours first, then channels: ConvMixer (Trockman & Kolter 2022), made cheap."""
     h = layers.DepthwiseConv2D(5, padding="same", name=f"{name}_neighbours")(x)
     h = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(h)
     return layers.Dense(filters, activation="gelu", name=f"{name}_channels")(h)
 
 
-def _image_conv(x, units):
+def _image_conv(x: Tensor, units: int) -> Tensor:
     for i, filters in enumerate((32, 64, 128), start=1):
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"convolution{i}")(x)
         x = layers.BatchNormalization(name=f"norm{i}")(x)
@@ -222,7 +229,8 @@ def _image_conv(x, units):
     return layers.Dense(units, activation="relu", name="features")(x)
 
 
-IMAGE_ENCODERS = {"patch": (_image_patch, PATCH), "conv": (_image_conv, 8)}
+IMAGE_ENCODERS = {"patch": _image_patch, "conv": _image_conv}
+SMALLEST = {"patch": PATCH, "conv": 8}  # pixels a side
 
 
 def image_branch(
@@ -235,35 +243,36 @@ def image_branch(
 
     Args:
         shape: (height, width, channels) of one picture.
-        encoder: "patch" (4×4 patches, depthwise 5×5 and pointwise mixing: cheap) or "conv" (three 3×3 convolutions of
-            32, 64 and 128 filters with batch normalisation and pooling).
+        encoder: "patch" (4×4 patches, depthwise 5×5 and pointwise mixing: cheap) or "conv" (three
+            3×3 convolutions of 32, 64 and 128 filters with batch normalisation and pooling).
         units: width of the output.
         name: name of the model and of its input.
 
     Raises:
-        ValueError: an unknown encoder, a shape that is not three positive integers, a picture too small for it.
+        ValueError: an unknown encoder, a shape that is not three positive integers, a picture too
+            small for it.
     """
-    build, smallest = _encoder(encoder, IMAGE_ENCODERS)
+    build = _encoder(encoder, IMAGE_ENCODERS)
     units = _positive("units", units)
     if not isinstance(shape, tuple | list) or len(shape) != 3:
         raise ValueError(
             f"shape must be (height, width, channels), such as (48, 48, 3); got {shape!r}"
         )
     height, width, channels = (_positive("each part of shape", n) for n in shape)
-    if min(height, width) < smallest:
+    if min(height, width) < SMALLEST[encoder]:
         raise ValueError(
             f"a picture of {height}×{width} is too small for encoder {encoder!r}, "
-            f"which needs at least {smallest}×{smallest} pixels"
+            f"which needs at least {SMALLEST[encoder]}×{SMALLEST[encoder]} pixels"
         )
     pixels = keras.Input((height, width, channels), dtype="float32", name=name)
     scaled = layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels)
     return keras.Model(pixels, build(scaled, units), name=name)
 
 
-# ------------------------------------------------------------------------------------------------ audio
+# ------------------------------------------------------------------------------ audio
 
 
-def _audio_conv(x, units):
+def _audio_conv(x: Tensor, units: int) -> Tensor:
     x = layers.Reshape((*x.shape[1:], 1), name="one_channel")(x)
     for i, filters in enumerate((16, 32, 64), start=1):
         x = layers.Conv2D(
@@ -275,11 +284,11 @@ def _audio_conv(x, units):
     return layers.Dense(units, activation="relu", name="features")(x)
 
 
-def _audio_gru(x, units):
+def _audio_gru(x: Tensor, units: int) -> Tensor:
     return layers.GRU(units, name="features")(x)
 
 
-def _audio_transformer(x, units):
+def _audio_transformer(x: Tensor, units: int) -> Tensor:
     x = layers.Dense(units, name="project")(x)
     x = PositionEmbedding(name="position")(x)
     x = transformer_block(x, heads=4, name="block")
@@ -300,14 +309,18 @@ def audio_branch(
     Output: float (batch, units).
 
     Args:
-        samples: length of a clip in samples; at least one frame (`frame_length(rate)`, 32 ms or a little more).
-        rate: samples per second, at least 1000. For slower signals build a `keras.Model` of your own as the branch.
-        encoder: "conv" (2-D convolutions over time and frequency), "gru" (Cho 2014) or "transformer" (Vaswani 2017).
+        samples: length of a clip in samples; at least one frame (`frame_length(rate)`, 32 ms or a
+            little more).
+        rate: samples per second, at least 1000. For slower signals build a `keras.Model` of your
+            own as the branch.
+        encoder: "conv" (2-D convolutions over time and frequency), "gru" (Cho 2014) or
+            "transformer" (Vaswani 2017).
         units: width of the output.
         name: name of the model and of its input.
 
     Raises:
-        ValueError: an unknown encoder, a size that is not a positive integer, a rate below 1000, a clip too short.
+        ValueError: an unknown encoder, a size that is not a positive integer, a rate below 1000, a
+            clip too short.
     """
     build = _encoder(encoder, AUDIO_ENCODERS)
     samples, units = _positive("samples", samples), _positive("units", units)
@@ -325,13 +338,14 @@ def audio_branch(
     return keras.Model(waveform, build(LogMel(rate, name="log_mel")(waveform), units), name=name)
 
 
-# ------------------------------------------------------------------------------------------------ vector
+# ------------------------------------------------------------------------------ vector
 
 
 def vector_branch(size: int, *, units: int = 64, name: str = "vector") -> keras.Model:
     """Ready features → features: a pretrained embedding, a row of a table.
 
-    Input: float (batch, size); bring columns of a table to a like scale first (`keras.layers.Normalization`).
+    Input: float (batch, size); bring columns of a table to a like scale first, for example with
+    `keras.layers.Normalization`.
     Output: float (batch, units), from one Dense layer with ReLU.
 
     Args:
@@ -347,7 +361,7 @@ def vector_branch(size: int, *, units: int = 64, name: str = "vector") -> keras.
     return keras.Model(vector, features, name=name)
 
 
-# ------------------------------------------------------------------------------------------------ arguments
+# ------------------------------------------------------------------------------ arguments
 
 
 def _positive(what: str, value: int) -> int:

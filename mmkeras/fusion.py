@@ -16,9 +16,10 @@ def fuse(
     """Join the features of several modalities into one vector.
 
     Args:
-        features: the branches' outputs, (batch, d_m) each, as a list or a dict by modality; one is enough.
-        method: "concatenate": all features side by side, (batch, d_1 + … + d_M), no weights; or any Keras layer that
-            takes the list of features and gives one tensor.
+        features: the branches' outputs, (batch, d_m) each, as a list or a dict by modality; one is
+            enough.
+        method: "concatenate": all features side by side, (batch, d_1 + … + d_M), no weights; or any
+            Keras layer that takes the list of features and gives one tensor.
 
     Returns:
         The joint representation, (batch, d).
@@ -33,13 +34,14 @@ def fuse(
     for name, x in features.items():
         if len(x.shape) != 2 or x.shape[-1] is None:
             raise ValueError(
-                f"{name} has shape {tuple(x.shape)}; fusion needs (batch, d) with a known d: end the branch with "
-                "pooling such as keras.layers.GlobalAveragePooling2D"
+                f"{name} has shape {tuple(x.shape)}; fusion needs (batch, d) with a known d: "
+                "end the branch with pooling such as keras.layers.GlobalAveragePooling2D"
             )
     if isinstance(method, str):
         if method not in METHODS:
             raise ValueError(
-                f"unknown fusion {method!r}; choose {', '.join(map(repr, METHODS))}, or pass a layer"
+                f"unknown fusion {method!r}; choose {', '.join(map(repr, METHODS))}, "
+                "or pass a layer"
             )
         method = METHODS[method]()
     tensors = list(features.values())

@@ -1,6 +1,7 @@
 """Models: branches, a fusion and heads put together into one `keras.Model`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -11,11 +12,11 @@ from .fusion import fuse
 class MultimodalModel(keras.Model):
     """A functional model that is fed a dict by modality and refuses names it does not know.
 
-    Keras reports a missing name but drops an unknown one without a word, so that a misspelt or stale column goes
-    unnoticed. Everything else is what `keras.Model` does.
+    Keras reports a missing name but drops an unknown one without a word, so that a misspelt or
+    stale column goes unnoticed. Everything else is what `keras.Model` does.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if isinstance(inputs, Mapping):
             expected = [tensor.name for tensor in self.inputs]
             unknown = [name for name in inputs if name not in expected]
@@ -40,20 +41,25 @@ def multimodal_model(
     The branches keep their weights: train the joint model and the branch you passed in is trained.
 
     Args:
-        branches: a list of named models (`text_branch(…)`, …), or a dict modality → any `keras.Model` with one input
-            and one output of shape (batch, d). The name or key is what the input is fed by. One branch is enough.
-        heads: dict of output name → "binary" (one sigmoid probability), an int ≥ 2 (softmax over that many classes)
-            or "regression" (one unbounded number). Heads are single Dense layers, in float32 under any policy.
+        branches: a list of named models (`text_branch(…)`, …), or a dict modality → any
+            `keras.Model` with one input and one output of shape (batch, d). The name or key is what
+            the input is fed by. One branch is enough.
+        heads: dict of output name → "binary" (one sigmoid probability), an int ≥ 2 (softmax over
+            that many classes) or "regression" (one unbounded number). Heads are single Dense
+            layers, in float32 under any policy.
         fusion: see `mmkeras.fuse`.
-        dropout: share of the joint features that a training step leaves out, in [0, 1) (Srivastava 2014).
+        dropout: share of the joint features that a training step leaves out, in [0, 1) (Srivastava
+            2014).
         name: name of the model.
 
     Returns:
-        A functional `keras.Model`. With one head its output is one tensor, (batch, 1) or (batch, classes), so that
-        `compile("adam", "binary_crossentropy")` works; with several it is a dict by head name.
+        A functional `keras.Model`. With one head its output is one tensor, (batch, 1) or (batch,
+        classes), so that `compile("adam", "binary_crossentropy")` works; with several it is a dict
+        by head name.
 
     Raises:
-        ValueError: no branch or head, two branches of one name, a branch or head that does not fit (said how).
+        ValueError: no branch or head, two branches of one name, a branch or head that does not fit
+            (said how).
     """
     branches = _by_name(branches)
     inputs, features = {}, {}
@@ -94,7 +100,7 @@ def _by_name(branches: Sequence[keras.Model] | Mapping[str, keras.Model]) -> dic
 
 
 def _encoder(modality: str, branch: keras.Model) -> keras.Model:
-    """The same layers under the name `<modality>_encoder`, since `<modality>` is the name of the input."""
+    """The same layers as `<modality>_encoder`, since `<modality>` is the name of the input."""
     try:
         single = len(branch.inputs) == 1 and len(branch.outputs) == 1
     except (AttributeError, TypeError, ValueError):
@@ -113,7 +119,8 @@ def _encoder(modality: str, branch: keras.Model) -> keras.Model:
 def _checked(heads: Mapping[str, str | int]) -> Mapping[str, str | int]:
     if not isinstance(heads, Mapping) or not heads:
         raise ValueError(
-            f'heads must be a dict such as {{"diagnosis": "binary"}} or {{"group": 6}}, got {heads!r}'
+            'heads must be a dict such as {"diagnosis": "binary"} or {"group": 6}, '
+            f"got {heads!r}"
         )
     return heads
 
@@ -131,5 +138,6 @@ def _head(head: str, kind: str | int, taken: set[str]) -> keras.layers.Layer:
         return keras.layers.Dense(kind, activation="softmax", dtype="float32", name=head)
     hint = ' (for two outcomes and one output use "binary")' if kind == 1 else ""
     raise ValueError(
-        f'head {head!r} must be "binary", "regression" or a number of classes from 2 up, got {kind!r}{hint}'
+        f'head {head!r} must be "binary", "regression" or a number of classes from 2 up, '
+        f"got {kind!r}{hint}"
     )

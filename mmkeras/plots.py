@@ -1,9 +1,11 @@
-"""The pictures that more than one notebook draws. Each returns its Axes or Figure; `plt.show()` is left to the caller.
+"""The pictures that more than one notebook draws.
 
-Every picture reads without colour: series differ in marker, line style or brightness too.
+Each returns its Axes or Figure; `plt.show()` is left to the caller. Every picture reads without
+colour: series differ in marker, line style or brightness too.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -69,9 +71,10 @@ def gallery(
 def confusion(
     truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str], *, ax: Axes | None = None
 ) -> Axes:
-    """Confusion matrix: what share of each true class (row) was predicted as which class (column), in percent.
+    """Confusion matrix in percent of each true class (row), by predicted class (column).
 
-    truth, predicted: int (n,), from 0 to len(classes) - 1. A class that does not occur has an empty row.
+    truth, predicted: int (n,), from 0 to len(classes) - 1. A class that does not occur has an empty
+    row.
     """
     ax = ax or plt.subplots(figsize=(4.6, 4.2), layout="constrained")[1]
     counts = np.zeros((len(classes), len(classes)))
@@ -96,7 +99,8 @@ def curves(
 ) -> Axes:
     """One metric over the epochs, training beside validation, for one or several runs.
 
-    histories: name of the run → `History.history` of Keras; `val_<metric>` is drawn where it is there.
+    histories: name of the run → `History.history` of Keras; `val_<metric>` is drawn where it is
+        there.
 
     Raises:
         ValueError: a run that has no such metric; the message names those it has.
@@ -106,7 +110,7 @@ def curves(
         if metric not in history:
             raise ValueError(f"{name} has no {metric!r}; it has {', '.join(map(repr, history))}")
         epochs = np.arange(1, len(history[metric]) + 1)
-        style = {"color": f"C{i}", "marker": MARKERS[i % len(MARKERS)], "markersize": 3.5}
+        style: dict[str, Any] = {"color": f"C{i}", "marker": MARKERS[i % len(MARKERS)], "ms": 3.5}
         ax.plot(epochs, history[metric], ls="--", label=f"{name}, training", **style)
         if f"val_{metric}" in history:
             ax.plot(epochs, history[f"val_{metric}"], label=f"{name}, validation", **style)
@@ -126,34 +130,39 @@ def spread(
     chance: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Every run as a small dot, the mean of a group as a bar across, so that no mean hides its runs.
+    """Every run as a dot and their mean as a bar across, so that no mean hides its runs.
 
     Args:
         scores: one row a run.
         value: column of numbers to show.
-        by: column of what is compared, such as the model; one marker each, in the order they come in.
-        within: column of the groups along the axis, such as the held-out artist; None for one group.
+        by: column of what is compared, such as the model; one marker each, in the order they come
+            in.
+        within: column of the groups along the axis, such as the held-out artist; None for one
+            group.
         chance: draws a line there.
     """
     ax = ax or plt.subplots(figsize=(6.4, 3.4), layout="constrained")[1]
     groups = list(scores[within].unique()) if within else [""]
     kinds = list(scores[by].unique())
     for k, kind in enumerate(kinds):
+        label = kind
         offset = (k - (len(kinds) - 1) / 2) * 0.7 / len(kinds)
+        style: dict[str, Any] = {"color": f"C{k}", "marker": MARKERS[k % len(MARKERS)]}
         for g, group in enumerate(groups):
-            rows = scores[scores[by] == kind]
-            values = rows[value] if within is None else rows.loc[rows[within] == group, value]
-            label = kind if g == 0 else None
-            ax.plot(
-                np.full(len(values), g + offset), values, MARKERS[k % len(MARKERS)], ls="none",
-                color=f"C{k}", alpha=0.6, markersize=4.5, label=label,
-            )  # fmt: skip
-            half = 0.28 / len(kinds)
-            ax.hlines(values.mean(), g + offset - half, g + offset + half, color=INK, lw=2)
+            here = scores[by] == kind
+            values = scores.loc[here if within is None else here & (scores[within] == group), value]
+            if values.empty:
+                continue
+            places = np.full(len(values), g + offset)
+            ax.plot(places, values, ls="none", alpha=0.6, ms=4.5, label=label, **style)
+            ax.hlines(
+                values.mean(), *(g + offset + np.array([-0.28, 0.28]) / len(kinds)), INK, lw=2
+            )
+            label = None
     if chance is not None:
         ax.axhline(chance, color="0.5", ls=":", lw=1.2)
-        ax.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                    fontsize=8, color="0.35")  # fmt: skip
+        right = ("axes fraction", "data")
+        ax.annotate("chance", (1, chance), xycoords=right, ha="right", va="bottom", fontsize=8)
     ax.set_xticks(range(len(groups)), groups)
     ax.set(ylabel=value, xlabel=within or "")
     ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
@@ -168,7 +177,7 @@ def flow(
     stages: Sequence[str] | None = None,
     box: tuple[float, float] = (1.55, 0.62),
 ) -> Figure:
-    """The data flow of a multimodal model: one lane of boxes a modality, which meet in the joint boxes.
+    """The data flow of a multimodal model: a lane of boxes a modality, then joint boxes.
 
     Args:
         lanes: modality → what its data becomes, step by step; every lane is of one length.
@@ -189,7 +198,10 @@ def flow(
     (width, height), gap = box, 0.42
     figure = plt.figure(figsize=(columns * (width + gap), (len(lanes) + 0.6) * (height + gap)))
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(-gap / 2, columns * (width + gap) - gap / 2), ylim=(-gap, (len(lanes) + 0.4) * (height + gap)))
+    ax.set(
+        xlim=(-gap / 2, columns * (width + gap) - gap / 2),
+        ylim=(-gap, (len(lanes) + 0.4) * (height + gap)),
+    )
     ax.axis("off")
     middle = (len(lanes) - 1) / 2
 
@@ -200,13 +212,15 @@ def flow(
         x, y = corner(column, lane)
         face = SHADE if shaded else PAPER
         ax.add_patch(plt.Rectangle((x, y), width, height, fc=face, ec=INK, lw=1.2))
-        ax.text(x + width / 2, y + height / 2, words, ha="center", va="center", fontsize=9, color=INK)
+        ax.text(
+            x + width / 2, y + height / 2, words, ha="center", va="center", fontsize=9, color=INK
+        )
 
     def arrow(column: int, start: float, end: float) -> None:
         x0, y0 = corner(column, start)
         x1, y1 = corner(column + 1, end)
-        ax.annotate("", (x1, y1 + height / 2), (x0 + width, y0 + height / 2),
-                    arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.2, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
+        line = {"arrowstyle": "-|>", "color": INK, "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", (x1, y1 + height / 2), (x0 + width, y0 + height / 2), arrowprops=line)
 
     for lane, steps_of_lane in enumerate(lanes.values()):
         for column, words in enumerate(steps_of_lane):

@@ -1,4 +1,4 @@
-"""One call at the top of every notebook: seeds, determinism, precision, and one line about the machine."""
+"""One call at the top of every notebook: seeds, determinism, precision, the device."""
 
 import contextlib
 import os
@@ -35,13 +35,14 @@ def _quiet_stderr() -> Iterator[None]:
 def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = True) -> None:
     """Prepare a notebook or script: the same run gives the same numbers on the same machine.
 
-    Seeds Python, NumPy and TensorFlow, switches on deterministic operations, sets the dtype policy of layers built
-    afterwards, and prints one line that names versions, device and seed.
+    Seeds Python, NumPy and TensorFlow, switches on deterministic operations, sets the dtype policy
+    of layers built afterwards, and prints one line that names versions, device and seed.
 
     Args:
         seed: int in [0, 2**32), for Python's `random`, NumPy and TensorFlow.
         precision: a Keras dtype policy: "float32", or on a GPU "mixed_float16" or "mixed_bfloat16".
-        deterministic: let every TensorFlow operation give the same bits in every run. Some GPU kernels get slower.
+        deterministic: let every TensorFlow operation give the same bits in every run. Some GPU
+            kernels get slower.
 
     Raises:
         ValueError: a seed out of range, or an unknown precision.

@@ -1,4 +1,4 @@
-"""Every branch: shapes, weight counts by formula, NumPy oracles, odd inputs, and the ways a model travels."""
+"""Every branch: shapes, weight counts, NumPy oracles, odd inputs, and the ways a model travels."""
 
 import keras
 import numpy as np
@@ -64,7 +64,11 @@ BUILDERS = {
     "image conv": (
         lambda: mm.image_branch((16, 16, 3), encoder="conv", units=UNITS),
         PICTURES,
-        conv(3, 3, 32) + conv(3, 32, 64) + conv(3, 64, 128) + 4 * (32 + 64 + 128) + dense(128, UNITS),
+        conv(3, 3, 32)
+        + conv(3, 32, 64)
+        + conv(3, 64, 128)
+        + 4 * (32 + 64 + 128)
+        + dense(128, UNITS),
     ),
     "audio conv": (
         lambda: mm.audio_branch(SAMPLES, RATE, encoder="conv", units=UNITS),
@@ -117,7 +121,9 @@ def test_gradient_reaches_every_weight_and_stays_finite(case, built):
     branch, data, _ = built
     rich = np.repeat(data[:1], 4, 0) if "text" not in case else np.tile(TEXTS[2:], (4, 1))
     if "text" not in case:
-        rich = (rich * np.linspace(0.3, 1, 4).reshape(-1, *[1] * (rich.ndim - 1))).astype(rich.dtype)
+        rich = (rich * np.linspace(0.3, 1, 4).reshape(-1, *[1] * (rich.ndim - 1))).astype(
+            rich.dtype
+        )
     for batch, all_weights in ((rich, True), (data, False)):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(branch(batch, training=True) * np.arange(1.0, UNITS + 1))
@@ -182,7 +188,9 @@ def test_more_padding_does_not_change_a_text(encoder):
 def test_average_text_is_the_mean_of_its_words():
     branch = mm.text_branch(VOCAB, LENGTH, units=UNITS)
     table, kernel, bias = branch.get_weights()
-    means = np.stack([table[row[row != 0]].mean(0) if row.any() else np.zeros(UNITS) for row in TEXTS])
+    means = np.stack(
+        [table[row[row != 0]].mean(0) if row.any() else np.zeros(UNITS) for row in TEXTS]
+    )
     want = np.maximum(means @ kernel + bias, 0)
     np.testing.assert_allclose(branch.predict(TEXTS, verbose=0), want, atol=1e-6)
 
@@ -258,7 +266,9 @@ def test_wrong_arguments_say_what_would_work(call, words):
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize(("rate", "samples"), [(8000, 256), (16000, 512), (22050, 1024), (44100, 2048)])
+@pytest.mark.parametrize(
+    ("rate", "samples"), [(8000, 256), (16000, 512), (22050, 1024), (44100, 2048)]
+)
 def test_the_shortest_clip_works(rate, samples):
     assert frame_length(rate) == samples
     branch = mm.audio_branch(samples, rate, units=2)

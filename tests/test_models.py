@@ -59,7 +59,9 @@ def test_concatenation_equals_numpy():
     m = model()
     parts = [m.get_layer(f"{n}_encoder").predict(FEED[n], verbose=0) for n in FEED]
     joint = np.concatenate(parts, axis=1)
-    want = {h: joint @ m.get_layer(h).get_weights()[0] + m.get_layer(h).get_weights()[1] for h in HEADS}
+    want = {
+        h: joint @ m.get_layer(h).get_weights()[0] + m.get_layer(h).get_weights()[1] for h in HEADS
+    }
     want["ill"] = 1 / (1 + np.exp(-want["ill"]))
     want["group"] = np.exp(want["group"]) / np.exp(want["group"]).sum(1, keepdims=True)
     got = m.predict(FEED, verbose=0)
@@ -141,14 +143,16 @@ def test_a_batch_of_one():
     assert m.predict(feed(FEED, 1), verbose=0)["group"].shape == (1, 4)
 
 
-# ------------------------------------------------------------------ feeding
+# ------------------------------------------------------------------------------ feeding
 
 
 def test_order_of_names_does_not_matter():
     m = model()
     want = m.predict(FEED, verbose=0)["ill"]
     for names in itertools.permutations(FEED):
-        np.testing.assert_array_equal(m.predict({n: FEED[n] for n in names}, verbose=0)["ill"], want)
+        np.testing.assert_array_equal(
+            m.predict({n: FEED[n] for n in names}, verbose=0)["ill"], want
+        )
 
 
 def as_dataset(x):
@@ -181,7 +185,7 @@ def test_unknown_and_missing_names_are_errors(how):
 
 
 def test_the_trap_that_a_dict_of_inputs_sets():
-    """A plain Keras model built from a dict of Inputs swaps modalities when it is fed one name too many."""
+    """A plain model built from a dict of Inputs swaps modalities when fed one name too many."""
     inputs = {name: keras.Input((2,), name=name) for name in ("text", "image")}
     plain = keras.Model(inputs, keras.ops.concatenate([inputs["text"], inputs["image"]], axis=1))
     x = {"text": np.zeros((1, 2), "float32"), "image": np.ones((1, 2), "float32")}
@@ -189,9 +193,13 @@ def test_the_trap_that_a_dict_of_inputs_sets():
     assert plain.predict(x, verbose=0).tolist() == [[0, 0, 1, 1]]
     with pytest.warns(UserWarning, match="structure of `inputs`"):
         swapped = plain.predict(extra, verbose=0)
-    assert swapped.tolist() != [[0, 0, 1, 1]], "Keras has mended this: tell the readers of chapter 6"
+    assert swapped.tolist() != [[0, 0, 1, 1]], (
+        "Keras has mended this: tell the readers of chapter 6"
+    )
 
-    ours = mm.multimodal_model([mm.vector_branch(2, name=n) for n in ("text", "image")], {"y": "binary"})
+    ours = mm.multimodal_model(
+        [mm.vector_branch(2, name=n) for n in ("text", "image")], {"y": "binary"}
+    )
     with pytest.raises(ValueError, match="unknown input 'audio'"):
         ours.predict(extra, verbose=0)
 
@@ -202,7 +210,9 @@ def test_the_trap_that_a_dict_of_inputs_sets():
 def test_any_keras_model_is_a_branch_and_shares_its_weights():
     pixels = keras.Input((8, 8, 3), name="some_input")
     backbone = keras.Model(
-        pixels, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 3)(pixels)), name="image"
+        pixels,
+        keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 3)(pixels)),
+        name="image",
     )
     table = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     m = mm.multimodal_model({"image": backbone, "table": table}, {"ill": "binary"})
@@ -248,7 +258,11 @@ class Unbuilt(keras.Model):
     ("branches", "heads", "words"),
     [
         ([], {"y": "binary"}, "branches is empty"),
-        ([mm.vector_branch(2), mm.vector_branch(3)], {"y": "binary"}, "two branches are called 'vector'"),
+        (
+            [mm.vector_branch(2), mm.vector_branch(3)],
+            {"y": "binary"},
+            "two branches are called 'vector'",
+        ),
         ([mm.vector_branch(2)], {}, "heads must be a dict"),
         ([mm.vector_branch(2)], "binary", "heads must be a dict"),
         ([mm.vector_branch(2)], {"y": "softmax"}, "'softmax'"),

@@ -11,7 +11,11 @@ import mmkeras as mm
 
 def python(code, **env):
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env={**os.environ, **env}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **env},
     )
 
 
@@ -23,13 +27,16 @@ def test_import_does_no_work_and_says_nothing():
 def test_start_prints_one_line_and_repeats_itself():
     code = (
         "import mmkeras as mm; mm.start(seed=3); import random, numpy, keras\n"
-        "m = mm.vector_branch(4); print(random.random(), numpy.random.rand(), m.get_weights()[0].sum())\n"
+        "m = mm.vector_branch(4)\n"
+        "print(random.random(), numpy.random.rand(), m.get_weights()[0].sum())\n"
         "mm.start(seed=3)"
     )
     first, second = python(code), python(code)
     assert first.stderr == "" and first.returncode == 0
     lines = first.stdout.splitlines()
-    assert lines[0] == lines[2] and lines[0].startswith("mmkeras ") and lines[0].endswith("| seed 3")
+    assert (
+        lines[0] == lines[2] and lines[0].startswith("mmkeras ") and lines[0].endswith("| seed 3")
+    )
     assert first.stdout == second.stdout
 
 
@@ -42,7 +49,9 @@ def test_environment_defaults_give_way_to_the_users():
 
 def test_another_backend_is_refused():
     ran = python("import mmkeras as mm; mm.start()", KERAS_BACKEND="numpy")
-    assert "RuntimeError: mmkeras needs Keras on TensorFlow, but Keras is set to 'numpy'" in ran.stderr
+    assert (
+        "RuntimeError: mmkeras needs Keras on TensorFlow, but Keras is set to 'numpy'" in ran.stderr
+    )
 
 
 def test_mixed_precision_is_named():
