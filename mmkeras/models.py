@@ -55,7 +55,7 @@ def multimodal_model(
     Returns:
         A functional `keras.Model`. With one head its output is one tensor, (batch, 1) or (batch,
         classes), so that `compile("adam", "binary_crossentropy")` works; with several it is a dict
-        by head name.
+        by head name. The `serving_default` signature of its SavedModel takes modalities by name.
 
     Raises:
         ValueError: no branch or head, two branches of one name, a branch or head that does not fit

@@ -155,14 +155,13 @@ def spread(
                 continue
             places = np.full(len(values), g + offset)
             ax.plot(places, values, ls="none", alpha=0.6, ms=4.5, label=label, **style)
-            ax.hlines(
-                values.mean(), *(g + offset + np.array([-0.28, 0.28]) / len(kinds)), INK, lw=2
-            )
+            left, right = g + offset - 0.28 / len(kinds), g + offset + 0.28 / len(kinds)
+            ax.hlines(values.mean(), left, right, colors=INK, lw=2)
             label = None
     if chance is not None:
         ax.axhline(chance, color="0.5", ls=":", lw=1.2)
-        right = ("axes fraction", "data")
-        ax.annotate("chance", (1, chance), xycoords=right, ha="right", va="bottom", fontsize=8)
+        place: Any = ("axes fraction", "data")
+        ax.annotate("chance", (1, chance), xycoords=place, ha="right", va="bottom", fontsize=8)
     ax.set_xticks(range(len(groups)), groups)
     ax.set(ylabel=value, xlabel=within or "")
     ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
