@@ -195,12 +195,11 @@ def flow(
     if stages is not None and len(stages) != columns:
         raise ValueError(f"{columns} columns need {columns} headings, got {len(stages)}")
     (width, height), gap = box, 0.42
-    figure = plt.figure(figsize=(columns * (width + gap), (len(lanes) + 0.6) * (height + gap)))
+    right = columns * (width + gap) - gap / 2  # in inches, like all that follows
+    top = len(lanes) * (height + gap) - gap + (0.45 if stages else gap / 4)
+    figure = plt.figure(figsize=(right + gap / 2, top + gap / 4))
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(
-        xlim=(-gap / 2, columns * (width + gap) - gap / 2),
-        ylim=(-gap, (len(lanes) + 0.4) * (height + gap)),
-    )
+    ax.set(xlim=(-gap / 2, right), ylim=(-gap / 4, top))
     ax.axis("off")
     middle = (len(lanes) - 1) / 2
 
