@@ -16,7 +16,7 @@ class MultimodalModel(keras.Model):
     stale column goes unnoticed. Everything else is what `keras.Model` does.
     """
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(inputs, Mapping):
             expected = [tensor.name for tensor in self.inputs]
             unknown = [name for name in inputs if name not in expected]
@@ -25,7 +25,7 @@ class MultimodalModel(keras.Model):
                     f"unknown input {', '.join(map(repr, unknown))}; "
                     f"this model takes {', '.join(map(repr, expected))}"
                 )
-        return super().call(inputs, training=training, mask=mask)
+        return super().__call__(inputs, *args, **kwargs)
 
 
 def multimodal_model(
