@@ -5,6 +5,7 @@ and groups come from emojibase. data/README.md has the cards. Two things can be 
 *concept* (what is drawn) and the *artist* (who draws).
 """
 
+import functools
 import hashlib
 import io
 import json
@@ -59,13 +60,23 @@ class Emoji:
             that look or are called nearly the same share it). The index is the row number in
             the full set and survives ``take`` and ``split``.
             Keras takes texts as ``table["label_en"].to_numpy(object)``.
-        images: uint8 ``(rows, size, size, 3)``, RGB on white, in the order of the table.
+        drawings: the pictures of the full set, in its order; shared by all of its parts.
         groups: the class names; ``y`` counts along them.
     """
 
     table: pd.DataFrame
-    images: np.ndarray
+    drawings: np.ndarray
     groups: tuple[str, ...]
+
+    @functools.cached_property
+    def images(self) -> np.ndarray:
+        """uint8 ``(rows, size, size, 3)``, RGB on white, in the order of the table.
+
+        Picked out of the full set when first asked for, so that a split costs no copying.
+        """
+        rows = self.table.index.to_numpy()
+        whole = np.array_equal(rows, np.arange(len(self.drawings)))
+        return self.drawings if whole else self.drawings[rows]
 
     @property
     def y(self) -> np.ndarray:
@@ -77,14 +88,14 @@ class Emoji:
 
     def __repr__(self) -> str:
         artists = ", ".join(self.table["artist"].unique())
-        concepts, size = self.table["hexcode"].nunique(), self.images.shape[1]
+        concepts, size = self.table["hexcode"].nunique(), self.drawings.shape[1]
         return f"Emoji({len(self)} pictures {size}x{size} of {concepts} concepts by {artists})"
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Emoji":
         """The rows at these positions (counted from 0 in this object), or where a mask is True."""
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        return Emoji(self.table.iloc[rows], self.images[rows], self.groups)
+        return Emoji(self.table.iloc[rows], self.drawings, self.groups)
 
     def split(
         self,
