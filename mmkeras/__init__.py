@@ -18,8 +18,19 @@ os.environ.setdefault(
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from . import assets, branches, checks, datasets, fusion, models, plots, pretrained, session
-    from .branches import audio_branch, image_branch, text_branch, vector_branch
+    from . import (
+        assets,
+        branches,
+        checks,
+        datasets,
+        evaluate,
+        fusion,
+        models,
+        plots,
+        pretrained,
+        session,
+    )
+    from .branches import audio_branch, image_branch, signal_branch, text_branch, vector_branch
     from .fusion import fuse
     from .models import multimodal_model
     from .session import start
@@ -29,6 +40,7 @@ _MODULES = (
     "branches",
     "checks",
     "datasets",
+    "evaluate",
     "fusion",
     "models",
     "plots",
@@ -40,6 +52,7 @@ _HOME = {
     "text_branch": "branches",
     "image_branch": "branches",
     "audio_branch": "branches",
+    "signal_branch": "branches",
     "vector_branch": "branches",
     "fuse": "fusion",
     "multimodal_model": "models",
@@ -52,6 +65,7 @@ __all__ = [
     "branches",
     "checks",
     "datasets",
+    "evaluate",
     "fuse",
     "fusion",
     "image_branch",
@@ -60,6 +74,7 @@ __all__ = [
     "plots",
     "pretrained",
     "session",
+    "signal_branch",
     "start",
     "text_branch",
     "vector_branch",

@@ -229,8 +229,19 @@ def _image_conv(x: Tensor, units: int) -> Tensor:
     return layers.Dense(units, activation="relu", name="features")(x)
 
 
-IMAGE_ENCODERS = {"patch": _image_patch, "conv": _image_conv}
-SMALLEST = {"patch": PATCH, "conv": 8}  # pixels a side
+def _image_strided(x: Tensor, units: int) -> Tensor:
+    for i, (filters, kernel) in enumerate(((16, 5), (32, 3), (64, 3)), start=1):
+        x = layers.Conv2D(
+            filters, kernel, strides=2, padding="same", use_bias=False, name=f"convolution{i}"
+        )(x)
+        x = layers.BatchNormalization(name=f"norm{i}")(x)
+        x = layers.ReLU(name=f"relu{i}")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    return layers.Dense(units, activation="relu", name="features")(x)
+
+
+IMAGE_ENCODERS = {"patch": _image_patch, "conv": _image_conv, "strided": _image_strided}
+SMALLEST = {"patch": PATCH, "conv": 8, "strided": 8}  # pixels a side
 
 
 def image_branch(
@@ -243,8 +254,10 @@ def image_branch(
 
     Args:
         shape: (height, width, channels) of one picture.
-        encoder: "patch" (4×4 patches, depthwise 5×5 and pointwise mixing: cheap) or "conv" (three
-            3×3 convolutions of 32, 64 and 128 filters with batch normalisation and pooling).
+        encoder: "patch" (4×4 patches, depthwise 5×5 and pointwise mixing: cheap), "conv" (three
+            3×3 convolutions of 32, 64 and 128 filters with batch normalisation and pooling) or
+            "strided" (three convolutions of 16, 32 and 64 filters, each with stride 2: cheap, and
+            keeps small or thin things that "patch" overlooks).
         units: width of the output.
         name: name of the model and of its input.
 
@@ -311,8 +324,7 @@ def audio_branch(
     Args:
         samples: length of a clip in samples; at least one frame (`frame_length(rate)`, 32 ms or a
             little more).
-        rate: samples per second, at least 1000. For slower signals build a `keras.Model` of your
-            own as the branch.
+        rate: samples per second, at least 1000. For slower signals take `signal_branch`.
         encoder: "conv" (2-D convolutions over time and frequency), "gru" (Cho 2014) or
             "transformer" (Vaswani 2017).
         units: width of the output.
@@ -327,7 +339,7 @@ def audio_branch(
     if _positive("rate", rate) < 1000:
         raise ValueError(
             f"rate must be at least 1000 samples per second for a mel spectrogram, got {rate}; "
-            "for slower signals use a keras.Model of your own as the branch"
+            "for slower signals use signal_branch"
         )
     if samples < frame_length(rate):
         raise ValueError(
@@ -336,6 +348,41 @@ def audio_branch(
         )
     waveform = keras.Input((samples,), dtype="float32", name=name)
     return keras.Model(waveform, build(LogMel(rate, name="log_mel")(waveform), units), name=name)
+
+
+# ------------------------------------------------------------------------------ signal
+
+
+def signal_branch(samples: int, *, units: int = 64, name: str = "signal") -> keras.Model:
+    """A waveform whose shape and level matter (ECG, breath, acceleration) → features.
+
+    Three 1-D convolutions with strides 5, 2 and 2, batch normalisation, and the average over time.
+    Unlike `audio_branch` nothing is normalised: a millivolt stays a millivolt.
+
+    Input: float (batch, samples), in a unit in which typical values are about 1.
+    Output: float (batch, units).
+
+    Args:
+        samples: length of the waveform, at least 20.
+        units: width of the output.
+        name: name of the model and of its input.
+
+    Raises:
+        ValueError: a size that is not a positive integer, fewer than 20 samples.
+    """
+    if _positive("samples", samples) < 20:
+        raise ValueError(f"samples must be at least 20 for strides of 5, 2 and 2, got {samples}")
+    waveform = keras.Input((samples,), dtype="float32", name=name)
+    x = layers.Reshape((samples, 1), name="one_channel")(waveform)
+    for i, (filters, kernel, stride) in enumerate(((32, 15, 5), (64, 7, 2), (64, 5, 2)), start=1):
+        x = layers.Conv1D(
+            filters, kernel, strides=stride, padding="same", use_bias=False, name=f"convolution{i}"
+        )(x)
+        x = layers.BatchNormalization(name=f"norm{i}")(x)
+        x = layers.ReLU(name=f"relu{i}")(x)
+    x = layers.GlobalAveragePooling1D(name="average")(x)
+    x = layers.Dense(_positive("units", units), activation="relu", name="features")(x)
+    return keras.Model(waveform, x, name=name)
 
 
 # ------------------------------------------------------------------------------ vector

@@ -13,9 +13,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import ConfusionMatrixDisplay
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import ConfusionMatrixDisplay, precision_recall_curve, roc_curve
+
+from .evaluate import METRICS, Answers, answers, expected_calibration_error
 
 MARKERS = "osD^vPX*"
+LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 INK, PAPER, SHADE = "#1f2d3d", "#ffffff", "#dfe7f1"
 
 
@@ -69,12 +73,17 @@ def gallery(
 
 
 def confusion(
-    truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str], *, ax: Axes | None = None
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    classes: Sequence[str],
+    *,
+    what: str = "group",
+    ax: Axes | None = None,
 ) -> Axes:
     """Confusion matrix in percent of each true class (row), by predicted class (column).
 
     truth, predicted: int (n,), from 0 to len(classes) - 1. A class that does not occur has an empty
-    row.
+    row. what: the word for a class along the axes, such as "diagnosis".
     """
     ax = ax or plt.subplots(figsize=(4.6, 4.2), layout="constrained")[1]
     counts = np.zeros((len(classes), len(classes)))
@@ -86,7 +95,7 @@ def confusion(
     )
     for text, share in zip(display.text_.flat, shares.flat, strict=True):
         text.set_color(PAPER if share > 50 else INK)
-    ax.set(xlabel="predicted group", ylabel="true group (each row: % of it)")
+    ax.set(xlabel=f"predicted {what}", ylabel=f"true {what} (each row: % of it)")
     plt.setp(ax.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
     return ax
 
@@ -128,6 +137,7 @@ def spread(
     by: str,
     within: str | None = None,
     chance: float | None = None,
+    chance_label: str = "chance",
     ax: Axes | None = None,
 ) -> Axes:
     """Every run as a dot and their mean as a bar across, so that no mean hides its runs.
@@ -140,6 +150,7 @@ def spread(
         within: column of the groups along the axis, such as the held-out artist; None for one
             group.
         chance: draws a line there.
+        chance_label: what is written at that line.
     """
     ax = ax or plt.subplots(figsize=(6.4, 3.4), layout="constrained")[1]
     groups = list(scores[within].unique()) if within else [""]
@@ -161,11 +172,143 @@ def spread(
     if chance is not None:
         ax.axhline(chance, color="0.5", ls=":", lw=1.2)
         place: Any = ("axes fraction", "data")
-        ax.annotate("chance", (1, chance), xycoords=place, ha="right", va="bottom", fontsize=8)
+        ax.annotate(chance_label, (1, chance), xycoords=place, ha="right", va="bottom", fontsize=8)
     ax.set_xticks(range(len(groups)), groups)
     ax.set(ylabel=value, xlabel=within or "")
     ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     ax.grid(axis="y", alpha=0.3)
+    return ax
+
+
+def roc(y: Any, probabilities: Any, *, ax: Axes | None = None) -> Axes:
+    """ROC curves, with the area under each in the legend; the diagonal is what chance does.
+
+    y, probabilities: one binary problem and one or several models, as for `evaluate.report`.
+
+    Raises:
+        ValueError: as there, more than one column of probabilities, or one class only.
+    """
+    ax = _unit_square(ax)
+    ax.plot([0, 1], [0, 1], color="0.6", ls=":", lw=1)
+    for i, (model, a) in enumerate(_binary_models(y, probabilities).items()):
+        false_positive, true_positive, _ = roc_curve(a.truth[0], a.scores[0])
+        label = f"{model} AUC {METRICS['roc_auc'].value(a):.3f}".strip()
+        ax.plot(false_positive, true_positive, color=f"C{i}", ls=LINES[i % len(LINES)], label=label)
+    ax.set(xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (recall)")
+    ax.legend(fontsize=8, loc="lower right")
+    return ax
+
+
+def precision_recall(y: Any, probabilities: Any, *, ax: Axes | None = None) -> Axes:
+    """Precision over recall, average precision (AP) in the legend; dots: the share of class 1.
+
+    y, probabilities: one binary problem and one or several models, as for `evaluate.report`.
+
+    Raises:
+        ValueError: as there, more than one column of probabilities, or one class only.
+    """
+    ax = _unit_square(ax)
+    for i, (model, a) in enumerate(_binary_models(y, probabilities).items()):
+        if i == 0:
+            ax.axhline(a.truth.mean(), color="0.6", ls=":", lw=1)
+        precision, recall, _ = precision_recall_curve(a.truth[0], a.scores[0])
+        label = f"{model} AP {METRICS['average_precision'].value(a):.3f}".strip()
+        style: dict[str, Any] = {"color": f"C{i}", "ls": LINES[i % len(LINES)], "label": label}
+        ax.plot(recall, precision, drawstyle="steps-post", **style)
+    ax.set(xlabel="recall", ylabel="precision")
+    ax.legend(fontsize=8, loc="lower left")
+    return ax
+
+
+def _unit_square(ax: Axes | None) -> Axes:
+    ax = ax or plt.subplots(figsize=(4.4, 4.2), layout="constrained")[1]
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def _binary_models(y: Any, probabilities: Any) -> dict[str, Answers]:
+    models = answers(y, probabilities)
+    first = next(iter(models.values()))
+    if not first.binary:
+        raise ValueError(
+            f"this picture is for a binary problem, but there are {len(first.scores)} columns of "
+            "probabilities; for class k against the rest pass y == k and p[:, k]"
+        )
+    if first.truth.all() or not first.truth.any():
+        raise ValueError(f"y must hold both classes, but all {first.y.size} rows are {first.y[0]}")
+    return models
+
+
+def reliability(y: Any, probabilities: Any, *, bins: int = 10, ax: Axes | None = None) -> Axes:
+    """How often what a model gives a probability for does happen; on the diagonal it is calibrated.
+
+    Bins of equal width, with the calibration error (ECE) in the legend and a strip above that shows
+    where the predictions lie. Several classes: of the most probable one, how often it is right.
+
+    y, probabilities: one or several models, as for `evaluate.report`.
+
+    Raises:
+        ValueError: as there, or bins that are not a positive integer.
+    """
+    models = answers(y, probabilities)
+    errors = {
+        model: expected_calibration_error(a.hit, a.confidence, bins) for model, a in models.items()
+    }
+    ax = _unit_square(ax)
+    ax.plot([0, 1], [0, 1], color="0.6", ls=":", lw=1)
+    strip = ax.inset_axes((0, 1.03, 1, 0.16), sharex=ax)
+    for i, (model, a) in enumerate(models.items()):
+        happened, said = calibration_curve(a.hit, a.confidence, n_bins=bins)
+        style: dict[str, Any] = {"color": f"C{i}", "ls": LINES[i % len(LINES)]}
+        label = f"{model} ECE {errors[model]:.3f}".strip()
+        ax.plot(said, happened, marker=MARKERS[i % len(MARKERS)], ms=4.5, label=label, **style)
+        edges = np.linspace(0, 1, bins + 1)
+        strip.hist(a.confidence, edges.tolist(), histtype="step", **style)
+    strip.tick_params(bottom=False, labelbottom=False, labelsize=7)
+    strip.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    strip.set_ylabel("rows", fontsize=7)
+    strip.spines[["top", "right"]].set_visible(False)
+    binary = next(iter(models.values())).binary
+    words = ("probability of class 1", "share of class 1")
+    said_of, happened_of = words if binary else ("probability of the answer", "share right")
+    ax.set(xlabel=f"{said_of} (mean of each bin)", ylabel=happened_of)
+    ax.legend(fontsize=8, loc="best")
+    return ax
+
+
+def intervals(table: pd.DataFrame, metric: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Values with their intervals, one below the other: a forest plot.
+
+    Args:
+        table: what `evaluate.report` or `evaluate.compare` returns; of differences, 0 is marked.
+        metric: which one, for a table of several models: a row a model. Of a single model all
+            metrics are drawn, a row each, or this one.
+
+    Raises:
+        ValueError: a table without value or difference, low and high; a metric that it has not.
+    """
+    centre = "difference" if "difference" in table else "value"
+    if not {centre, "low", "high"} <= set(table):
+        raise ValueError(f"table needs value or difference, low, high; it has {list(table)}")
+    known = list(table.index.unique("metric")) if "metric" in table.index.names else []
+    several = "model" in table.index.names
+    if metric not in known and (several or metric is not None):
+        raise ValueError(f"metric={metric!r} must be one of {', '.join(known)}")
+    if several:
+        table = table.xs(metric, level="metric")
+    elif metric is not None:
+        table = table.loc[[metric]]
+    ax = ax or plt.subplots(figsize=(5.2, 0.9 + 0.34 * len(table)), layout="constrained")[1]
+    for place, (_, row) in enumerate(table.iterrows()):
+        ax.hlines(place, row["low"], row["high"], colors=INK, lw=2)
+        ax.plot(row[centre], place, "o", color=INK, ms=6)
+    if centre == "difference":
+        ax.axvline(0, color="0.5", ls=":", lw=1.2)
+    ax.set_yticks(range(len(table)), [str(name) for name in table.index])
+    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.set_xlabel(f"{metric or ''} {centre}".strip())
+    ax.grid(axis="x", alpha=0.3)
     return ax
 
 

@@ -70,6 +70,11 @@ BUILDERS = {
         + 4 * (32 + 64 + 128)
         + dense(128, UNITS),
     ),
+    "image strided": (
+        lambda: mm.image_branch((16, 16, 3), encoder="strided", units=UNITS),
+        PICTURES,
+        conv(5, 3, 16) + conv(3, 16, 32) + conv(3, 32, 64) + 4 * (16 + 32 + 64) + dense(64, UNITS),
+    ),
     "audio conv": (
         lambda: mm.audio_branch(SAMPLES, RATE, encoder="conv", units=UNITS),
         CLIPS,
@@ -84,6 +89,11 @@ BUILDERS = {
         lambda: mm.audio_branch(SAMPLES, RATE, encoder="transformer", units=UNITS),
         CLIPS,
         dense(BANDS, UNITS) + FRAMES * UNITS + block(UNITS) + norm(UNITS) + dense(UNITS, UNITS),
+    ),
+    "signal": (
+        lambda: mm.signal_branch(SAMPLES, units=UNITS),
+        CLIPS,
+        15 * 32 + 7 * 32 * 64 + 5 * 64 * 64 + 4 * (32 + 64 + 64) + dense(64, UNITS),
     ),
     "vector": (lambda: mm.vector_branch(5, units=UNITS), VECTORS, dense(5, UNITS)),
 }
@@ -256,6 +266,8 @@ def test_pixels_may_be_bytes_or_floats():
         (lambda: mm.audio_branch(255, 8000), "at least 256 samples"),
         (lambda: mm.audio_branch(500, 100), "at least 1000 samples per second"),
         (lambda: mm.audio_branch(8000, 8000, encoder="lstm"), "'conv', 'gru', 'transformer'"),
+        (lambda: mm.signal_branch(19), "at least 20"),
+        (lambda: mm.signal_branch(100, units=0), "units must be a positive integer"),
         (lambda: mm.vector_branch(0), "size must be a positive integer"),
         (lambda: mm.vector_branch(True), "got True"),
     ],

@@ -10,9 +10,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from mmkeras import plots
+from mmkeras import evaluate, plots
 
+RNG = np.random.default_rng(0)
+Y = RNG.integers(0, 2, 80)
+MODELS = {
+    name: np.clip(0.5 + g * (Y - 0.5) + RNG.normal(0, 0.2, 80), 0, 1)
+    for name, g in (("text", 0.2), ("image", 0.5))
+}
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype("uint8")
 
 
@@ -46,6 +53,14 @@ def test_confusion_has_the_true_class_along_the_rows():
     assert ax.get_xlabel().startswith("predicted") and ax.get_ylabel().startswith("true")
 
 
+def test_confusion_names_what_it_counts():
+    ax = plots.confusion(np.array([0]), np.array([0]), ["a", "b"], what="diagnosis")
+    assert ax.get_xlabel() == "predicted diagnosis"
+    assert ax.get_ylabel().startswith("true diagnosis")
+    default = plots.confusion(np.array([0]), np.array([0]), ["a", "b"])
+    assert default.get_xlabel() == "predicted group"
+
+
 def test_curves_draw_training_and_validation():
     ax = plots.curves(
         {"text": {"loss": [3, 2], "val_loss": [4, 3]}, "image": {"loss": [5]}}, "loss"
@@ -68,6 +83,83 @@ def test_spread_draws_every_run_and_the_mean():
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["text", "both"]
 
 
+@pytest.mark.parametrize(
+    ("options", "words"), [({}, "chance"), ({"chance_label": "no skill"}, "no skill")]
+)
+def test_spread_says_what_its_line_is(options, words):
+    scores = pd.DataFrame({"model": ["a"], "auc": [0.7]})
+    ax = plots.spread(scores, value="auc", by="model", chance=0.5, **options)
+    assert [t.get_text() for t in ax.texts] == [words]
+
+
+def drawn(ax):
+    """Lines that stand in the legend, by their label."""
+    return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+
+
+def test_roc_draws_the_curve_of_every_model_with_its_auc():
+    ax = plots.roc(Y, MODELS)
+    want = [f"{name} AUC {roc_auc_score(Y, p):.3f}" for name, p in MODELS.items()]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == want == list(drawn(ax))
+    for line, p in zip(drawn(ax).values(), MODELS.values(), strict=True):
+        np.testing.assert_array_equal(line.get_xydata().T, roc_curve(Y, p)[:2])
+    assert len({line.get_linestyle() for line in drawn(ax).values()}) == 2  # without colour too
+    alone = plots.roc(Y, MODELS["text"][:, None])
+    assert list(drawn(alone)) == [want[0].removeprefix("text ")]
+
+
+def test_precision_recall_starts_at_the_share_of_class_1():
+    ax = plots.precision_recall(Y, MODELS)
+    want = [f"{name} AP {average_precision_score(Y, p):.3f}" for name, p in MODELS.items()]
+    assert list(drawn(ax)) == want
+    for line in drawn(ax).values():
+        recall, precision = line.get_xydata().T
+        assert (recall[0], precision[0]) == (1, pytest.approx(Y.mean()))
+        steps = -np.sum(np.diff(recall) * precision[:-1])
+        assert line.get_label().endswith(f"{steps:.3f}")  # the area of the steps is the AP
+        assert line.get_drawstyle() == "steps-post"
+
+
+def test_reliability_draws_bins_their_error_and_where_predictions_lie():
+    y, p = np.array([0, 1, 1, 1, 1]), np.array([0.1, 0.2, 0.25, 0.9, 0.95])
+    ax = plots.reliability(y, p, bins=2)
+    ((label, line),) = drawn(ax).items()
+    assert label == f"ECE {evaluate.expected_calibration_error(y, p, 2):.3f}"
+    np.testing.assert_allclose(line.get_xydata(), [[0.55 / 3, 2 / 3], [0.925, 1]])
+    (strip,) = ax.child_axes
+    heights = strip.patches[0].get_xy()[:, 1]
+    assert sorted(set(heights)) == [0, 2, 3]
+
+
+def test_reliability_of_several_classes_is_that_of_the_answer():
+    p = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.65, 0.35, 0.0]])
+    ax = plots.reliability([0, 1, 1], {"a": p}, bins=1)
+    (line,) = drawn(ax).values()
+    np.testing.assert_allclose(line.get_xydata(), [[0.65, 2 / 3]])
+    assert ax.get_ylabel() == "share right"
+
+
+def test_intervals_draw_every_row_of_a_table():
+    table = evaluate.report(Y, MODELS, replicates=20)
+    ax = plots.intervals(table, "roc_auc")
+    want = table.xs("roc_auc", level="metric")
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["text", "image"]
+    assert [line.get_xdata()[0] for line in ax.lines] == want["value"].tolist()
+    ends = [bar.get_segments()[0][:, 0].tolist() for bar in ax.collections]
+    assert ends == want[["low", "high"]].to_numpy().tolist()
+    assert ax.get_ylim() == (1.5, -0.5)  # the first on top
+    alone = plots.intervals(table.loc["text"])
+    assert [t.get_text() for t in alone.get_yticklabels()] == list(table.loc["text"].index)
+    assert len(plots.intervals(table.loc["text"], "f1").lines) == 1
+
+
+def test_intervals_of_differences_mark_zero():
+    ax = plots.intervals(evaluate.compare(Y, MODELS, "text", replicates=20), "f1")
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["image"]
+    assert list(ax.lines[-1].get_xdata()) == [0, 0]
+    assert ax.get_xlabel() == "f1 difference"
+
+
 def test_flow_has_every_box_and_arrow():
     figure = plots.flow({"t": ["a", "b"], "i": ["c", "d"]}, ["join", "out"], stages=list("1234"))
     ax = figure.axes[0]
@@ -85,6 +177,14 @@ def test_flow_has_every_box_and_arrow():
         (lambda: plots.gallery(PICTURES, columns=5, rows=["a", "b"]), "1 rows of pictures"),
         (lambda: plots.flow({"a": ["x"], "b": ["x", "y"]}, ["j"]), r"got \[1, 2\]"),
         (lambda: plots.flow({"a": ["x"]}, ["j"], stages=["s"]), "2 columns need 2 headings"),
+        (lambda: plots.roc(Y, np.full((80, 2), 0.5)), "2 columns of .* pass y == k"),
+        (lambda: plots.precision_recall(0 * Y, MODELS), "all 80 rows are 0"),
+        (lambda: plots.reliability(Y, MODELS, bins=0), "bins must be a positive integer, got 0"),
+        (lambda: plots.intervals(pd.DataFrame({"value": [1]})), r"it has \['value'\]"),
+        (
+            lambda: plots.intervals(evaluate.report(Y, MODELS, replicates=2, metrics=["f1"])),
+            "metric=None must be one of f1",
+        ),
     ],
 )
 def test_odd_input_is_explained(call, words):
