@@ -1,5 +1,6 @@
 """The course's data sets, one module each; the loaders are here for short imports."""
 
 from .emoji import Emoji, load_emoji
+from .heart import Heart, load_heart, simulate_heart
 
-__all__ = ["Emoji", "load_emoji"]
+__all__ = ["Emoji", "Heart", "load_emoji", "load_heart", "simulate_heart"]

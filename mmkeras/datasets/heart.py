@@ -1,0 +1,350 @@
+"""Heart patients, their note, ECG and scan rendered from table values; not for clinical use.
+
+The **real cohort** has the patients of the UCI Heart Disease set (Janosi, Steinbrunn, Pfisterer &
+Detrano 1989): 920 rows from four hospitals, with real labels, real values and real gaps. The note,
+the ECG and the scan of a patient are rendered from those values. The **simulated cohort** has any
+number of patients from a written-out model, through the same renderers, with the exact posterior of
+the disease. data/README.md has the card.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from .. import assets
+from . import heart_model
+from .heart_model import MODALITIES
+from .heart_notes import LANGUAGES, write_note
+from .heart_signals import SAMPLES, SCAN, draw_ecg, draw_scan, generators
+
+HOSPITALS = heart_model.SITES
+_VALUES = "age sex cp trestbps chol fbs restecg thalch exang oldpeak slope ca thal".split()
+_NOTE = "age sex cp trestbps chol fbs exang".split()
+
+
+@dataclass(frozen=True, eq=False)
+class Heart:
+    """Patients with their note, ECG and scan, row by row; rendered signals, not for clinical use.
+
+    Attributes:
+        table: one row a recording of a patient. Columns: ``patient`` (int; recordings of one
+            patient share it), ``recording`` (int, the noise seed), ``hospital``, the values ``age``
+            (years), ``sex``, ``cp`` (chest pain), ``trestbps`` (mm Hg), ``chol`` (mg/dl), ``fbs``
+            (1.0: fasting sugar above 120 mg/dl), ``restecg``, ``thalch`` (highest heart rate, per
+            minute), ``exang`` (1.0: angina under exercise), ``oldpeak`` (ST depression, mm),
+            ``slope``, ``ca`` (arteries coloured, 0 to 3), ``thal``; NaN where missing. Then
+            ``grade`` (0 to 4), ``disease`` (0 or 1: grade > 0), and ``has_note``, ``has_ecg``,
+            ``has_scan`` (bool). The index is unique and survives ``take``.
+        posterior: of simulated patients, P(disease | values) by subset of modalities, such as
+            "note+scan", row by row; None for the real cohort.
+    """
+
+    table: pd.DataFrame
+    posterior: pd.DataFrame | None = None
+    _whole: "Heart | None" = field(default=None, repr=False)
+
+    @functools.cached_property
+    def note(self) -> np.ndarray:
+        """English notes, object (rows,), as Keras takes them; "" where absent."""
+        return self._rendered("note", functools.partial(_notes, language="en"), (), object)
+
+    @functools.cached_property
+    def note_zh(self) -> np.ndarray:
+        """The same facts written in Chinese, object (rows,); "" where absent."""
+        return self._rendered("note_zh", functools.partial(_notes, language="zh"), (), object)
+
+    @functools.cached_property
+    def ecg(self) -> np.ndarray:
+        """float32 (rows, 1250), mV at 125 samples a second; zeros where absent. See `draw_ecg`."""
+        return self._rendered("ecg", draw_ecg, (SAMPLES,), np.float32)
+
+    @functools.cached_property
+    def scan(self) -> np.ndarray:
+        """uint8 (rows, 64, 64, 1); black where absent. See `draw_scan`."""
+        return self._rendered("scan", draw_scan, (SCAN, SCAN, 1), np.uint8)
+
+    @property
+    def present(self) -> np.ndarray:
+        """float32 (rows, 3), in the order of ``MODALITIES``: 1 where note, ECG, scan are there."""
+        return self.table[[f"has_{m}" for m in MODALITIES]].to_numpy(np.float32)
+
+    @property
+    def y(self) -> np.ndarray:
+        """Disease, int32 (rows,): 1 if a coronary artery is narrowed by more than half."""
+        return self.table["disease"].to_numpy(np.int32)
+
+    @property
+    def grade(self) -> np.ndarray:
+        """int32 (rows,), 0 (healthy) to 4."""
+        return self.table["grade"].to_numpy(np.int32)
+
+    @property
+    def patient(self) -> np.ndarray:
+        """int (rows,); rows of one patient must stay on one side of every split."""
+        return self.table["patient"].to_numpy()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        kind = "real values" if self.posterior is None else "simulated"
+        return (
+            f"Heart({len(self)} recordings of {self.table['patient'].nunique()} patients, {kind}, "
+            f"{100 * self.y.mean():.0f}% ill; signals rendered, not for clinical use)"
+        )
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Heart":
+        """The rows at these positions (counted from 0 in this object), or where a mask is True."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        oracle = None if self.posterior is None else self.posterior.iloc[rows]
+        return Heart(self.table.iloc[rows], oracle, self._whole or self)
+
+    def record(self, seed: int | Sequence[int]) -> "Heart":
+        """New recordings of the same patients: other phrasing, noise and placement, same values.
+
+        With several seeds every patient has as many recordings, one seed after the other; they keep
+        the patient's number, so that no split divides them.
+
+        Raises:
+            ValueError: a seed that is no whole number from 0, a repeated one, or none; recordings
+                of recordings.
+        """
+        seeds = [_whole_number("seed", s) for s in np.atleast_1d(np.asarray(seed, object))]
+        if not seeds or len(set(seeds)) < len(seeds):
+            raise ValueError(f"seed={seed!r} must be one number or several different ones")
+        if self.table["recording"].nunique() > 1:
+            raise ValueError("record() starts from one recording a patient; these are several")
+        times = range(len(seeds))
+        table = pd.concat([self.table.assign(recording=s) for s in seeds])
+        table.index = pd.RangeIndex(len(table)) if len(seeds) > 1 else self.table.index
+        oracle = None
+        if self.posterior is not None:
+            oracle = pd.concat([self.posterior for _ in times]).set_axis(table.index)
+        return Heart(table, oracle)
+
+    def split(
+        self, *, test: float = 0.2, valid: float = 0.15, hospital: str | None = None, seed: int = 0
+    ) -> tuple["Heart", "Heart", "Heart"]:
+        """Training, validation and test patients, stratified by grade; no patient on two sides.
+
+        With a hospital, the test set is that hospital, the other two are the others' patients.
+
+        Args:
+            test: share of the patients in the test set, above 0 and below 1; not used with a
+                hospital.
+            valid: share of all patients that goes to validation, above 0.
+            hospital: one of ``HOSPITALS``, or None.
+            seed: of the draw.
+
+        Raises:
+            ValueError: shares out of range, too few patients for them, an unknown hospital.
+        """
+        if hospital is None:
+            if not (0 < test < 1 and 0 < valid < 1 and test + valid < 1):
+                raise ValueError(
+                    f"test={test} and valid={valid} must both be above 0 and together below 1"
+                )
+            rest, testing = self._cut(test, seed)
+            valid = valid / (1 - test)
+        else:
+            own = (self.table["hospital"] == hospital).to_numpy()
+            self._check_hospitals(hospital)
+            rest, testing = self.take(~own), self.take(own)
+            if not 0 < valid < 1:
+                raise ValueError(f"valid={valid} must be above 0 and below 1")
+        training, validation = rest._cut(valid, seed)
+        return training, validation, testing
+
+    def folds(
+        self, k: int = 5, *, by: str = "patient", seed: int = 0
+    ) -> Iterator[tuple["Heart", "Heart"]]:
+        """Training and test set of each fold; every patient is tested once and is on one side.
+
+        Args:
+            k: number of folds, stratified by grade; not used with by="hospital".
+            by: "patient", or "hospital": each hospital in turn is the test set.
+            seed: of the draw.
+
+        Raises:
+            ValueError: k too small or too large, an unknown ``by``, or only one hospital.
+        """
+        for train, test in self.fold_rows(k, by=by, seed=seed):
+            yield self.take(train), self.take(test)
+
+    def fold_rows(
+        self, k: int = 5, *, by: str = "patient", seed: int = 0
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """As `folds`, but positions: [(training rows, test rows), …], int64."""
+        if by == "hospital":
+            self._check_hospitals(None)
+            place = self.table["hospital"].to_numpy()
+            names = [name for name in HOSPITALS if (place == name).any()]
+            return [(np.flatnonzero(place != n), np.flatnonzero(place == n)) for n in names]
+        if by != "patient":
+            raise ValueError(f"by={by!r} must be 'patient' or 'hospital'")
+        smallest = self.table.drop_duplicates("patient")["disease"].value_counts().min()
+        if not 2 <= _whole_number("k", k) <= smallest:
+            raise ValueError(
+                f"k={k} must be at least 2 and at most {smallest}, the patients of the rarer class"
+            )
+        maker = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
+        label = self._strata(k)
+        return list(maker.split(np.zeros(len(self)), label, self.patient))
+
+    def _strata(self, k: int) -> np.ndarray:
+        """The grade where each grade has k patients, else the disease."""
+        counts = self.table.drop_duplicates("patient")["grade"].value_counts()
+        return self.grade if counts.min() >= k else self.y
+
+    def _cut(self, share: float, seed: int) -> tuple["Heart", "Heart"]:
+        """The rest and a stratified share of the patients, at random."""
+        patients = self.table.drop_duplicates("patient")
+        rng = np.random.default_rng([seed, len(patients)])
+        chosen: list[int] = []
+        for _, group in patients.groupby("grade"):
+            order = rng.permutation(group["patient"].to_numpy())
+            chosen += list(order[: round(share * len(group))])
+        there = np.isin(self.patient, chosen)
+        if there.all() or not there.any():
+            raise ValueError(
+                f"a share of {share:.2g} of {len(patients)} patients leaves a side empty"
+            )
+        return self.take(~there), self.take(there)
+
+    def _check_hospitals(self, hospital: str | None) -> None:
+        here = sorted(self.table["hospital"].unique())
+        if hospital is not None and hospital not in here:
+            raise ValueError(f"hospital={hospital!r} is not here; choose one of {', '.join(here)}")
+        if len(here) < 2:
+            raise ValueError(
+                f"{here[0]} is the only hospital here, so no other is left to train on"
+            )
+
+    def _rendered(
+        self, name: str, draw: Callable, shape: tuple[int, ...], dtype: type
+    ) -> np.ndarray:
+        """Picked out of the full set if it has been rendered there, otherwise drawn now."""
+        whole = self._whole
+        if whole is not None and name in whole.__dict__:
+            return getattr(whole, name)[whole.table.index.get_indexer(self.table.index)]
+        out: np.ndarray = np.full((len(self), *shape), "" if dtype is object else 0, dtype)
+        rows = np.flatnonzero(self.table[f"has_{name.removesuffix('_zh')}"])
+        there = self.table.iloc[rows]
+        if len(rows):
+            out[rows] = draw(there, there["patient"].to_numpy(), there["recording"].to_numpy())
+        return out
+
+
+def load_heart(*, recording: int = 0) -> Heart:
+    """The real cohort: 920 rows, 4 hospitals; its signals are rendered, and not for clinical use.
+
+    Labels, values and gaps are those of the UCI Heart Disease table (Janosi, Steinbrunn, Pfisterer
+    & Detrano 1989; doi:10.24432/C52P4X). A cholesterol or blood pressure of 0 is read as missing. A
+    modality is absent where all of its values are missing: the scan of 476 rows. Two pairs of rows
+    agree in every column; the rows of a pair are taken for one patient, hence 918 patients.
+
+    Args:
+        recording: the noise seed, from 0; another one gives new recordings of the same patients.
+
+    Raises:
+        ValueError: a recording that is no whole number from 0.
+        mmkeras.assets.AssetError: the table is not in the cache and cannot be fetched.
+    """
+    raw = pd.read_csv(assets.fetch("heart") / "heart_disease_uci.csv")
+    twins = raw.groupby(list(raw.columns.drop("id")), dropna=False)["id"]
+    table = pd.DataFrame({"patient": twins.transform("min") - 1})
+    table["recording"] = _whole_number("recording", recording)
+    table["hospital"] = raw["dataset"]
+    table[_VALUES] = raw[_VALUES]
+    table["sex"] = raw["sex"].str.lower()
+    table["thal"] = raw["thal"].replace("reversable defect", "reversible defect")
+    for name in ("fbs", "exang"):
+        table[name] = raw[name].map({True: 1.0, False: 0.0, "TRUE": 1.0, "FALSE": 0.0})
+    for name in ("chol", "trestbps"):
+        table[name] = raw[name].where(raw[name] != 0)
+    table["grade"] = raw["num"]
+    table["disease"] = (raw["num"] > 0).astype(int)
+    for modality, values in heart_model.OF.items():
+        table[f"has_{modality}"] = table[list(values)].notna().any(axis=1)
+    return Heart(table)
+
+
+def simulate_heart(
+    n: int,
+    seed: int = 0,
+    *,
+    recording: int = 0,
+    prevalence: float | None = None,
+    missing: float | Mapping[str, float] = 0.0,
+    mechanism: str = "random",
+) -> Heart:
+    """Simulated patients with the exact posterior of the disease; not for clinical use.
+
+    `mmkeras.datasets.heart_model` writes the model out. Its parameters are rounded from the real
+    cohort; its patients are nobody. ``posterior`` holds P(disease | values) for each of the 7
+    subsets of modalities, and "observed": given what is present and what is not. No model can
+    beat it on average, and none that sees rendered signals can quite reach it.
+
+    Args:
+        n: number of patients, from 1.
+        seed: the same seed gives the same patients, and the first ones of a larger n.
+        recording: the noise seed of the signals, from 0.
+        prevalence: expected share of ill patients, between 0 and 1; None for the model's own, 0.55.
+        missing: probability that a modality is absent, for all, or by name, such as
+            ``{"scan": 0.5}``; the values stay in the table, the signals are empty.
+        mechanism: "random", or "severity": the healthy lack 1.4 times as much as ``missing`` says,
+            grade 4 only 0.4 times, since the ill are examined more.
+
+    Raises:
+        ValueError: an argument out of range, an unknown modality or mechanism.
+    """
+    if _whole_number("n", n) < 1:
+        raise ValueError("n=0: ask for at least one patient")
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise ValueError(f"prevalence={prevalence!r} must be between 0 and 1, or None")
+    if mechanism not in ("random", "severity"):
+        raise ValueError(f"mechanism={mechanism!r} must be 'random' or 'severity'")
+    rates = _rates(missing)
+    values = heart_model.sample(n, _whole_number("seed", seed), prevalence)
+    table = pd.DataFrame({"patient": seed * 1_000_000_000 + np.arange(n)})
+    table["recording"] = _whole_number("recording", recording)
+    table["hospital"] = values["hospital"]
+    table[_VALUES] = values[_VALUES]
+    table["grade"] = values["grade"]
+    table["disease"] = (values["grade"] > 0).astype(int)
+    absent = heart_model.absence(rates, mechanism)
+    drawn = np.random.default_rng([seed, 1]).random((n, len(MODALITIES)))
+    for column, modality in enumerate(MODALITIES):
+        table[f"has_{modality}"] = drawn[:, column] >= absent[values["grade"], column]
+    return Heart(table, heart_model.posterior(table, prevalence, absent))
+
+
+def _notes(
+    table: pd.DataFrame, patients: np.ndarray, recordings: np.ndarray, *, language: str
+) -> np.ndarray:
+    kind = 3 + LANGUAGES.index(language)
+    draws = generators(patients, recordings, kind)
+    rows = table[_NOTE].astype(object).where(table[_NOTE].notna(), None).to_dict("records")
+    notes = [write_note(row, rng, language) for row, rng in zip(rows, draws, strict=True)]
+    return np.array(notes, object)
+
+
+def _rates(missing: float | Mapping[str, float]) -> dict[str, float]:
+    rates = dict(missing) if isinstance(missing, Mapping) else dict.fromkeys(MODALITIES, missing)
+    if unknown := [name for name in rates if name not in MODALITIES]:
+        raise ValueError(f"missing={missing!r}: {unknown[0]!r} is none of {', '.join(MODALITIES)}")
+    if bad := [rate for rate in rates.values() if not 0 <= rate <= 1]:
+        raise ValueError(f"missing={missing!r}: {bad[0]!r} is no probability from 0 to 1")
+    return rates
+
+
+def _whole_number(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ValueError(f"{name}={value!r} must be a whole number from 0")
+    return int(value)
