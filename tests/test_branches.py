@@ -73,7 +73,7 @@ BUILDERS = {
     "image strided": (
         lambda: mm.image_branch((16, 16, 3), encoder="strided", units=UNITS),
         PICTURES,
-        conv(5, 3, 16) + conv(3, 16, 32) + conv(3, 32, 64) + 4 * (16 + 32 + 64) + dense(64, UNITS),
+        conv(5, 3, 8) + conv(3, 8, 16) + conv(3, 16, 32) + 4 * (8 + 16 + 32) + dense(32, UNITS),
     ),
     "audio conv": (
         lambda: mm.audio_branch(SAMPLES, RATE, encoder="conv", units=UNITS),

@@ -8,7 +8,7 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from mmkeras.datasets import heart_notes
+from mmkeras.datasets import heart_notes, note_words
 from mmkeras.datasets.heart_notes import LANGUAGES, write_note
 
 FULL = {
@@ -155,3 +155,9 @@ def test_the_facts_can_be_read_from_the_words(language):
 def test_bad_values(changes, language, words):
     with pytest.raises(ValueError, match=words):
         notes(20, language, **changes)
+
+
+def test_note_words_keep_what_a_standard_clean_up_deletes():
+    got = note_words(["F, 63 y. FBS <120 mg/dl. BP 145 systolic.", "Ex. angina: NO; 7", ""])
+    assert got.dtype == object
+    assert list(got) == ["f 60s y fbs below 120s mg dl bp 140s systolic", "ex angina no 7", ""]

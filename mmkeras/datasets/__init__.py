@@ -2,5 +2,6 @@
 
 from .emoji import Emoji, load_emoji
 from .heart import Heart, load_heart, simulate_heart
+from .heart_notes import note_words
 
-__all__ = ["Emoji", "Heart", "load_emoji", "load_heart", "simulate_heart"]
+__all__ = ["Emoji", "Heart", "load_emoji", "load_heart", "note_words", "simulate_heart"]

@@ -219,6 +219,22 @@ def write_note(values: Mapping[str, Any], rng: np.random.Generator, language: st
     return note if language == "zh" else _with_typos(note, rng)
 
 
+def note_words(notes: Sequence[str]) -> np.ndarray:
+    """English notes as plain words, object (n,), ready for a `TextVectorization(standardize=None)`.
+
+    Lower case, without punctuation; "<" and ">" become "below" and "above", which a standard
+    clean-up would delete, and numbers are rounded down to tens ("145" to "140s"), since few
+    patients share the exact number.
+    """
+    return np.array([_words(note) for note in notes], object)
+
+
+def _words(note: str) -> str:
+    note = note.lower().replace("<", " below ").replace(">", " above ")
+    note = re.sub(r"(\d+)\d\b", r"\g<1>0s", note)
+    return " ".join(re.findall(r"[a-z0-9]+", note))
+
+
 def _sentence(pools: Mapping[str, Sequence[str]], key: str, value: Any, u: float, q: float) -> str:
     if key in _CUTS:
         level = sum(value >= cut for cut in _CUTS[key])
