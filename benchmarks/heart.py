@@ -21,10 +21,10 @@ from sklearn.metrics import roc_auc_score
 
 import mmkeras as mm
 from mmkeras.datasets import Heart, load_heart, note_words, simulate_heart
+from mmkeras.datasets.heart_model import MODALITIES, subsets
 
 RESULTS = Path(__file__).parent / "results"
-MODALITIES = ("note", "ecg", "scan")
-WORDS, LENGTH, UNITS = 400, 48, 32
+WORDS, LENGTH, UNITS = 400, 52, 32
 RECORDINGS = range(1, 9)  # of the training patients; recording 0 is the one that is tested
 EPOCHS, BATCH, RATE, DECAY, DROPOUT = 12, 32, 2e-3, 1e-3, 0.3
 SIZES = (300, 1000, 3000, 10_000, 20_000)
@@ -82,7 +82,7 @@ class Trainer:
         return self.model.predict(x, batch_size=256, verbose=0)[:, 0]
 
 
-def real(by: str, seeds: range) -> pd.DataFrame:
+def real(by: str, seeds: range) -> Iterator[pd.DataFrame]:
     """Out-of-fold probability of every patient, one column a subset, one block a seed."""
     heart = load_heart()
     takes = [heart, *(heart.record(r) for r in RECORDINGS)]
@@ -95,7 +95,7 @@ def real(by: str, seeds: range) -> pd.DataFrame:
             block.loc[block.index[test], "fold"] = number
             words = vocabulary(np.concatenate([take.note[train] for take in takes[1:]]))
             inputs.append([arrays(take, words) for take in takes])
-        for subset in mm.evaluate.subsets(MODALITIES):
+        for subset in subsets(MODALITIES):
             started = time.perf_counter()
             column = np.empty(len(heart))
             trainers = {}
@@ -140,7 +140,7 @@ def simulated(seeds: range) -> Iterator[pd.DataFrame]:
         train = simulate_heart(max(SIZES), seed=seed)
         words = vocabulary(train.note[:1000])
         x, x_test = arrays(train, words), arrays(test, words)
-        for subset in mm.evaluate.subsets(MODALITIES):
+        for subset in subsets(MODALITIES):
             oracle = roc_auc_score(test.y, test.posterior["+".join(subset)])
             for n in SIZES:
                 started = time.perf_counter()
@@ -184,11 +184,11 @@ def main() -> None:
         )
         return
     groups = ["seed", "hospital"] if options.what == "hospitals" else ["seed", "fold"]
-    subsets = ["+".join(s) for s in mm.evaluate.subsets(MODALITIES)]
+    names = ["+".join(subset) for subset in subsets(MODALITIES)]
     auc = pd.DataFrame(
         {
             s: table.groupby(groups)[["disease", s]].apply(lambda g: roc_auc_score(*g.T.values))
-            for s in subsets
+            for s in names
         }
     )
     print(auc.groupby(groups[:1] if options.what == "folds" else groups[1:]).mean().round(3))

@@ -1,10 +1,11 @@
 """Clinical notes rendered from table values: written by no clinician, not for clinical use.
 
-A note says what the values say and invents nothing. It opens with age and sex; chest pain,
-pressure, cholesterol, sugar and the angina under exercise follow in any order, each in one of many
-phrasings.
+A note says what the values say and invents nothing: no symptom, drug or finding beyond them. It
+mostly opens with age and sex; chest pain, pressure, cholesterol, sugar and the angina under
+exercise follow in any order, each in one of several phrasings.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,211 +13,260 @@ from typing import Any
 import numpy as np
 
 LANGUAGES = ("en", "zh")
-OMITTED = 0.03  # share of the known values (but age and sex) that a note leaves out
+OPENS = 0.9  # share of the notes that begin with age and sex
+OMITTED = 0.03  # share of the recorded values (but age and sex) that a note leaves out
+QUALIFIED = 0.5  # share of the pressures and cholesterols that a qualifying word follows
 TYPOS = 0.01  # share of the English words of five letters or more that have a typo
+SLIPS = 0.03  # share of the Chinese notes that have one wrong character
 
-_EN: dict[str, Sequence[str]] = {
-    "open female": (
-        "{v} y/o woman.",
-        "{v}-year-old female.",
-        "Pt is a {v} year old woman.",
-        "Female patient, {v} yrs.",
-        "Woman aged {v}.",
-        "F, {v} y.",
-        "This {v} y/o lady was seen in clinic.",
-    ),
-    "open male": (
-        "{v} y/o man.",
-        "{v}-year-old male.",
-        "Pt is a {v} year old man.",
-        "Male patient, {v} yrs.",
-        "Man aged {v}.",
-        "M, {v} y.",
-        "This {v} y/o gentleman was seen in clinic.",
-    ),
-    "cp typical angina": (
-        "C/o typical angina.",
-        "Typical anginal chest pain.",
-        "Retrosternal pressure on effort, gone after minutes of rest.",
-        "Pt reports classic exertional angina, relieved by rest.",
-        "Hx of typical angina pectoris.",
-        "Squeezing chest pain on exertion, eases at rest.",
-    ),
-    "cp atypical angina": (
-        "C/o atypical angina.",
-        "Atypical anginal chest pain.",
-        "Chest pain with some but not all features of angina.",
-        "Hx of atypical angina.",
-        "Pt reports chest pain, atypical for angina.",
-        "Anginal pain of atypical kind.",
-    ),
-    "cp non-anginal": (
-        "Chest pain, non-anginal.",
-        "C/o non-anginal chest pain.",
-        "Sharp chest pain, not related to effort.",
-        "Pt reports chest pain that does not fit angina.",
-        "Non-cardiac type of chest pain.",
-        "Stitching chest pain, independent of exertion.",
-    ),
-    "cp asymptomatic": (
-        "Denies chest pain.",
-        "No chest pain reported.",
-        "Asymptomatic.",
-        "Pt is free of chest pain.",
-        "No complaints, denies chest discomfort.",
-        "Without chest symptoms.",
-    ),
-    "trestbps": (
-        "BP {v} systolic{q}.",
-        "SBP {v}{q}.",
-        "Systolic {v} mmHg on admission{q}.",
-        "Resting BP {v} mmHg systolic{q}.",
-        "Blood pressure at rest {v}{q}.",
-        "RR syst. {v}{q}.",
-    ),
-    "trestbps 0": (", normal", " (normal range)", ", within normal limits"),
-    "trestbps 1": (", upper normal", " (high-normal)", ", slightly raised"),
-    "trestbps 2": (", elevated", " (high)", ", hypertensive"),
-    "chol": (
-        "Chol {v} mg/dl{q}.",
-        "Total cholesterol {v}{q}.",
-        "Serum cholesterol {v} mg/dl{q}.",
-        "Lipids: TC {v}{q}.",
-        "Cholesterol measured at {v}{q}.",
-        "TC {v} mg/dl{q}.",
-    ),
-    "chol 0": (", desirable", " (normal)", ", in range"),
-    "chol 1": (", borderline", " (borderline high)", ", slightly above range"),
-    "chol 2": (", high", " (elevated)", ", hypercholesterolaemia"),
-    "fbs 0": (
-        "FBS not elevated.",
-        "Fasting glucose below 120.",
-        "Fasting sugar normal.",
-        "FBS <120 mg/dl.",
-        "No raised fasting glucose.",
-        "Fasting blood sugar unremarkable.",
-    ),
-    "fbs 1": (
-        "FBS elevated.",
-        "Fasting glucose above 120.",
-        "Fasting sugar high.",
-        "FBS >120 mg/dl.",
-        "Raised fasting glucose.",
-        "Fasting blood sugar over the limit.",
-    ),
-    "exang 0": (
-        "No angina on treadmill.",
-        "Exercise test without angina.",
-        "No exercise-induced angina.",
-        "Ex. angina negative.",
-        "Effort did not provoke angina.",
-        "Stress test: angina absent.",
-    ),
-    "exang 1": (
-        "Angina on treadmill.",
-        "Exercise test with angina.",
-        "Exercise-induced angina present.",
-        "Ex. angina positive.",
-        "Effort provoked angina.",
-        "Stress test: develops angina.",
-    ),
-}
-_ZH: dict[str, Sequence[str]] = {
-    "open female": ("女，{v}岁。", "患者女性，{v}岁。", "{v}岁女性。", "女性患者，年龄{v}岁。"),
-    "open male": ("男，{v}岁。", "患者男性，{v}岁。", "{v}岁男性。", "男性患者，年龄{v}岁。"),
-    "cp typical angina": (
-        "典型心绞痛。",
-        "活动后胸骨后压榨感，休息数分钟缓解。",
-        "主诉典型劳力性心绞痛。",
-        "劳累时胸部紧缩样疼痛，休息后好转。",
-    ),
-    "cp atypical angina": (
-        "不典型心绞痛。",
-        "胸痛，具备部分心绞痛特点。",
-        "主诉不典型心绞痛样胸痛。",
-        "心绞痛症状不典型。",
-    ),
-    "cp non-anginal": (
-        "非心绞痛性胸痛。",
-        "胸部刺痛，与活动无关。",
-        "胸痛，不符合心绞痛。",
-        "主诉非心源性胸痛。",
-    ),
-    "cp asymptomatic": ("否认胸痛。", "无胸痛。", "无症状。", "无胸部不适主诉。"),
-    "trestbps": (
-        "收缩压{v}mmHg{q}。",
-        "静息血压收缩压{v}{q}。",
-        "入院收缩压{v}mmHg{q}。",
-        "SBP {v}{q}。",
-    ),
-    "trestbps 0": ("，正常", "（正常范围）"),
-    "trestbps 1": ("，正常高值", "（略高）"),
-    "trestbps 2": ("，升高", "（高血压水平）"),
-    "chol": (
-        "总胆固醇{v}mg/dl{q}。",
-        "血清胆固醇{v}{q}。",
-        "胆固醇{v}mg/dl{q}。",
-        "血脂：TC {v}{q}。",
-    ),
-    "chol 0": ("，理想", "（正常）"),
-    "chol 1": ("，边缘升高", "（临界）"),
-    "chol 2": ("，偏高", "（高胆固醇）"),
-    "fbs 0": ("空腹血糖不高。", "空腹血糖低于120。", "空腹血糖正常。", "空腹血糖<120mg/dl。"),
-    "fbs 1": ("空腹血糖升高。", "空腹血糖高于120。", "空腹血糖偏高。", "空腹血糖>120mg/dl。"),
-    "exang 0": (
-        "运动未诱发心绞痛。",
-        "平板试验无心绞痛。",
-        "无运动性心绞痛。",
-        "运动试验心绞痛阴性。",
-    ),
-    "exang 1": (
-        "运动诱发心绞痛。",
-        "平板试验出现心绞痛。",
-        "有运动性心绞痛。",
-        "运动试验心绞痛阳性。",
-    ),
-}
+Pools = Mapping[str, Sequence[str]]  # "value level" → phrasings; {v} a number, {q} a qualifier
+
+
+def _pools(text: str) -> Pools:
+    """Lines "value level = phrasing | phrasing"; an indented line carries on the one before."""
+    entries = (entry.split(" = ") for entry in re.split(r"\n(?=\S)", text.strip()))
+    return {name: [_spaced(part) for part in phrasings.split("|")] for name, phrasings in entries}
+
+
+def _spaced(part: str) -> str:
+    part = " ".join(part.split())
+    return f" {part}" if part.startswith("(") else part
+
+
+_EN = _pools("""
+open male age = {v} y/o man. | {v}-year-old male patient. | Pt is a {v}-year-old man. |
+    Male patient, {v} years of age. | Man aged {v} years. | This is a {v} y/o male.
+open female age = {v} y/o woman. | {v}-year-old female patient. | Pt is a {v}-year-old woman. |
+    Female patient, {v} years of age. | Woman aged {v} years. | This is a {v} y/o female.
+open male = Male patient. | Pt is a man. | This is a male patient. | Patient: male. | Male pt. |
+    The patient is a man.
+open female = Female patient. | Pt is a woman. | This is a female patient. | Patient: female. |
+    Female pt. | The patient is a woman.
+open age = {v} y/o patient. | {v}-year-old pt. | Pt is {v} years old. |
+    Patient, {v} years of age. | Patient aged {v} years. | This is a {v} y/o patient.
+cp typical angina = Presents with typical angina of effort. |
+    C/o chest pain with all features of typical angina. |
+    Pressure-like retrosternal pain on exertion, relieved by rest. |
+    Reports classic exertional angina that settles with rest. |
+    Squeezing retrosternal chest pain on effort, eases at rest. |
+    Chest pain is of typical anginal character.
+cp atypical angina = Presents with angina of atypical kind. |
+    C/o atypical chest pain, only partly fitting angina. |
+    Chest pain with some but not all features of angina. |
+    Reports pain in the chest, atypical for angina. | Pt describes atypical anginal chest pain. |
+    Chest discomfort of atypical anginal character.
+cp non-anginal = C/o chest pain, clearly non-anginal. | Sharp chest pain not related to effort. |
+    Reports chest pain of non-anginal type. |
+    Describes chest pain that does not resemble angina. |
+    Chest pain is of non-anginal character. |
+    Presents with chest pain unrelated to exertion, judged non-anginal.
+cp asymptomatic = Denies chest pain. | Denies angina or other chest discomfort. |
+    No chest pain reported. | Asymptomatic with regard to chest pain. |
+    Pt is free of chest pain. | Without chest pain or chest tightness. | Denies angina.
+trestbps = Resting BP {v} mmHg systolic{q}. | SBP {v} mmHg at rest{q}. |
+    Systolic pressure {v} mmHg on admission{q}. | On admission BP {v} systolic{q}. |
+    Blood pressure at rest: systolic {v}{q}. | Resting systolic BP was {v} mmHg{q}.
+trestbps low = , low | (low) | , below normal | (below normal) | , on the low side |
+    , in the hypotensive range
+trestbps normal = , normal | (normal) | , within normal limits | (WNL) | , in the normal range |
+    , which is normal
+trestbps upper = , high-normal | (high-normal) | , upper normal range | (borderline) |
+    , in the prehypertensive range | , at the upper end of normal
+trestbps high = , high | (high) | , elevated | (elevated) | , in the hypertensive range |
+    , which is high
+chol = Chol on labs {v} mg/dl{q}. | Total cholesterol {v} mg/dl{q}. |
+    Serum cholesterol measured at {v} mg/dl{q}. | Lipids: total chol {v} mg/dl{q}. |
+    Labs: cholesterol {v} mg/dl{q}. | Serum chol came back at {v} mg/dl{q}.
+chol desirable = , desirable | (desirable) | , in the desirable range | , not raised |
+    (not high) | , which is desirable
+chol borderline = , borderline | (borderline) | , borderline high | (borderline high) |
+    , in the borderline range | , which is borderline
+chol high = , high | (high) | , elevated | (elevated) | , in the high range | , which is high
+fbs 0 = FBS not above 120 mg/dl. | Fasting glucose not elevated. |
+    Fasting blood sugar does not exceed 120 mg/dl. | Fasting sugar within the limit of 120 mg/dl. |
+    Labs show no raised fasting glucose. | FBS <=120 mg/dl.
+fbs 1 = FBS exceeds 120 mg/dl. | Fasting glucose is elevated. |
+    Fasting blood sugar is >120 mg/dl. | Fasting sugar over the limit of 120 mg/dl. |
+    Labs show raised fasting glucose. | FBS >120 mg/dl.
+exang 0 = No angina on exercise test. | Exercise test did not provoke angina. |
+    Stress test negative for angina. | No exercise-induced angina on stress test. |
+    Ex. angina negative. | Angina absent during exercise test.
+exang 1 = Angina occurred on exercise test. | Exercise test provoked angina. |
+    Stress test positive for angina. | Exercise-induced angina present on stress test. |
+    Ex. angina positive. | Developed angina during exercise test.
+""")
+_ZH = _pools("""
+open male age = 男，{v}岁。 | 患者男性，{v}岁。 | {v}岁男性患者。 | 男性患者，年龄{v}岁。
+open female age = 女，{v}岁。 | 患者女性，{v}岁。 | {v}岁女性患者。 | 女性患者，年龄{v}岁。
+open male = 男性患者。 | 患者男性。 | 男性。 | 患者为男性。
+open female = 女性患者。 | 患者女性。 | 女性。 | 患者为女性。
+open age = 患者{v}岁。 | 年龄{v}岁。 | 患者年龄{v}岁。 | {v}岁患者。
+cp typical angina = 典型心绞痛。 | 活动时胸骨后压榨样疼痛，休息后缓解。 | 主诉典型劳力性心绞痛。 |
+    劳累时胸骨后紧缩感，休息可缓解。
+cp atypical angina = 不典型心绞痛。 | 胸痛，仅部分符合心绞痛特点。 |
+    主诉胸痛，性质不典型，类似心绞痛。 | 胸痛表现为不典型心绞痛。
+cp non-anginal = 非心绞痛性胸痛。 | 胸部刺痛，与活动无关。 | 主诉胸痛，不符合心绞痛特点。 |
+    胸痛与劳力无关，属非心绞痛性。
+cp asymptomatic = 否认胸痛。 | 无胸痛症状。 | 否认心绞痛发作。 | 未诉胸痛或胸部不适。
+trestbps = 收缩压{v}mmHg{q}。 | 静息收缩压{v}mmHg{q}。 | 入院时收缩压{v}mmHg{q}。 |
+    静息血压：收缩压{v}mmHg{q}。
+trestbps low = ，偏低 | （偏低） | ，低于正常 | ，属低血压水平
+trestbps normal = ，正常 | （正常） | ，在正常范围 | （正常范围内）
+trestbps upper = ，正常高值 | （正常高值） | ，属正常高值 | ，处于正常高值
+trestbps high = ，升高 | （升高） | ，偏高 | ，达高血压水平
+chol = 总胆固醇{v}mg/dL{q}。 | 血清胆固醇{v}mg/dL{q}。 | 胆固醇{v}mg/dL{q}。 |
+    血脂：总胆固醇{v}mg/dL{q}。
+chol desirable = ，合适水平 | （合适水平） | ，在合适范围 | ，水平合适
+chol borderline = ，边缘升高 | （边缘升高） | ，处于边缘水平 | （临界）
+chol high = ，升高 | （升高） | ，偏高 | （偏高）
+fbs 0 = 空腹血糖不高。 | 空腹血糖未升高。 | 空腹血糖≤120mg/dL。 | 空腹血糖未超过120mg/dL。
+fbs 1 = 空腹血糖增高。 | 空腹血糖高于120mg/dL。 | 空腹血糖>120mg/dL。 | 空腹血糖超标。
+exang 0 = 运动试验未诱发心绞痛。 | 运动试验中无心绞痛。 | 无运动诱发的心绞痛。 |
+    运动试验心绞痛阴性。
+exang 1 = 运动试验诱发心绞痛。 | 运动试验中出现心绞痛。 | 有运动诱发的心绞痛。 |
+    运动试验心绞痛阳性。
+""")
 _POOLS = {"en": _EN, "zh": _ZH}
-_CUTS = {"trestbps": (120, 140), "chol": (200, 240)}  # mm Hg (JNC 7); mg/dl (ATP III)
+# Names of the levels, and where each but the first begins (mm Hg; mg/dl)
+_LEVELS = {
+    "trestbps": (("low", "normal", "upper", "high"), (90, 120, 140)),
+    "chol": (("desirable", "borderline", "high"), (200, 240)),
+}
 _BODY = ("cp", "trestbps", "chol", "fbs", "exang")
+# Characters that sound alike or look alike, as an input method confuses them
+_CONFUSED = {
+    "试验": "实验",
+    "典型": "典形",
+    "心绞痛": "心铰痛",
+    "缓解": "缓减",
+    "胆固醇": "胆固纯",
+    "血糖": "血塘",
+    "静息": "静熄",
+    "符合": "付合",
+    "否认": "否任",
+}
 _LONG_WORD = re.compile(r"[A-Za-z]{5,}")
+_DRAWS = 21  # 6 places, 6 phrasings, 5 omissions, 2 qualifiers, 2 slips or typos
 
 
 def write_note(values: Mapping[str, Any], rng: np.random.Generator, language: str = "en") -> str:
-    """A note of three to six short sentences; the same generator state, the same note.
+    """A note of up to six short sentences; the same generator state, the same note.
 
-    A value that is not known is not mentioned, and a known one is left out now and then (3%), so
-    that a gap looks like an omission. A qualifying word ("high") follows a number in half of the
-    notes, by the usual cut-offs: systolic pressure 120 and 140 mm Hg (JNC 7, 2003), total
-    cholesterol 200 and 240 mg/dl (NCEP ATP III, 2001). In English 1% of the longer words have a
-    typo; numbers never have.
+    A value that is not recorded is not mentioned, and a recorded one is left out now and then
+    (3%), so that a gap looks like an omission. A qualifying word ("high") follows every second
+    number, by the usual cut-offs: systolic pressure 90 (hypotension), 120 and 140 mm Hg (JNC 7,
+    2003), total cholesterol 200 and 240 mg/dl (NCEP ATP III, 2001). Non-anginal, atypical and
+    typical pain are told apart as by Diamond (1983). In English 1% of the longer words have a
+    typo, in Chinese 3% of the notes a wrong character; numbers never have. Each value has its
+    own draws: changing one of them changes its sentence alone.
 
     Args:
-        values: age (years), sex ("female" or "male"), cp ("typical angina", "atypical angina",
-            "non-anginal" or "asymptomatic"), trestbps (mm Hg), chol (mg/dl), fbs (fasting sugar
-            above 120 mg/dl) and exang (angina under exercise) as 0 or 1; None or NaN where not
-            known.
-        rng: of the recording.
+        values: age (years), sex ("female" or "male"), cp (chest pain: "typical angina", "atypical
+            angina", "non-anginal" or "asymptomatic"), trestbps (systolic, mm Hg), chol (mg/dl),
+            fbs (fasting sugar above 120 mg/dl) and exang (angina under exercise) as bool or 0
+            and 1; None, NaN or no such key where not recorded.
+        rng: of this note; it is moved on.
         language: "en" or "zh" (simplified Chinese).
 
+    Returns:
+        The note; "" where nothing is recorded.
+
     Raises:
-        ValueError: an unknown language, sex or kind of chest pain.
-        KeyError: age or sex is not among the values.
+        ValueError: an unknown language, sex or kind of chest pain, or a fbs or exang that is
+            neither true nor false.
     """
     if language not in _POOLS:
         raise ValueError(f"language={language!r} must be one of {', '.join(LANGUAGES)}")
-    pools, u = _POOLS[language], rng.random(20)
-    if f"open {values['sex']}" not in pools:
-        raise ValueError(f"sex={values['sex']!r} must be 'female' or 'male'")
-    sentences = [_choose(pools[f"open {values['sex']}"], u[0]).format(v=f"{values['age']:.0f}")]
-    for i in np.argsort(u[1:6]):
-        key = _BODY[i]
+    pools, u = _POOLS[language], rng.random(_DRAWS).tolist()
+    opening = _opening(pools, values.get("age"), values.get("sex"), u[6])
+    place = -1.0 if u[0] < OPENS else (u[0] - OPENS) / (1 - OPENS)
+    sentences = [(place, opening)] if opening else []
+    for i, key in enumerate(_BODY):
         value = values.get(key)
-        if value is None or value != value or u[6 + i] < OMITTED:
+        if value is None or value != value:
             continue
-        sentences.append(_sentence(pools, key, value, u[11 + i], u[16 + i % 4]))
-    note = ("" if language == "zh" else " ").join(sentences)
-    return note if language == "zh" else _with_typos(note, rng)
+        sentence = _sentence(pools, key, value, u[7 + i], u[16 + i] if key in _LEVELS else 1.0)
+        if u[12 + i] >= OMITTED:
+            sentences.append((u[1 + i], sentence))
+    ordered = [sentence for _, sentence in sorted(sentences)]
+    if language == "zh":
+        return _with_slip("".join(ordered), u[19], u[20])
+    return _with_typos(" ".join(ordered), u[19], rng)
+
+
+def _opening(pools: Pools, age: Any, sex: Any, u: float) -> str:
+    """Age and sex, or the one of them that is recorded, or nothing."""
+    no_age, no_sex = age is None or age != age, sex is None or sex != sex
+    if not no_sex and sex not in ("male", "female"):
+        raise ValueError(f"sex={sex!r} must be 'male' or 'female', or None where not recorded")
+    if no_age and no_sex:
+        return ""
+    kind = "open" + ("" if no_sex else f" {sex}") + ("" if no_age else " age")
+    text = _choose(pools[kind], u)
+    return text if no_age else text.replace("{v}", _number(age))
+
+
+def _sentence(pools: Pools, key: str, value: Any, u: float, q: float) -> str:
+    """One sentence on a recorded value; u picks its phrasing, q < QUALIFIED its qualifier."""
+    if key in _LEVELS:
+        names, cuts = _LEVELS[key]
+        level = names[sum(value >= cut for cut in cuts)]
+        word = _choose(pools[f"{key} {level}"], q / QUALIFIED) if q < QUALIFIED else ""
+        return _choose(pools[key], u).replace("{v}", _number(value)).replace("{q}", word)
+    if key != "cp" and value not in (0, 1):
+        raise ValueError(f"{key}={value!r} must be True or False, or None where not recorded")
+    kind = f"{key} {value}" if key == "cp" else f"{key} {int(value)}"
+    if kind not in pools:
+        kinds = ", ".join(repr(name[3:]) for name in pools if name.startswith("cp "))
+        raise ValueError(f"cp={value!r} must be one of {kinds}, or None where not recorded")
+    return _choose(pools[kind], u)
+
+
+def _choose(pool: Sequence[str], u: float) -> str:
+    return pool[int(u * len(pool))]
+
+
+def _number(value: float) -> str:
+    """As recorded: 145.0 → "145", 145.5 → "145.5"."""
+    return f"{value:.10g}"
+
+
+def _with_slip(note: str, u: float, pick: float) -> str:
+    """With u < SLIPS one word of the note has a character that sounds or looks alike."""
+    words = [word for word in _CONFUSED if word in note] if u < SLIPS else []
+    if not words:
+        return note
+    word = _choose(words, pick)
+    return note.replace(word, _CONFUSED[word], 1)
+
+
+def _with_typos(note: str, u: float, rng: np.random.Generator) -> str:
+    """Every long word goes wrong with probability TYPOS; u says how many words come before one."""
+    nth = _gap(u)
+    words = [match.span() for match in _LONG_WORD.finditer(note)]
+    wrong = []
+    while nth < len(words):
+        where, how, u = rng.random(3).tolist()
+        wrong.append((words[nth], where, how))
+        nth += 1 + _gap(u)
+    for (start, end), where, how in reversed(wrong):  # from the end: spans before it still hold
+        note = note[:start] + _misspelt(note[start:end], where, how) + note[end:]
+    return note
+
+
+def _gap(u: float) -> int:
+    """Words without a typo before the next one with it: geometric, the sum of many coin tosses."""
+    return int(math.log(1 - u) / math.log(1 - TYPOS))
+
+
+def _misspelt(word: str, where: float, how: float) -> str:
+    """Two letters swapped, one dropped or one doubled; the first letter stays."""
+    i = 1 + int(where * (len(word) - 2))
+    one, two = word[i], word[i + 1]
+    pair = (two + one, two, one + one + two)[int(3 * how)]
+    if one == two and pair == one + two:  # a swap that nobody would see
+        pair = one
+    return word[:i] + pair + word[i + 2 :]
 
 
 def note_words(notes: Sequence[str]) -> np.ndarray:
@@ -233,34 +283,3 @@ def _words(note: str) -> str:
     note = note.lower().replace("<", " below ").replace(">", " above ")
     note = re.sub(r"(\d+)\d\b", r"\g<1>0s", note)
     return " ".join(re.findall(r"[a-z0-9]+", note))
-
-
-def _sentence(pools: Mapping[str, Sequence[str]], key: str, value: Any, u: float, q: float) -> str:
-    if key in _CUTS:
-        level = sum(value >= cut for cut in _CUTS[key])
-        word = _choose(pools[f"{key} {level}"], 2 * q) if q < 0.5 else ""
-        return _choose(pools[key], u).format(v=f"{value:.0f}", q=word)
-    kind = f"{key} {value}" if key == "cp" else f"{key} {value:.0f}"
-    if kind not in pools:
-        raise ValueError(f"{key}={value!r} is not among the values a note can tell")
-    return _choose(pools[kind], u)
-
-
-def _choose(pool: Sequence[str], u: float) -> str:
-    return pool[int(u * len(pool))]
-
-
-def _with_typos(note: str, rng: np.random.Generator) -> str:
-    """Now and then two letters of a longer word change places, or one is lost or doubled."""
-    words = [match.span() for match in _LONG_WORD.finditer(note)]
-    chances = rng.random((len(words), 3))
-    for (start, end), (hit, where, how) in reversed(
-        list(zip(words, chances.tolist(), strict=True))
-    ):
-        if hit >= TYPOS:
-            continue
-        i = start + 1 + int(where * (end - start - 2))
-        pair = note[i : i + 2]
-        change = (pair[::-1], pair[0], pair[0] + pair)[int(3 * how)]
-        note = note[:i] + change + note[i + 2 :]
-    return note
