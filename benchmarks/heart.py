@@ -61,7 +61,11 @@ def arrays(heart: Heart, words: keras.layers.Layer) -> dict[str, np.ndarray]:
 
 
 class Trainer:
-    """One compiled model a subset and length of training, started afresh for each fit."""
+    """One compiled model a subset and length of training; each fit starts from new weights.
+
+    The optimiser starts anew as well. The random stream of the dropout goes on, so that a fit
+    depends on those before it: a whole run repeats itself, a single fit of it does not.
+    """
 
     def __init__(self, subset: tuple[str, ...], steps: int) -> None:
         self.subset, self.steps = subset, steps

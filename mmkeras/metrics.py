@@ -1,0 +1,227 @@
+"""The nine metrics of `mmkeras.evaluate`: by scikit-learn, and for many sets of weights at once.
+
+The weights are what the bootstrap needs: how often each row was drawn. Reached through
+`mmkeras.evaluate`, which makes the tables.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn import metrics as sk
+
+from .importance import check_labels, check_positive, check_probabilities, check_threshold
+
+Arrays = Any  # array-like: an array, a list, a pandas Series
+BINS = 10  # of equal width, for the calibration error
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What one model answers, class by class; a binary problem has class 1 alone.
+
+    Attributes:
+        y: int (n,), the true classes.
+        predicted: int (n,), the predicted classes.
+        scores: float (classes, n), the probability of each class.
+    """
+
+    y: np.ndarray
+    predicted: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def binary(self) -> bool:
+        return len(self.scores) == 1
+
+    @functools.cached_property
+    def truth(self) -> np.ndarray:
+        """Bool (classes, n): is this the true class?"""
+        return self.y == self._classes
+
+    @functools.cached_property
+    def chosen(self) -> np.ndarray:
+        """Bool (classes, n): is this the predicted class?"""
+        return self.predicted == self._classes
+
+    @property
+    def _classes(self) -> np.ndarray:
+        return np.array([[1]]) if self.binary else np.arange(len(self.scores))[:, None]
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Float (n,): probability of class 1, or of the most probable of several classes."""
+        return self.scores[0] if self.binary else self.scores.max(axis=0)
+
+    @property
+    def hit(self) -> np.ndarray:
+        """Bool (n,): did happen what `confidence` is the probability of?"""
+        return self.truth[0] if self.binary else self.scores.argmax(axis=0) == self.y
+
+
+class Metric(NamedTuple):
+    """A metric twice: by scikit-learn, and for many sets of weights (replicates, n) at once."""
+
+    value: Callable[[Answers], float]
+    weighted: Callable[[Answers, np.ndarray], np.ndarray]
+
+
+def _ratio(a: Answers, weights: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """Weighted sum over weighted sum, both (classes, n), averaged over classes: (replicates,)."""
+    return _divide(weights @ top.T.astype(float), weights @ bottom.T.astype(float)).mean(axis=1)
+
+
+def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
+
+
+def _average(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return weights @ values.astype(float) / weights.sum(axis=1)
+
+
+def _ties(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Weight of the positives and negatives at each distinct score, from the highest down."""
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.diff(score[order], prepend=np.inf))
+    ordered, positive = weights[:, order], truth[order].astype(float)
+    positives = np.add.reduceat(ordered * positive, starts, axis=1)
+    return positives, np.add.reduceat(ordered, starts, axis=1) - positives
+
+
+def _weighted_auc(a: Answers, weights: np.ndarray) -> np.ndarray:
+    """The share of pairs (positive, negative) in the right order; a tie counts half."""
+    values = []
+    for truth, score in zip(a.truth, a.scores, strict=True):
+        positives, negatives = _ties(truth, score, weights)
+        above = positives.cumsum(axis=1) - positives / 2
+        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+        values.append(_divide((above * negatives).sum(axis=1), pairs))
+    return np.mean(values, axis=0)
+
+
+def _weighted_precision(a: Answers, weights: np.ndarray) -> np.ndarray:
+    """The mean over the positives of the precision at their score."""
+    values = []
+    for truth, score in zip(a.truth, a.scores, strict=True):
+        positives, negatives = _ties(truth, score, weights)
+        found = positives.cumsum(axis=1)
+        precision = found / np.maximum(found + negatives.cumsum(axis=1), np.finfo(float).tiny)
+        values.append(_divide((precision * positives).sum(axis=1), positives.sum(axis=1)))
+    return np.mean(values, axis=0)
+
+
+def _weighted_ece(a: Answers, weights: np.ndarray, bins: int = BINS) -> np.ndarray:
+    gaps = np.zeros((a.y.size, bins))
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.searchsorted(edges[1:-1], a.confidence)  # as scikit-learn: edge belongs to the left
+    gaps[np.arange(a.y.size), place] = a.confidence - a.hit
+    return np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1)
+
+
+def _each_class(score: Callable[..., float], **options: Any) -> Callable[[Answers], float]:
+    """The mean over the classes of a metric of (truth, chosen) by scikit-learn."""
+    return lambda a: float(
+        np.mean([score(t, c, **options) for t, c in zip(a.truth, a.chosen, strict=True)])
+    )
+
+
+def _each_ranking(score: Callable[..., float], classes: int) -> Callable[[Answers], float]:
+    """The same of (truth, scores); NaN with no positive, or if `classes` is 2 with no negative."""
+
+    def value(a: Answers) -> float:
+        for truth in a.truth:
+            if not truth.any() or (classes == 2 and truth.all()):
+                return np.nan
+        return float(np.mean([score(t, s) for t, s in zip(a.truth, a.scores, strict=True)]))
+
+    return value
+
+
+def _brier(a: Answers) -> float:
+    pairs = zip(a.truth.astype(int), a.scores, strict=True)
+    return float(sum(sk.brier_score_loss(t, s, pos_label=1) for t, s in pairs))
+
+
+UNDEFINED = {"zero_division": np.nan}
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(
+        lambda a: float(sk.accuracy_score(a.y, a.predicted)),
+        lambda a, w: _average(w, a.y == a.predicted),
+    ),
+    "precision": Metric(
+        _each_class(sk.precision_score, **UNDEFINED),
+        lambda a, w: _ratio(a, w, a.truth & a.chosen, a.chosen),
+    ),
+    "recall": Metric(
+        _each_class(sk.recall_score, **UNDEFINED),
+        lambda a, w: _ratio(a, w, a.truth & a.chosen, a.truth),
+    ),
+    "specificity": Metric(
+        _each_class(lambda t, c: sk.recall_score(~t, ~c, **UNDEFINED)),
+        lambda a, w: _ratio(a, w, ~a.truth & ~a.chosen, ~a.truth),
+    ),
+    "f1": Metric(
+        _each_class(sk.f1_score, **UNDEFINED),
+        lambda a, w: _ratio(a, w, 2 * (a.truth & a.chosen), a.truth * 1 + a.chosen),
+    ),
+    "roc_auc": Metric(_each_ranking(sk.roc_auc_score, 2), _weighted_auc),
+    "average_precision": Metric(_each_ranking(sk.average_precision_score, 1), _weighted_precision),
+    "brier": Metric(_brier, lambda a, w: _average(w, ((a.scores - a.truth) ** 2).sum(axis=0))),
+    "ece": Metric(
+        lambda a: float(_weighted_ece(a, np.ones((1, a.y.size)))[0]),
+        _weighted_ece,
+    ),
+}
+
+
+def metric_names(metrics: Sequence[str] | None) -> list[str]:
+    names = list(METRICS) if metrics is None else [metrics] if isinstance(metrics, str) else metrics
+    unknown = [name for name in names if name not in METRICS]
+    if unknown or not names or len(set(names)) < len(names):
+        raise ValueError(f"metrics={metrics!r} must be some of {', '.join(METRICS)}, each once")
+    return list(names)
+
+
+def expected_calibration_error(y: Arrays, probabilities: Arrays, bins: int = BINS) -> float:
+    """Mean distance of confidence and frequency over bins of equal width (Naeini 2015; Guo 2017).
+
+    Confidence is the probability of class 1, frequency its share; in a multi-class problem they are
+    the probability of the most probable class and how often that is right. From 0 to 1; few rows
+    raise it, even for perfect probabilities.
+
+    Raises:
+        ValueError: as for `report`, or bins that are not a positive integer.
+    """
+    a = answers(y, {"": probabilities})[""]
+    return float(_weighted_ece(a, np.ones((1, a.y.size)), check_positive("bins", bins))[0])
+
+
+def answers(
+    y: Arrays, probabilities: Arrays, threshold: float | Mapping[str, float] = 0.5
+) -> dict[str, Answers]:
+    """Checked input: model name → `Answers`; a single array has the name "".
+
+    Raises:
+        ValueError: as for `report`.
+    """
+    models = probabilities if isinstance(probabilities, Mapping) else {"": probabilities}
+    if not models:
+        raise ValueError("probabilities is an empty dict; give at least one model")
+    if isinstance(threshold, Mapping) and set(threshold) != set(models):
+        raise ValueError(
+            f"threshold has {sorted(threshold)}, but the models are {sorted(models)}; "
+            "give a threshold for each, or one for all"
+        )
+    checked = {}
+    for model, values in models.items():
+        p = check_probabilities(values, f"probabilities of {model!r}" if model else "probabilities")
+        labels = check_labels(y, len(p), 2 if p.ndim == 1 else p.shape[1])
+        cut = threshold[model] if isinstance(threshold, Mapping) else threshold
+        predicted = (p >= check_threshold(cut)).astype(int) if p.ndim == 1 else p.argmax(axis=1)
+        checked[model] = Answers(labels, predicted, np.atleast_2d(p.T))
+    counts = {model: len(a.scores) for model, a in checked.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"models must have as many columns of probabilities, got {counts}")
+    return checked
