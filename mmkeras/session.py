@@ -36,7 +36,8 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
     """Prepare a notebook or script: the same run gives the same numbers on the same machine.
 
     Seeds Python, NumPy and TensorFlow, switches on deterministic operations, sets the dtype policy
-    of layers built afterwards, and prints one line that names versions, device and seed.
+    of layers built afterwards, registers the classes of this package with Keras, so that
+    `keras.saving.load_model` knows them, and prints one line that names versions, device and seed.
 
     Args:
         seed: int in [0, 2**32), for Python's `random`, NumPy and TensorFlow.
@@ -57,6 +58,8 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
     with _quiet_stderr():
         import keras
         import tensorflow as tf
+
+        from . import branches, models  # noqa: F401  registers our classes: saved models load
     _require_tensorflow(keras.backend.backend())
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)

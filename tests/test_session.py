@@ -40,6 +40,21 @@ def test_start_prints_one_line_and_repeats_itself():
     assert first.stdout == second.stdout
 
 
+def test_a_saved_model_loads_in_a_new_process_after_start(tmp_path):
+    path = str(tmp_path / "m.keras")
+    made = python(
+        "import mmkeras as mm\n"
+        "branches = [mm.text_branch(9, 4, name='text'), mm.signal_branch(40, name='ecg')]\n"
+        f"mm.multimodal_model(branches, {{'y': 'binary'}}).save({path!r})"
+    )
+    assert made.returncode == 0, made.stderr
+    ran = python(
+        "import mmkeras as mm; mm.start(); import keras\n"
+        f"print(type(keras.saving.load_model({path!r})).__name__)"
+    )
+    assert ran.stdout.splitlines()[1:] == ["MultimodalModel"], ran.stderr
+
+
 def test_environment_defaults_give_way_to_the_users():
     ran = python(
         "import os, mmkeras; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])", TF_CPP_MIN_LOG_LEVEL="1"
