@@ -111,7 +111,7 @@ def test_an_installed_package_needs_no_checkout(tmp_path):
 
 def test_damaged_data_is_told_from_missing_data(tmp_path, monkeypatch):
     monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path))
-    broken, optional = assets.catalogue()["emoji-noto"], "heart"
+    broken, optional = assets.catalogue()["emoji-noto"], "reviews"
     broken.folder.mkdir()
     lines = list(doctor.data())
     mends = {line.mend for line in lines if line.label == "Data" and line.needed}
