@@ -207,6 +207,7 @@ def test_folds_by_hospital():
         (lambda: HEART.fold_rows(1000), "at most 41"),
         (lambda: HEART.fold_rows(2.5), "k=2.5"),
         (lambda: HEART.fold_rows(by="sex"), "by='sex'"),
+        (lambda: HEART.folds(by="sex"), "by='sex'"),
         (lambda: load_heart(recording=-1), "recording=-1"),
         (lambda: load_heart(recording=None), "recording=None"),
     ],
@@ -219,7 +220,7 @@ def test_bad_arguments(call, words):
 def test_what_it_says_of_itself():
     assert "real values" in repr(HEART) and "not for clinical use" in repr(HEART)
     assert "920 recordings of 918 patients" in repr(HEART) and "55% ill" in repr(HEART)
-    assert "simulated" in repr(simulate_heart(3))
+    assert "simulated" in repr(simulate_heart(3)) and "0 recordings" in repr(HEART.take([]))
     for thing in (Heart, load_heart, simulate_heart):
         first = thing.__doc__.split("\n\n")[0].lower()
         assert "not for clinical use" in first

@@ -93,9 +93,10 @@ class Heart:
 
     def __repr__(self) -> str:
         kind = "real values" if self.posterior is None else "simulated"
+        share = 100 * self.y.sum() / max(len(self), 1)
         return (
             f"Heart({len(self)} recordings of {self.table['patient'].nunique()} patients, {kind}, "
-            f"{100 * self.y.mean():.0f}% ill; signals rendered, not for clinical use)"
+            f"{share:.0f}% ill; signals rendered, not for clinical use)"
         )
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Heart":
@@ -174,8 +175,8 @@ class Heart:
         Raises:
             ValueError: k too small or too large, an unknown ``by``, or only one hospital.
         """
-        for train, test in self.fold_rows(k, by=by, seed=seed):
-            yield self.take(train), self.take(test)
+        rows = self.fold_rows(k, by=by, seed=seed)  # here, so that a bad argument is told at once
+        return ((self.take(train), self.take(test)) for train, test in rows)
 
     def fold_rows(
         self, k: int = 5, *, by: str = "patient", seed: int = 0
