@@ -1,12 +1,17 @@
 """What each value does to the ECG and to the scan, and that nothing else is drawn."""
 
+from pathlib import Path
+
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
+from mmkeras.datasets import heart_signals
 from mmkeras.datasets.heart_signals import EXERCISE, RATE, REST, SAMPLES, draw_ecg, draw_scan
 
 N = 60
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "12_heart_disease.ipynb"
 NORMAL = {
     "restecg": "normal",
     "thalch": 140.0,
@@ -50,6 +55,20 @@ def st_level(strip, beats):
     ]
     before = [strip[p - round(RATE * 0.40 * cycle) : p - round(RATE * 0.36 * cycle)] for p in inner]
     return np.mean([a.mean() for a in after]) - np.mean([b.mean() for b in before])
+
+
+def test_chapter_12_writes_out_the_wave_model_of_the_package():
+    cells = nbformat.read(NOTEBOOK, 4).cells
+    source = next(c.source for c in cells if c.source.startswith("WAVES = {"))
+    inline = {"np": np}
+    exec(source.split("x, (angle")[0], inline)
+    assert inline["WAVES"] == heart_signals._WAVES
+    one, still = np.ones((1, 1)), np.zeros((1, 30))
+    phase = heart_signals._phase(60 * one, still, 0 * one, 1)
+    for depth in (0.0, 3.0):
+        options = still, 0 * one, 1, 0.1 * depth * one, 0 * one
+        packaged = heart_signals._beats(rows(1), 60 * one, *options)
+        np.testing.assert_allclose(packaged, inline["beat"](phase, depth), atol=2e-3)
 
 
 def test_shapes_and_ranges():

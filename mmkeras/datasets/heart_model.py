@@ -13,11 +13,12 @@ posterior of the disease (grade > 0) is exact.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
+
+from .. import importance
 
 MODALITIES = ("note", "ecg", "scan")
 SITES = ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")
@@ -73,8 +74,7 @@ _ABSENT_BY_GRADE = np.array(
 
 def subsets(modalities: Sequence[str] = MODALITIES) -> list[tuple[str, ...]]:
     """The 2^M - 1 subsets that are not empty, small ones first, modalities in their order."""
-    sizes = range(1, len(modalities) + 1)
-    return [subset for size in sizes for subset in combinations(modalities, size)]
+    return importance.subsets(modalities)[1:]
 
 
 def sample(n: int, seed: int, prevalence: float | None) -> pd.DataFrame:
