@@ -25,10 +25,12 @@ if TYPE_CHECKING:
         datasets,
         evaluate,
         fusion,
+        missing,
         models,
         plots,
         pretrained,
         session,
+        training,
     )
     from .branches import audio_branch, image_branch, signal_branch, text_branch, vector_branch
     from .fusion import fuse
@@ -42,10 +44,12 @@ _MODULES = (
     "datasets",
     "evaluate",
     "fusion",
+    "missing",
     "models",
     "plots",
     "pretrained",
     "session",
+    "training",
 )
 _HOME = {
     "start": "session",
@@ -69,6 +73,7 @@ __all__ = [
     "fuse",
     "fusion",
     "image_branch",
+    "missing",
     "models",
     "multimodal_model",
     "plots",
@@ -77,6 +82,7 @@ __all__ = [
     "signal_branch",
     "start",
     "text_branch",
+    "training",
     "vector_branch",
 ]
 

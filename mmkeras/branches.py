@@ -130,34 +130,45 @@ def transformer_block(x: Tensor, *, heads: int, name: str) -> Tensor:
 # ------------------------------------------------------------------------------ text
 
 
-def _text_average(ids: Tensor, vocab_size: int, units: int) -> Tensor:
+def _features(
+    x: Tensor, pool: layers.Layer, units: int, tokens: bool, mask: Tensor | None = None
+) -> Tensor:
+    """The last layer: of the pooled sequence, or of each token, with zeros where the mask is 0."""
+    x = x if tokens else pool(x)
+    x = layers.Dense(units, activation="relu", name="features")(x)
+    return layers.Multiply(name="there")([x, mask]) if tokens and mask is not None else x
+
+
+def _text_average(ids: Tensor, vocab_size: int, units: int, tokens: bool) -> Tensor:
+    mask = PaddingMask(name="padding_mask")(ids) if tokens else None
     x = layers.Embedding(vocab_size, units, mask_zero=True, name="embedding")(ids)
-    x = MaskedAverage(name="average")(x)
-    return layers.Dense(units, activation="relu", name="features")(x)
+    return _features(x, MaskedAverage(name="average"), units, tokens, mask)
 
 
-def _text_lstm(ids: Tensor, vocab_size: int, units: int) -> Tensor:
+def _text_lstm(ids: Tensor, vocab_size: int, units: int, tokens: bool) -> Tensor:
     x = layers.Embedding(vocab_size, units, mask_zero=True, name="embedding")(ids)
-    return layers.LSTM(units, name="features")(x)
+    x = layers.LSTM(units, return_sequences=tokens, name="features")(x)
+    if not tokens:
+        return x
+    return layers.Multiply(name="there")([x, PaddingMask(name="padding_mask")(ids)])
 
 
-def _text_conv(ids: Tensor, vocab_size: int, units: int) -> Tensor:
+def _text_conv(ids: Tensor, vocab_size: int, units: int, tokens: bool) -> Tensor:
     mask = PaddingMask(name="padding_mask")(ids)
     x = layers.Embedding(vocab_size, units, name="embedding")(ids)
     x = layers.Multiply(name="words_only")([x, mask])
     x = layers.Conv1D(units, 3, padding="same", activation="relu", name="convolution")(x)
     x = layers.Multiply(name="windows_only")([x, mask])
-    x = layers.GlobalMaxPooling1D(name="strongest")(x)
-    return layers.Dense(units, activation="relu", name="features")(x)
+    return _features(x, layers.GlobalMaxPooling1D(name="strongest"), units, tokens, mask)
 
 
-def _text_transformer(ids: Tensor, vocab_size: int, units: int) -> Tensor:
+def _text_transformer(ids: Tensor, vocab_size: int, units: int, tokens: bool) -> Tensor:
+    mask = PaddingMask(name="padding_mask")(ids) if tokens else None
     x = layers.Embedding(vocab_size, units, mask_zero=True, name="embedding")(ids)
     x = PositionEmbedding(name="position")(x)
     x = transformer_block(x, heads=4, name="block")
     x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
-    x = MaskedAverage(name="average")(x)
-    return layers.Dense(units, activation="relu", name="features")(x)
+    return _features(x, MaskedAverage(name="average"), units, tokens, mask)
 
 
 TEXT_ENCODERS = {
@@ -169,13 +180,19 @@ TEXT_ENCODERS = {
 
 
 def text_branch(
-    vocab_size: int, length: int, *, encoder: str = "average", units: int = 64, name: str = "text"
+    vocab_size: int,
+    length: int,
+    *,
+    encoder: str = "average",
+    units: int = 64,
+    tokens: bool = False,
+    name: str = "text",
 ) -> keras.Model:
     """Word ids → features.
 
     Input: int32 (batch, length), ids from 0 to vocab_size - 1, where 0 is padding; a text may be
     empty (all 0).
-    Output: float (batch, units).
+    Output: float (batch, units); with tokens (batch, length, units), zeros where padding is.
 
     Args:
         vocab_size: number of ids, padding and unknown word included.
@@ -184,6 +201,7 @@ def text_branch(
             Schmidhuber 1997), "conv" (windows of three words, strongest kept; Kim 2014) or
             "transformer" (one block; Vaswani 2017).
         units: width of the embedding and of the output.
+        tokens: keep one vector a word, for a fusion that attends to them.
         name: name of the model and of its input.
 
     Raises:
@@ -195,7 +213,7 @@ def text_branch(
     if _positive("vocab_size", vocab_size) < 2:
         raise ValueError("vocab_size must be at least 2, since id 0 is padding; got 1")
     ids = keras.Input((length,), dtype="int32", name=name)
-    return keras.Model(ids, build(ids, vocab_size, units), name=name)
+    return keras.Model(ids, build(ids, vocab_size, units, tokens), name=name)
 
 
 # ------------------------------------------------------------------------------ image
@@ -206,13 +224,19 @@ FEW_STEPS = (
 )
 
 
-def _image_patch(x: Tensor, units: int) -> Tensor:
+def _picture_features(x: Tensor, units: int, tokens: bool) -> Tensor:
+    """(batch, rows, columns, d) → features of the average, or of each place."""
+    if tokens:
+        x = layers.Reshape((x.shape[1] * x.shape[2], x.shape[3]), name="places")(x)
+    return _features(x, layers.GlobalAveragePooling2D(name="average"), units, tokens)
+
+
+def _image_patch(x: Tensor, units: int, tokens: bool) -> Tensor:
     x = layers.Conv2D(64, PATCH, strides=PATCH, padding="same", name="patches")(x)
     x = _mix(x, 64, "mix1")
     x = layers.Conv2D(128, 2, strides=2, padding="same", name="merge")(x)
     x = _mix(x, 128, "mix2")
-    x = layers.GlobalAveragePooling2D(name="average")(x)
-    return layers.Dense(units, activation="relu", name="features")(x)
+    return _picture_features(x, units, tokens)
 
 
 def _mix(x: Tensor, filters: int, name: str) -> Tensor:
@@ -222,25 +246,23 @@ def _mix(x: Tensor, filters: int, name: str) -> Tensor:
     return layers.Dense(filters, activation="gelu", name=f"{name}_channels")(h)
 
 
-def _image_conv(x: Tensor, units: int) -> Tensor:
+def _image_conv(x: Tensor, units: int, tokens: bool) -> Tensor:
     for i, filters in enumerate((32, 64, 128), start=1):
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"convolution{i}")(x)
         x = layers.BatchNormalization(name=f"norm{i}")(x)
         x = layers.ReLU(name=f"relu{i}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{i}")(x)
-    x = layers.GlobalAveragePooling2D(name="average")(x)
-    return layers.Dense(units, activation="relu", name="features")(x)
+    return _picture_features(x, units, tokens)
 
 
-def _image_strided(x: Tensor, units: int) -> Tensor:
+def _image_strided(x: Tensor, units: int, tokens: bool) -> Tensor:
     for i, (filters, kernel) in enumerate(((8, 5), (16, 3), (32, 3)), start=1):
         x = layers.Conv2D(
             filters, kernel, strides=2, padding="same", use_bias=False, name=f"convolution{i}"
         )(x)
         x = layers.BatchNormalization(momentum=FEW_STEPS, name=f"norm{i}")(x)
         x = layers.ReLU(name=f"relu{i}")(x)
-    x = layers.GlobalAveragePooling2D(name="average")(x)
-    return layers.Dense(units, activation="relu", name="features")(x)
+    return _picture_features(x, units, tokens)
 
 
 IMAGE_ENCODERS = {"patch": _image_patch, "conv": _image_conv, "strided": _image_strided}
@@ -248,12 +270,17 @@ SMALLEST = {"patch": PATCH, "conv": 8, "strided": 8}  # pixels a side
 
 
 def image_branch(
-    shape: tuple[int, int, int], *, encoder: str = "patch", units: int = 64, name: str = "image"
+    shape: tuple[int, int, int],
+    *,
+    encoder: str = "patch",
+    units: int = 64,
+    tokens: bool = False,
+    name: str = "image",
 ) -> keras.Model:
     """Pixels → features.
 
     Input: (batch, height, width, channels), 0 to 255, uint8 or float; scaled to [-1, 1] inside.
-    Output: float (batch, units).
+    Output: float (batch, units); with tokens (batch, places, units), row by row.
 
     Args:
         shape: (height, width, channels) of one picture.
@@ -262,6 +289,7 @@ def image_branch(
             "strided" (three convolutions of 8, 16 and 32 filters, each with stride 2: small, cheap,
             and keeps thin things that "patch" overlooks).
         units: width of the output.
+        tokens: keep one vector a place of the last feature map, for a fusion that attends to them.
         name: name of the model and of its input.
 
     Raises:
@@ -282,13 +310,13 @@ def image_branch(
         )
     pixels = keras.Input((height, width, channels), dtype="float32", name=name)
     scaled = layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels)
-    return keras.Model(pixels, build(scaled, units), name=name)
+    return keras.Model(pixels, build(scaled, units, tokens), name=name)
 
 
 # ------------------------------------------------------------------------------ audio
 
 
-def _audio_conv(x: Tensor, units: int) -> Tensor:
+def _audio_conv(x: Tensor, units: int, tokens: bool) -> Tensor:
     x = layers.Reshape((*x.shape[1:], 1), name="one_channel")(x)
     for i, filters in enumerate((16, 32, 64), start=1):
         x = layers.Conv2D(
@@ -296,33 +324,38 @@ def _audio_conv(x: Tensor, units: int) -> Tensor:
         )(x)
         x = layers.BatchNormalization(name=f"norm{i}")(x)
         x = layers.ReLU(name=f"relu{i}")(x)
-    x = layers.GlobalAveragePooling2D(name="average")(x)
-    return layers.Dense(units, activation="relu", name="features")(x)
+    return _picture_features(x, units, tokens)
 
 
-def _audio_gru(x: Tensor, units: int) -> Tensor:
-    return layers.GRU(units, name="features")(x)
+def _audio_gru(x: Tensor, units: int, tokens: bool) -> Tensor:
+    return layers.GRU(units, return_sequences=tokens, name="features")(x)
 
 
-def _audio_transformer(x: Tensor, units: int) -> Tensor:
+def _audio_transformer(x: Tensor, units: int, tokens: bool) -> Tensor:
     x = layers.Dense(units, name="project")(x)
     x = PositionEmbedding(name="position")(x)
     x = transformer_block(x, heads=4, name="block")
     x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
-    x = layers.GlobalAveragePooling1D(name="average")(x)
-    return layers.Dense(units, activation="relu", name="features")(x)
+    return _features(x, layers.GlobalAveragePooling1D(name="average"), units, tokens)
 
 
 AUDIO_ENCODERS = {"conv": _audio_conv, "gru": _audio_gru, "transformer": _audio_transformer}
 
 
 def audio_branch(
-    samples: int, rate: int, *, encoder: str = "conv", units: int = 64, name: str = "audio"
+    samples: int,
+    rate: int,
+    *,
+    encoder: str = "conv",
+    units: int = 64,
+    tokens: bool = False,
+    name: str = "audio",
 ) -> keras.Model:
     """Waveform → features, by way of a log-mel spectrogram that each clip normalises by itself.
 
     Input: float (batch, samples) in [-1, 1], one channel; silence is fine.
-    Output: float (batch, units).
+    Output: float (batch, units); with tokens (batch, places, units): frames, or for "conv" the
+    places of the last feature map.
 
     Args:
         samples: length of a clip in samples; at least one frame (`frame_length(rate)`, 32 ms or a
@@ -331,6 +364,7 @@ def audio_branch(
         encoder: "conv" (2-D convolutions over time and frequency), "gru" (Cho 2014) or
             "transformer" (Vaswani 2017).
         units: width of the output.
+        tokens: keep one vector a place, for a fusion that attends to them.
         name: name of the model and of its input.
 
     Raises:
@@ -350,24 +384,29 @@ def audio_branch(
             f"use at least {frame_length(rate)} samples, or pad the clip with zeros"
         )
     waveform = keras.Input((samples,), dtype="float32", name=name)
-    return keras.Model(waveform, build(LogMel(rate, name="log_mel")(waveform), units), name=name)
+    return keras.Model(
+        waveform, build(LogMel(rate, name="log_mel")(waveform), units, tokens), name=name
+    )
 
 
 # ------------------------------------------------------------------------------ signal
 
 
-def signal_branch(samples: int, *, units: int = 64, name: str = "signal") -> keras.Model:
+def signal_branch(
+    samples: int, *, units: int = 64, tokens: bool = False, name: str = "signal"
+) -> keras.Model:
     """A waveform whose shape and level matter (ECG, breath, acceleration) → features.
 
     Three 1-D convolutions with strides 5, 2 and 2, batch normalisation, and the average over time.
     Unlike `audio_branch` nothing is normalised: a millivolt stays a millivolt.
 
     Input: float (batch, samples), in a unit in which typical values are about 1.
-    Output: float (batch, units).
+    Output: float (batch, units); with tokens (batch, places, units).
 
     Args:
         samples: length of the waveform, at least 20.
         units: width of the output.
+        tokens: keep one vector a place, 20 samples apart, for a fusion that attends to them.
         name: name of the model and of its input.
 
     Raises:
@@ -383,8 +422,8 @@ def signal_branch(samples: int, *, units: int = 64, name: str = "signal") -> ker
         )(x)
         x = layers.BatchNormalization(momentum=FEW_STEPS, name=f"norm{i}")(x)
         x = layers.ReLU(name=f"relu{i}")(x)
-    x = layers.GlobalAveragePooling1D(name="average")(x)
-    x = layers.Dense(_positive("units", units), activation="relu", name="features")(x)
+    pool = layers.GlobalAveragePooling1D(name="average")
+    x = _features(x, pool, _positive("units", units), tokens)
     return keras.Model(waveform, x, name=name)
 
 

@@ -5,7 +5,18 @@ from typing import Any
 
 import keras
 
-from .fusion import fuse
+from .branches import LogMel
+from .fusion import METHODS, DecisionFusion, fuse
+from .missing import BlankAbsent, ModalityDropout, modality_dropout
+
+# Layers that some formats write without complaint into a file that does not load.
+UNFIT: dict[type, tuple[tuple[str, ...], str]] = {
+    LogMel: (("onnx",), "its Fourier transform becomes an operator that no runtime knows"),
+    keras.layers.TextVectorization: (
+        ("onnx", "litert"),
+        "its table of words is not in the file",
+    ),
+}
 
 
 @keras.saving.register_keras_serializable("mmkeras")
@@ -27,12 +38,29 @@ class MultimodalModel(keras.Model):
                 )
         return super().__call__(inputs, *args, **kwargs)
 
+    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """As `keras.Model.export`, but what would be written broken is refused.
+
+        Raises:
+            ValueError: a layer in the model does not survive this format; the message names it.
+        """
+        layers: list[Any] = list(self._flatten_layers())
+        for layer in layers:
+            for kind, (formats, why) in UNFIT.items():
+                if isinstance(layer, kind) and format in formats:
+                    raise ValueError(
+                        f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported as "
+                        f"{format!r}: {why}; use format='tf_saved_model'"
+                    )
+        super().export(filepath, format=format, **kwargs)
+
 
 def multimodal_model(
     branches: Sequence[keras.Model] | Mapping[str, keras.Model],
     heads: Mapping[str, str | int],
     *,
     fusion: str | keras.layers.Layer = "concatenate",
+    missing: bool | str | ModalityDropout = False,
     dropout: float = 0.0,
     name: str | None = None,
 ) -> keras.Model:
@@ -42,12 +70,19 @@ def multimodal_model(
 
     Args:
         branches: a list of named models (`text_branch(…)`, …), or a dict modality → any
-            `keras.Model` with one input and one output of shape (batch, d). The name or key is what
-            the input is fed by. One branch is enough.
+            `keras.Model` with one input and one output of shape (batch, d), or (batch, time, d) for
+            a fusion that takes sequences. The name or key is what the input is fed by. One branch
+            is enough.
         heads: dict of output name → "binary" (one sigmoid probability), an int ≥ 2 (softmax over
             that many classes) or "regression" (one unbounded number). Heads are single Dense
             layers, in float32 under any policy.
-        fusion: see `mmkeras.fuse`.
+        fusion: a name or a layer, see `mmkeras.fuse`. With "decision" or a `DecisionFusion` every
+            branch has heads of its own, called `<head>_<modality>`, whose answers are mixed.
+        missing: False, every sample has everything; or the model gets one more input, `present`,
+            float (batch, M) with a column a branch, and absent inputs, which may hold anything, do
+            not matter. "learned" (or True): `ModalityDropout` hides modalities in training, and a
+            learned vector stands in for what is hidden or absent. "zero": the same with zeros, and
+            the fusion is told what is gone. Or a `ModalityDropout` with other settings.
         dropout: share of the joint features that a training step leaves out, in [0, 1) (Srivastava
             2014).
         name: name of the model.
@@ -62,23 +97,67 @@ def multimodal_model(
             (said how).
     """
     branches = _by_name(branches)
-    inputs, features = {}, {}
-    for modality, branch in branches.items():
+    heads = _checked(heads)
+    dropout_of_modalities = modality_dropout(missing)
+    inputs, features, present = {}, {}, None
+    if dropout_of_modalities is not None:
+        if "present" in branches:
+            raise ValueError("a branch cannot be called 'present': that is the mask; rename it")
+        present = keras.Input((len(branches),), name="present")
+    for column, (modality, branch) in enumerate(branches.items()):
         encoder = _encoder(modality, branch)
-        inputs[modality] = keras.Input(
+        x = inputs[modality] = keras.Input(
             encoder.input_shape[1:], dtype=encoder.input.dtype, name=modality
         )
-        features[modality] = encoder(inputs[modality])
-    joint = fuse(features, fusion)
+        if present is not None:
+            x = BlankAbsent(column, name=f"{modality}_or_blank")(x, present)
+        features[modality] = encoder(x)
+    mask = None
+    if dropout_of_modalities is not None:
+        inputs["present"] = present
+        filled, mask = dropout_of_modalities(list(features.values()), present=present)
+        features = dict(zip(features, filled, strict=True))
+        if dropout_of_modalities.stand_in == "learned":
+            mask = None  # the stand-ins take part like any other feature
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout!r}")
-    if dropout:
-        joint = keras.layers.Dropout(dropout, name="dropout")(joint)
-    taken = {*inputs, *(f"{modality}_encoder" for modality in inputs), "fusion", "dropout"}
-    outputs = {head: _head(head, kind, taken)(joint) for head, kind in _checked(heads).items()}
+    taken = {*inputs, *(f"{modality}_encoder" for modality in branches), "fusion", "dropout"}
+    if fusion == "decision" or isinstance(fusion, DecisionFusion):
+        outputs = _decisions(features, heads, fusion, mask, dropout, taken)
+    else:
+        joint = fuse(features, fusion, mask)
+        if dropout:
+            joint = keras.layers.Dropout(dropout, name="dropout")(joint)
+        outputs = {head: _head(head, kind, taken)(joint) for head, kind in heads.items()}
     one = next(iter(outputs.values())) if len(outputs) == 1 else outputs
     # A list of named inputs: with a dict of them, Keras feeds an over-full dict by position.
     return MultimodalModel(list(inputs.values()), one, name=name)
+
+
+def _decisions(
+    features: Mapping[str, Any],
+    heads: Mapping[str, str | int],
+    fusion: str | DecisionFusion,
+    mask: Any,
+    dropout: float,
+    taken: set[str],
+) -> dict[str, Any]:
+    """Heads for every modality, and a `DecisionFusion` for each head."""
+    layer = METHODS["decision"]() if isinstance(fusion, str) else fusion
+    if dropout:
+        features = {
+            modality: keras.layers.Dropout(dropout, name=f"{modality}_dropout")(x)
+            for modality, x in features.items()
+        }
+    outputs = {}
+    for head, kind in heads.items():
+        if kind == "regression" and layer.mix == "product":
+            raise ValueError(f"head {head!r} is a regression: there is no product of numbers")
+        own = [_head(f"{head}_{modality}", kind, taken)(x) for modality, x in features.items()]
+        _head(head, kind, taken)  # checks the name
+        mixed = type(layer).from_config({**layer.get_config(), "name": head})
+        outputs[head] = mixed(own) if mask is None else mixed(own, present=mask)
+    return outputs
 
 
 def _by_name(branches: Sequence[keras.Model] | Mapping[str, keras.Model]) -> dict[str, keras.Model]:
