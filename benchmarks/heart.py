@@ -10,8 +10,9 @@ seed 0; the tables use seeds from 1 on: other folds of the same patients, other 
 """
 
 import argparse
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -31,15 +32,18 @@ SIZES = (300, 1000, 3000, 10_000, 20_000)
 STEPS = 2500  # most training steps on simulated patients; least epochs is 3
 
 
-def build(subset: tuple[str, ...], steps: int) -> keras.Model:
+def build(
+    subset: tuple[str, ...], steps: int, fusion: str = "concatenate", tokens: bool = False
+) -> keras.Model:
     """The joint model of some modalities, compiled for so many steps in all."""
+    kind = {"units": UNITS, "tokens": tokens}
     branches = {
-        "note": lambda: mm.text_branch(WORDS, LENGTH, encoder="conv", units=UNITS, name="note"),
-        "ecg": lambda: mm.signal_branch(1250, units=UNITS, name="ecg"),
-        "scan": lambda: mm.image_branch((64, 64, 1), encoder="strided", units=UNITS, name="scan"),
+        "note": lambda: mm.text_branch(WORDS, LENGTH, encoder="conv", name="note", **kind),
+        "ecg": lambda: mm.signal_branch(1250, name="ecg", **kind),
+        "scan": lambda: mm.image_branch((64, 64, 1), encoder="strided", name="scan", **kind),
     }
     model = mm.multimodal_model(
-        [branches[m]() for m in subset], {"disease": "binary"}, dropout=DROPOUT
+        [branches[m]() for m in subset], {"disease": "binary"}, fusion=fusion, dropout=DROPOUT
     )
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
     model.compile(keras.optimizers.AdamW(rate, weight_decay=DECAY), "binary_crossentropy")
@@ -61,29 +65,41 @@ def arrays(heart: Heart, words: keras.layers.Layer) -> dict[str, np.ndarray]:
 
 
 class Trainer:
-    """One compiled model a subset and length of training; each fit starts from new weights.
+    """One compiled model; each fit starts from new weights.
 
     The optimiser starts anew as well. The random stream of the dropout goes on, so that a fit
     depends on those before it: a whole run repeats itself, a single fit of it does not.
     """
 
-    def __init__(self, subset: tuple[str, ...], steps: int) -> None:
-        self.subset, self.steps = subset, steps
-        self.model = build(subset, steps)
+    def __init__(self, make: Callable[[], keras.Model]) -> None:
+        self.make = make
+        self.model = make()
+        self.modalities = [tensor.name for tensor in self.model.inputs]
 
-    def fit(self, x: dict[str, np.ndarray], y: np.ndarray, epochs: int, seed: int) -> None:
-        """Rows are taken in the order given when epochs is 1, else shuffled."""
+    def reset(self, seed: int) -> None:
+        """New weights, and an optimiser that has seen nothing."""
         keras.utils.set_random_seed(seed)
-        self.model.set_weights(build(self.subset, self.steps).get_weights())
+        self.model.set_weights(self.make().get_weights())
         for variable in self.model.optimizer.variables:
             if variable.path.split("/")[-1] != "learning_rate":
                 variable.assign(keras.ops.zeros_like(variable))
-        x = {m: x[m] for m in self.subset}
-        self.model.fit(x, y, epochs=epochs, batch_size=BATCH, shuffle=epochs > 1, verbose=0)
+
+    def fit(
+        self, x: dict[str, np.ndarray], y: np.ndarray, epochs: int, seed: int, batch: int = BATCH
+    ) -> None:
+        """From the start; rows are taken in the order given when epochs is 1, else shuffled."""
+        self.reset(seed)
+        x = {m: x[m] for m in self.modalities}
+        self.model.fit(x, y, epochs=epochs, batch_size=batch, shuffle=epochs > 1, verbose=0)
 
     def predict(self, x: dict[str, np.ndarray]) -> np.ndarray:
-        x = {m: x[m] for m in self.subset}
-        return self.model.predict(x, batch_size=256, verbose=0)[:, 0]
+        """Probabilities, (rows, 1) or (rows, classes)."""
+        x = {m: x[m] for m in self.modalities}
+        return self.model.predict(x, batch_size=256, verbose=0)
+
+
+def trainer_of(subset: tuple[str, ...], steps: int) -> Trainer:
+    return Trainer(functools.partial(build, subset, steps))
 
 
 def real(by: str, seeds: range) -> Iterator[pd.DataFrame]:
@@ -106,9 +122,13 @@ def real(by: str, seeds: range) -> Iterator[pd.DataFrame]:
             for number, (train, test) in enumerate(folds):
                 x, y = stream(inputs[number], heart.y, train, np.random.default_rng([seed, number]))
                 steps = -(-len(y) // BATCH)
-                trainer = trainers.get(steps) or trainers.setdefault(steps, Trainer(subset, steps))
+                trainer = trainers.get(steps) or trainers.setdefault(
+                    steps, trainer_of(subset, steps)
+                )
                 trainer.fit(x, y, 1, seed)
-                column[test] = trainer.predict({m: inputs[number][0][m][test] for m in subset})
+                column[test] = trainer.predict({m: inputs[number][0][m][test] for m in subset})[
+                    :, 0
+                ]
             block["+".join(subset)] = column.round(4)
             auc = np.mean([roc_auc_score(heart.y[t], column[t]) for _, t in folds])
             name = "+".join(subset)
@@ -150,9 +170,9 @@ def simulated(seeds: range) -> Iterator[pd.DataFrame]:
                 started = time.perf_counter()
                 a_pass = -(-n // BATCH)
                 epochs = int(np.clip(STEPS // a_pass, 3, 30))
-                trainer = Trainer(subset, epochs * a_pass)
+                trainer = trainer_of(subset, epochs * a_pass)
                 trainer.fit({m: x[m][:n] for m in subset}, train.y[:n], epochs, seed)
-                auc = roc_auc_score(test.y, trainer.predict(x_test))
+                auc = roc_auc_score(test.y, trainer.predict(x_test)[:, 0])
                 gain = (auc - 0.5) / (oracle - 0.5)
                 rows.append(("+".join(subset), n, seed, epochs, auc, oracle, gain))
                 spent = time.perf_counter() - started

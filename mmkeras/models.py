@@ -10,7 +10,7 @@ from .fusion import METHODS, DecisionFusion, fuse
 from .missing import BlankAbsent, ModalityDropout, modality_dropout
 
 # Layers that some formats write without complaint into a file that does not load.
-UNFIT: dict[type, tuple[tuple[str, ...], str]] = {
+UNFIT: dict[Any, tuple[tuple[str, ...], str]] = {
     LogMel: (("onnx",), "its Fourier transform becomes an operator that no runtime knows"),
     keras.layers.TextVectorization: (
         ("onnx", "litert"),
@@ -44,8 +44,7 @@ class MultimodalModel(keras.Model):
         Raises:
             ValueError: a layer in the model does not survive this format; the message names it.
         """
-        layers: list[Any] = list(self._flatten_layers())
-        for layer in layers:
+        for layer in self._flatten_layers():
             for kind, (formats, why) in UNFIT.items():
                 if isinstance(layer, kind) and format in formats:
                     raise ValueError(
