@@ -14,6 +14,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -85,12 +86,16 @@ class Trainer:
                 variable.assign(keras.ops.zeros_like(variable))
 
     def fit(
-        self, x: dict[str, np.ndarray], y: np.ndarray, epochs: int, seed: int, batch: int = BATCH
+        self, x: dict[str, np.ndarray], y: np.ndarray, epochs: int, seed: int, **kwargs: Any
     ) -> None:
-        """From the start; rows are taken in the order given when epochs is 1, else shuffled."""
+        """From the start; rows are taken in the order given when epochs is 1, else shuffled.
+
+        kwargs: for `keras.Model.fit`.
+        """
         self.reset(seed)
         x = {m: x[m] for m in self.modalities}
-        self.model.fit(x, y, epochs=epochs, batch_size=batch, shuffle=epochs > 1, verbose=0)
+        kwargs = {"batch_size": BATCH, "shuffle": epochs > 1, "verbose": 0, **kwargs}
+        self.model.fit(x, y, epochs=epochs, **kwargs)
 
     def predict(self, x: dict[str, np.ndarray]) -> np.ndarray:
         """Probabilities, (rows, 1) or (rows, classes)."""

@@ -270,7 +270,7 @@ class AttentionBlock(layers.Layer):
         self.attention = layers.MultiHeadAttention(
             self.heads, max(units // self.heads, 1), use_bias=False, name="attention", **kind
         )
-        self.wide = layers.Dense(2 * units, "gelu", name="wide", **kind)
+        self.wide = layers.Dense(2 * units, "relu", name="wide", **kind)
         self.narrow = layers.Dense(units, name="narrow", **kind)
         for layer in (*self.norms, self.wide):
             layer.build((None, None, units))

@@ -1,4 +1,4 @@
-"""Every fusion against a NumPy oracle, its weight count by formula, masks, gradients, round trips."""
+"""Every fusion against NumPy; its weights by formula; masks, gradients, round trips."""
 
 import keras
 import numpy as np
@@ -119,12 +119,6 @@ def norm(w, name, x):
     return (x - mean) / np.sqrt(var + 1e-6) * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
 
-def gelu(x):
-    from scipy.special import erf
-
-    return x * (1 + erf(x / np.sqrt(2))) / 2
-
-
 def block(w, x, memory, there):
     """One sample: x (t, u), memory (s, u), there (s,)."""
     own = {k.split("/", 1)[1]: v for k, v in w.items()}
@@ -137,7 +131,7 @@ def block(w, x, memory, there):
         a = softmax(np.einsum("thk,shk->hts", query, key) / np.sqrt(query.shape[-1]))
         mixed = np.einsum("hts,shk->thk", a, value)
         x = x + np.einsum("thk,hku->tu", mixed, own["attention/attention_output/kernel"])
-    h = gelu(norm(own, "norm_2", x) @ own["wide/kernel"] + own["wide/bias"])
+    h = np.maximum(norm(own, "norm_2", x) @ own["wide/kernel"] + own["wide/bias"], 0)
     return x + h @ own["narrow/kernel"] + own["narrow/bias"]
 
 
