@@ -31,6 +31,7 @@ from sklearn.metrics import roc_auc_score
 
 import mmkeras as mm
 from mmkeras.datasets import load_emoji, load_heart
+from mmkeras.evaluate import METRICS, answers
 from mmkeras.fusion import METHODS
 
 RESULTS = Path(__file__).parent / "results"
@@ -365,47 +366,40 @@ def memory(data: str, method: str) -> None:
 
 
 def table() -> None:
-    """Accuracy and AUC with intervals, and the difference from concatenation, as Markdown."""
-    e = pd.read_csv(RESULTS / "fusion_emoji.csv")
-    h = pd.read_csv(RESULTS / "fusion_heart.csv")
-    print_scores("emoji, accuracy", e, "family", methods("emoji"), lambda g, m: g[m].mean())
-    by_run = ["seed", "fold"]
-    print_scores(
-        "heart, mean AUC of the folds",
-        h,
-        "patient",
-        methods("heart"),
-        lambda g, m: np.mean(
-            [auc(f["disease"], f[m], f.get("times")) for _, f in g.groupby(by_run)]
-        ),
-    )
+    """Accuracy or AUC with intervals, and the difference from concatenation, as Markdown."""
+    for data, unit, scores in (("emoji", "family", accuracy), ("heart", "patient", mean_auc)):
+        rows = pd.read_csv(RESULTS / f"fusion_{data}.csv")
+        member = pd.factorize(rows[unit])[0]
+        count = member.max() + 1
+        times = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), REPLICATES)
+        weights = np.concatenate([np.ones((1, len(rows))), times[:, member]])
+        values = {m: 100 * scores(rows, m, weights) for m in methods(data)}  # first: as they are
+        print(f"\n| {data} | value | 95% | minus concatenation | 95% |\n|---|---|---|---|---|")
+        for method, value in values.items():
+            gap = value - values["concatenate"]
+            print(
+                f"| {method} | {value[0]:.1f} | {limits(value)} | {gap[0]:+.1f} | {limits(gap)} |"
+            )
 
 
-def auc(y: pd.Series, p: pd.Series, times: pd.Series | None) -> float:
-    return roc_auc_score(y, p, sample_weight=times)
+def accuracy(rows: pd.DataFrame, method: str, weights: np.ndarray) -> np.ndarray:
+    """Of all runs together, for each line of weights."""
+    return weights @ rows[method].to_numpy() / weights.sum(axis=1)
 
 
-def print_scores(title, rows, unit, names, score) -> None:  # noqa: ANN001
-    """One bootstrap over families or patients, all of their rows together."""
-    rng = np.random.default_rng(0)
-    codes = rows[unit].astype("category").cat.codes.to_numpy()
-    draws = {name: [] for name in names}
-    for _ in range(REPLICATES):
-        times = rng.multinomial(codes.max() + 1, np.full(codes.max() + 1, 1 / (codes.max() + 1)))
-        weighted = rows.assign(times=times[codes])
-        drawn = weighted.loc[weighted.index.repeat(weighted["times"])] if unit == "family" else (
-            weighted[weighted["times"] > 0])  # fmt: skip
-        for name in names:
-            draws[name].append(score(drawn, name))
-    print(
-        f"\n{title}\n\n| method | value | 95% | minus concatenation | 95% |\n|---|---|---|---|---|"
-    )
-    for name in names:
-        value, d = score(rows, name), np.array(draws[name])
-        gap, gaps = value - score(rows, "concatenate"), d - np.array(draws["concatenate"])
-        lo, hi, glo, ghi = (100 * np.quantile(v, q) for v in (d, gaps) for q in (0.025, 0.975))
-        print(f"| {name} | {100 * value:.1f} | {lo:.1f} to {hi:.1f} | {100 * gap:+.1f} "
-              f"| {glo:+.1f} to {ghi:+.1f} |")  # fmt: skip
+def mean_auc(rows: pd.DataFrame, method: str, weights: np.ndarray) -> np.ndarray:
+    """Mean over seeds and folds of the AUC, for each line of weights."""
+    parts = []
+    for _, places in rows.groupby(["seed", "fold"]).indices.items():
+        part = rows.iloc[places]
+        (model,) = answers(part["disease"], {method: part[method]}).values()
+        parts.append(METRICS["roc_auc"].weighted(model, weights[:, places].astype(float)))
+    return np.mean(parts, axis=0)
+
+
+def limits(draws: np.ndarray) -> str:
+    low, high = np.quantile(draws[1:], [0.025, 0.975])
+    return f"{low:.1f} to {high:.1f}"
 
 
 def main() -> None:

@@ -9,14 +9,26 @@ from .branches import LogMel
 from .fusion import METHODS, DecisionFusion, fuse
 from .missing import BlankAbsent, ModalityDropout, modality_dropout
 
-# Layers that some formats write without complaint into a file that does not load.
-UNFIT: dict[Any, tuple[tuple[str, ...], str]] = {
-    LogMel: (("onnx",), "its Fourier transform becomes an operator that no runtime knows"),
-    keras.layers.TextVectorization: (
-        ("onnx", "litert"),
-        "its table of words is not in the file",
-    ),
+# Layers that some formats write without complaint into a file that then does not load or run.
+NO_FLEX = "it becomes operators that only a LiteRT runtime with TensorFlow inside knows"
+UNFIT: dict[Any, dict[str, str]] = {
+    LogMel: {"onnx": "its Fourier transform becomes an operator that ONNX does not have"},
+    keras.layers.LSTM: {"litert": NO_FLEX},
+    keras.layers.GRU: {"litert": NO_FLEX},
+    keras.layers.TextVectorization: {
+        "litert": NO_FLEX,
+        "onnx": "its table of words is not in the file",
+    },
 }
+
+
+def _unfit(layer: Any, format: str) -> str | None:
+    """Why a layer does not survive a format; None if it does."""
+    if format == "onnx" and getattr(layer, "activation", None) is keras.activations.gelu:
+        return "its gelu becomes an operator that ONNX does not have"
+    reasons = [why[format] for kind, why in UNFIT.items()
+               if isinstance(layer, kind) and format in why]  # fmt: skip
+    return reasons[0] if reasons else None
 
 
 @keras.saving.register_keras_serializable("mmkeras")
@@ -45,12 +57,11 @@ class MultimodalModel(keras.Model):
             ValueError: a layer in the model does not survive this format; the message names it.
         """
         for layer in self._flatten_layers():
-            for kind, (formats, why) in UNFIT.items():
-                if isinstance(layer, kind) and format in formats:
-                    raise ValueError(
-                        f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported as "
-                        f"{format!r}: {why}; use format='tf_saved_model'"
-                    )
+            if why := _unfit(layer, format):
+                raise ValueError(
+                    f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported as "
+                    f"{format!r}: {why}; use format='tf_saved_model'"
+                )
         super().export(filepath, format=format, **kwargs)
 
 

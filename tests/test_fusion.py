@@ -398,6 +398,15 @@ def test_saved_model(whole, tmp_path):
         np.testing.assert_allclose(value, want[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+def test_litert(whole, tmp_path):
+    model, want = whole
+    model.export(tmp_path / "zoo.tflite", format="litert", verbose=False)
+    runner = tf.lite.Interpreter(str(tmp_path / "zoo.tflite")).get_signature_runner()
+    for name, value in runner(**FEED).items():
+        np.testing.assert_allclose(value, want[name], atol=1e-5, err_msg=name)
+
+
 def test_xla(whole):
     model, want = whole
     compiled = tf.function(lambda x: model(x), jit_compile=True)
@@ -417,3 +426,53 @@ def test_mixed_precision(whole):
     half.set_weights(model.get_weights())
     for name, value in half(FEED).items():
         np.testing.assert_allclose(value, want[name], atol=0.05, rtol=0.05, err_msg=name)
+
+
+# ------------------------------------------------------------------------------ XOR
+
+
+def accuracies(label, seed):
+    """Training accuracy of every fusion with a linear head, all trained in one graph."""
+    rng = np.random.default_rng(seed)
+    a, b = (rng.choice([-1.0, 1.0], (400, 1)) for _ in range(2))
+    y = label(a, b).astype("float32")
+    x = [np.concatenate([v, rng.normal(size=(400, 2))], axis=1).astype("float32") for v in (a, b)]
+    keras.utils.set_random_seed(seed)
+    inputs = [keras.Input((3,), name=n) for n in "ab"]
+    heads = {
+        m: keras.layers.Dense(1, name=f"{m}_head")(mm.fuse(inputs, layer(m, name=m)))
+        for m in VECTOR_METHODS
+    }
+    votes = [keras.layers.Dense(1, "sigmoid", name=f"vote_{i}")(v) for i, v in enumerate(inputs)]
+    decided = mm.fuse(votes, "decision")
+    heads["decision"] = keras.ops.log(decided) - keras.ops.log(1 - decided)
+    model = keras.Model(inputs, heads)
+    adam = keras.optimizers.Adam(0.02)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = sum(
+                tf.reduce_mean(keras.losses.binary_crossentropy(y, out, from_logits=True))
+                for out in model(x, training=True).values()
+            )
+        gradients = tape.gradient(loss, model.trainable_variables)
+        adam.apply(gradients, model.trainable_variables)
+
+    adam.build(model.trainable_variables)
+    for _ in range(150):
+        step()
+    return {m: float(np.mean((np.asarray(out) > 0) == y)) for m, out in model(x).items()}
+
+
+def test_only_some_fusions_learn_an_interaction():
+    got = accuracies(lambda a, b: a * b > 0, seed=0)
+    for method in ("concatenate", "weighted_sum", "decision"):
+        assert got[method] < 0.65, got
+    for method in ("product", "tensor", "low_rank"):
+        assert got[method] > 0.98, got
+
+
+def test_none_loses_what_one_modality_knows():
+    got = accuracies(lambda a, b: a > 0, seed=0)
+    assert min(got.values()) > 0.97, got

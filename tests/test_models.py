@@ -296,3 +296,44 @@ def test_fuse_alone():
         mm.fuse([a, b], "glue")
     with pytest.raises(ValueError, match="nothing to fuse"):
         mm.fuse([])
+
+
+# ------------------------------------------------------------------------------ export
+
+
+def branch_of(kind, encoder):
+    size = {"text": (20, 5), "image": ((8, 8, 3),), "audio": (400, 8000)}[kind]
+    return getattr(mm, f"{kind}_branch")(*size, encoder=encoder, units=4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoder", "format", "layer"),
+    [
+        ("text", "lstm", "litert", "LSTM"),
+        ("audio", "gru", "litert", "GRU"),
+        ("text", "transformer", "onnx", "gelu"),
+        ("image", "patch", "onnx", "gelu"),
+        ("audio", "conv", "onnx", "LogMel"),
+    ],
+)
+def test_what_would_be_written_broken_is_refused_by_name(kind, encoder, format, layer, tmp_path):
+    m = mm.multimodal_model([branch_of(kind, encoder)], {"ill": "binary"})
+    target = tmp_path / {"litert": "m.tflite", "onnx": "m.onnx"}[format]
+    with pytest.raises(ValueError, match=f"layer '.*{layer}.*use format='tf_saved_model'"):
+        m.export(target, format=format, verbose=False)
+    assert not target.exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+def test_litert_gives_the_same_numbers(tmp_path):
+    """Every branch that LiteRT can hold, with the mask and the stand-ins, in one file."""
+    kinds = {"words": ("text", "average"), "picture": ("image", "patch"), "clip": ("audio", "conv")}
+    branches = {name: branch_of(*which) for name, which in kinds.items()}
+    m = mm.multimodal_model(branches, {"ill": "binary"}, fusion="gated", missing=True)
+    x = dict(zip(kinds, (FEED["text"], FEED["image"], FEED["audio"]), strict=True))
+    x = {n: v[:3].astype(m.get_layer(f"{n}_encoder").input.dtype) for n, v in x.items()}
+    x["present"] = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 0]], "float32")
+    m.export(tmp_path / "m.tflite", format="litert", verbose=False)
+    runner = tf.lite.Interpreter(str(tmp_path / "m.tflite")).get_signature_runner()
+    (got,) = runner(**x).values()
+    np.testing.assert_allclose(got, np.asarray(m(x)), atol=1e-5)
