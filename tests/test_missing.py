@@ -1,0 +1,112 @@
+"""Missing modalities: nothing of what is absent gets through, and dropout hides what it says."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmkeras import fusion, multimodal_model, vector_branch
+from mmkeras.importance import subsets
+from mmkeras.missing import ModalityDropout, mask_of, only
+
+NAMES = ("a", "b", "c")
+MASKS = np.array([[m in s for m in NAMES] for s in subsets(NAMES)], np.float32)
+Y = np.arange(8, dtype="float32")[:, None] % 2
+
+
+def model_of(missing, method="concatenate"):
+    keras.utils.set_random_seed(0)
+    branches = [vector_branch(3, units=4, name=name) for name in NAMES]
+    return multimodal_model(branches, {"y": "binary"}, fusion=method, missing=missing)
+
+
+def inputs(absent=np.nan):
+    """One row a subset, from nothing to everything; `absent` stands where nothing is."""
+    rng = np.random.default_rng(0)
+    x = {name: rng.normal(size=(8, 3)).astype("float32") for name in NAMES}
+    for column, name in enumerate(NAMES):
+        x[name][MASKS[:, column] == 0] = absent
+    return {**x, "present": MASKS}
+
+
+@pytest.mark.parametrize("missing", ["zero", "learned"])
+@pytest.mark.parametrize("method", fusion.METHODS)
+def test_nan_in_absent_inputs_reaches_neither_loss_nor_gradients(method, missing):
+    model = model_of(missing, method)
+    with tf.GradientTape() as tape:
+        p = model(inputs(), training=True)
+        loss = tf.reduce_mean(keras.losses.binary_crossentropy(Y, p))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert np.isfinite(loss)
+    assert all(np.isfinite(np.asarray(g)).all() for g in gradients if g is not None)
+    np.testing.assert_array_equal(model(inputs()), model(inputs(1e6)))
+    nothing = model(only(inputs(), [], NAMES)).numpy()
+    assert np.isfinite(nothing).all() and np.ptp(nothing) < 1e-6  # SIMD tails round otherwise
+
+
+def test_weights_stay_finite_in_a_fit():
+    model = model_of(True)
+    model.compile("adam", "binary_crossentropy")
+    loss = model.fit(inputs(), Y, epochs=2, batch_size=4, verbose=0).history["loss"]
+    assert np.isfinite(loss).all()
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_dropout_against_numpy():
+    layer = ModalityDropout(0.5, seed=7)
+    x = [np.full((8, d), d, "float32") for d in (2, 3, 4)]
+    for training in (False, True):
+        filled, mask = layer(x, present=MASKS, training=training)
+        u = keras.random.uniform((8, 3), seed=keras.random.SeedGenerator(7)).numpy()
+        largest = (u * MASKS).max(axis=1, keepdims=True)
+        q = MASKS * ((u >= 0.5) | (u >= largest)) if training else MASKS
+        np.testing.assert_array_equal(mask, q)
+        for m, stand_in in enumerate(layer.stand_ins):
+            want = np.where(q[:, m : m + 1] > 0, x[m], stand_in.numpy())
+            np.testing.assert_allclose(filled[m], want, rtol=1e-6)
+
+
+def test_dropout_never_hides_all_and_prefers_none():
+    present = np.tile(MASKS[-1:], (30_000, 1))
+    _, mask = ModalityDropout(0.6, "zero", seed=1)([present[:, :1]] * 3, present, training=True)
+    mask = np.asarray(mask)
+    assert mask.sum(axis=1).min() == 1
+    np.testing.assert_allclose(1 - mask.mean(axis=0), 0.6 - 0.6**3 / 3, atol=0.012)
+    np.testing.assert_allclose(mask[mask.sum(axis=1) == 1].mean(axis=0), 1 / 3, atol=0.02)
+
+
+def test_rate_zero_hides_nothing():
+    _, mask = ModalityDropout(0.0)([MASKS[:, :1]] * 3, MASKS, training=True)
+    np.testing.assert_array_equal(mask, MASKS)
+
+
+def test_round_trips(tmp_path):
+    model = model_of(ModalityDropout(0.2, "learned", seed=3, name="hide"))
+    want = model(inputs()).numpy()
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(inputs()), want)
+    assert again.get_layer("hide").get_config() == model.get_layer("hide").get_config()
+    model.export(tmp_path / "saved", verbose=False)
+    serve = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    got = serve(**{name: tf.constant(x) for name, x in inputs().items()})
+    np.testing.assert_allclose(next(iter(got.values())), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", ["mean", 0.3, None])
+def test_unknown_missing_says_what_would_work(wrong):
+    with pytest.raises(ValueError, match="'learned', 'zero' or a ModalityDropout"):
+        model_of(wrong)
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match="rename it"):
+        multimodal_model([vector_branch(3, name="present")], {"y": "binary"}, missing=True)
+    with pytest.raises(ValueError, match="present"):
+        model_of(True)({name: x for name, x in inputs().items() if name != "present"})
+    with pytest.raises(ValueError, match="rate"):
+        ModalityDropout(1.0)
+    with pytest.raises(ValueError, match="each once"):
+        mask_of(["a", "d"], NAMES, 2)
+    with pytest.raises(ValueError, match="'c'"):
+        only({"a": MASKS, "b": MASKS}, ["a"], NAMES)
