@@ -1,5 +1,8 @@
 """Missing modalities: nothing of what is absent gets through, and dropout hides what it says."""
 
+from pathlib import Path
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -14,13 +17,13 @@ MASKS = np.array([[m in s for m in NAMES] for s in subsets(NAMES)], np.float32)
 Y = np.arange(8, dtype="float32")[:, None] % 2
 
 
-def model_of(missing, method="concatenate"):
+def model_of(missing: Any, method: str = "concatenate") -> keras.Model:
     keras.utils.set_random_seed(0)
     branches = [vector_branch(3, units=4, name=name) for name in NAMES]
     return multimodal_model(branches, {"y": "binary"}, fusion=method, missing=missing)
 
 
-def inputs(absent=np.nan):
+def inputs(absent: float = np.nan) -> dict[str, np.ndarray]:
     """One row a subset, from nothing to everything; `absent` stands where nothing is."""
     rng = np.random.default_rng(0)
     x = {name: rng.normal(size=(8, 3)).astype("float32") for name in NAMES}
@@ -31,7 +34,7 @@ def inputs(absent=np.nan):
 
 @pytest.mark.parametrize("missing", ["zero", "learned"])
 @pytest.mark.parametrize("method", fusion.METHODS)
-def test_nan_in_absent_inputs_reaches_neither_loss_nor_gradients(method, missing):
+def test_nan_in_absent_inputs_reaches_neither_loss_nor_gradients(method: str, missing: str) -> None:
     model = model_of(missing, method)
     with tf.GradientTape() as tape:
         p = model(inputs(), training=True)
@@ -44,7 +47,7 @@ def test_nan_in_absent_inputs_reaches_neither_loss_nor_gradients(method, missing
     assert np.isfinite(nothing).all() and np.ptp(nothing) < 1e-6  # SIMD tails round otherwise
 
 
-def test_weights_stay_finite_in_a_fit():
+def test_weights_stay_finite_in_a_fit() -> None:
     model = model_of(True)
     model.compile("adam", "binary_crossentropy")
     loss = model.fit(inputs(), Y, epochs=2, batch_size=4, verbose=0).history["loss"]
@@ -52,7 +55,7 @@ def test_weights_stay_finite_in_a_fit():
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
-def test_dropout_against_numpy():
+def test_dropout_against_numpy() -> None:
     layer = ModalityDropout(0.5, seed=7)
     x = [np.full((8, d), d, "float32") for d in (2, 3, 4)]
     for training in (False, True):
@@ -66,7 +69,7 @@ def test_dropout_against_numpy():
             np.testing.assert_allclose(filled[m], want, rtol=1e-6)
 
 
-def test_dropout_never_hides_all_and_prefers_none():
+def test_dropout_never_hides_all_and_prefers_none() -> None:
     present = np.tile(MASKS[-1:], (30_000, 1))
     _, mask = ModalityDropout(0.6, "zero", seed=1)([present[:, :1]] * 3, present, training=True)
     mask = np.asarray(mask)
@@ -75,12 +78,12 @@ def test_dropout_never_hides_all_and_prefers_none():
     np.testing.assert_allclose(mask[mask.sum(axis=1) == 1].mean(axis=0), 1 / 3, atol=0.02)
 
 
-def test_rate_zero_hides_nothing():
+def test_rate_zero_hides_nothing() -> None:
     _, mask = ModalityDropout(0.0)([MASKS[:, :1]] * 3, MASKS, training=True)
     np.testing.assert_array_equal(mask, MASKS)
 
 
-def test_round_trips(tmp_path):
+def test_round_trips(tmp_path: Path) -> None:
     model = model_of(ModalityDropout(0.2, "learned", seed=3, name="hide"))
     want = model(inputs()).numpy()
     model.save(tmp_path / "model.keras")
@@ -94,12 +97,12 @@ def test_round_trips(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", ["mean", 0.3, None])
-def test_unknown_missing_says_what_would_work(wrong):
+def test_unknown_missing_says_what_would_work(wrong: Any) -> None:
     with pytest.raises(ValueError, match="'learned', 'zero' or a ModalityDropout"):
         model_of(wrong)
 
 
-def test_wrong_arguments():
+def test_wrong_arguments() -> None:
     with pytest.raises(ValueError, match="rename it"):
         multimodal_model([vector_branch(3, name="present")], {"y": "binary"}, missing=True)
     with pytest.raises(ValueError, match="present"):
