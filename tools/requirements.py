@@ -3,7 +3,8 @@
     python tools/requirements.py             keep the pins that still fit, add what is missing
     python tools/requirements.py --upgrade   take the newest version that each range allows
 
-uv does the resolving, for every system and every Python version that the project supports.
+The extra `bench` is left out: torch is large, and only two benchmarks use it. uv does the resolving,
+for every system and every Python version that the project supports.
 """
 
 import argparse
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONDA_PYTHON = "3.12"
 COMPILE = (
     "uv pip compile --no-config --universal --fork-strategy fewest --python-version 3.11 "
-    "--all-extras --no-header --annotation-style line pyproject.toml"
+    "--extra course --extra test --extra dev --no-header --annotation-style line pyproject.toml"
 )
 HEADER = f"""\
 # Every package the course needs, direct and indirect, at one exact version, for Python 3.11 to 3.13
