@@ -3,8 +3,8 @@
     python tools/requirements.py             keep the pins that still fit, add what is missing
     python tools/requirements.py --upgrade   take the newest version that each range allows
 
-The extra `bench` is left out: torch is large, and only two benchmarks use it. uv does the resolving,
-for every system and every Python version that the project supports.
+The extra `bench` is left out: torch is large, and only two benchmarks use it. uv resolves for every
+system and every Python version that the project supports.
 """
 
 import argparse
