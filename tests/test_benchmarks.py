@@ -1,13 +1,15 @@
 """The benchmark starts each fit afresh; its stored tables belong to the cohort of today."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from mmkeras.datasets import load_heart
+from mmkeras.datasets import load_emoji, load_heart
 from mmkeras.datasets.heart_model import MODALITIES, subsets
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -73,3 +75,58 @@ def test_the_stored_simulation_is_complete(bench):
     gain = (table["auc"] - 0.5) / (table["oracle"] - 0.5)
     np.testing.assert_allclose(gain, table["share_of_gain"], atol=1e-3)
     assert (table["auc"] < table["oracle"]).all()
+
+
+# ------------------------------------------------------------------------------ fusion
+
+
+@pytest.fixture(scope="module")
+def fusions():
+    sys.path.insert(0, str(FOLDER))  # it imports heart.py beside it, as it does when run
+    try:
+        yield importlib.import_module("fusion")
+    finally:
+        sys.path.remove(str(FOLDER))
+
+
+def test_stored_fusion_answers_on_emoji_are_those_of_todays_splits(fusions):
+    table = pd.read_csv(FOLDER / "results" / "fusion_emoji.csv")
+    assert table["seed"].nunique() >= 5 and list(table.columns[4:]) == fusions.methods("emoji")
+    emoji = load_emoji(size=48)
+    for (seed, artist), run in table.groupby(["seed", "artist"]):
+        test = emoji.split(artist, seed=seed)[2]
+        assert run["hexcode"].tolist() == test.table["hexcode"].tolist()
+        assert run["family"].tolist() == test.table["family"].tolist()
+    assert table[fusions.methods("emoji")].isin([0, 1]).all(axis=None)
+
+
+def test_stored_fusion_answers_on_the_heart_are_those_of_todays_folds(fusions):
+    table = pd.read_csv(FOLDER / "results" / "fusion_heart.csv")
+    assert table["seed"].nunique() >= 5 and list(table.columns[5:]) == fusions.methods("heart")
+    heart = load_heart()
+    for seed, block in table.groupby("seed"):
+        assert block["patient"].tolist() == heart.patient.tolist()
+        assert block["disease"].tolist() == heart.y.tolist()
+        for number, (_, test) in enumerate(heart.fold_rows(fusions.FOLDS, seed=seed)):
+            assert np.flatnonzero(block["fold"] == number).tolist() == sorted(test)
+    assert table[fusions.methods("heart")].notna().all(axis=None)
+
+
+def test_weighted_scores_of_the_table_equal_scikit_learn(fusions):
+    rows = pd.read_csv(FOLDER / "results" / "fusion_heart.csv").query("seed == 1")
+    weights = np.random.default_rng(0).integers(0, 3, (2, len(rows)))
+    got = fusions.mean_auc(rows, "gated", weights)
+    for line, value in zip(weights, got, strict=True):
+        folds = rows.assign(w=line).groupby("fold")
+        want = [roc_auc_score(f["disease"], f["gated"], sample_weight=f["w"]) for _, f in folds]
+        assert value == pytest.approx(np.mean(want))
+
+
+def test_the_torch_twin_is_the_keras_model_before_training(fusions, monkeypatch):
+    pytest.importorskip("torch", reason="the extra `bench` is not installed")
+    monkeypatch.setattr(fusions, "SHORT", 0)
+    model = fusions.emoji_model("concatenate")
+    rng = np.random.default_rng(0)
+    x = {"text": rng.integers(0, 50, (20, 8)), "image": rng.random((20, 1280), "float32")}
+    said = fusions.torch_twin(model, x, np.zeros(20), x, 0)
+    assert said.tolist() == model.predict(x, verbose=0).argmax(axis=1).tolist()

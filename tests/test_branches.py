@@ -285,3 +285,59 @@ def test_the_shortest_clip_works(rate, samples):
     assert frame_length(rate) == samples
     branch = mm.audio_branch(samples, rate, units=2)
     assert np.isfinite(branch.predict(RNG.uniform(-1, 1, (1, samples)), verbose=0)).all()
+
+
+# ------------------------------------------------------------------------------ tokens
+
+
+def both(kind, encoder):
+    """The branch that pools and the one that keeps its tokens, with the same weights."""
+    size = {"text": (20, 6), "image": ((16, 24, 3),), "audio": (800, 8000), "signal": (100,)}[kind]
+    own = {} if encoder is None else {"encoder": encoder}
+    pooled, kept = (
+        getattr(mm, f"{kind}_branch")(*size, units=5, tokens=tokens, **own)
+        for tokens in (False, True)
+    )
+    kept.set_weights(pooled.get_weights())
+    return pooled, kept
+
+
+TOKEN_COUNTS = {
+    ("text", "average"): 6,
+    ("text", "lstm"): 6,
+    ("text", "conv"): 6,
+    ("text", "transformer"): 6,
+    ("image", "patch"): 2 * 3,
+    ("image", "conv"): 2 * 3,
+    ("image", "strided"): 2 * 3,
+    ("signal", None): 5,
+}
+
+
+@pytest.mark.parametrize(("kind", "encoder"), TOKEN_COUNTS, ids=str)
+def test_tokens_have_the_same_weights_and_a_place_each(kind, encoder):
+    pooled, kept = both(kind, encoder)
+    assert kept.output_shape == (None, TOKEN_COUNTS[kind, encoder], 5)
+    assert kept.count_params() == pooled.count_params()
+
+
+@pytest.mark.parametrize("encoder", mm.branches.AUDIO_ENCODERS)
+def test_tokens_of_a_clip(encoder):
+    pooled, kept = both("audio", encoder)
+    assert kept.output_shape[1] > 1 and kept.output_shape[2] == 5
+    assert kept.count_params() == pooled.count_params()
+
+
+@pytest.mark.parametrize("encoder", mm.branches.TEXT_ENCODERS)
+def test_padding_becomes_tokens_of_zeros(encoder):
+    _, kept = both("text", encoder)
+    ids = np.array([[3, 4, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6]], "int32")
+    tokens = np.asarray(kept(ids))
+    assert not tokens[ids == 0].any()
+    assert np.abs(tokens[ids > 0]).max() > 0
+
+
+def test_the_last_token_of_an_lstm_is_what_it_gives_pooled():
+    pooled, kept = both("text", "lstm")
+    ids = np.array([[3, 4, 5, 6, 7, 8]], "int32")
+    np.testing.assert_allclose(kept(ids)[:, -1], pooled(ids), atol=1e-6)

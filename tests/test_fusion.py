@@ -363,11 +363,12 @@ def zoo(mask=True):
         keras.layers.Dense(4, "softmax", name=f"own{m}", dtype="float32")(x)
         for m, x in enumerate(inputs)
     ]
-    outputs = {m: mm.fuse(inputs, layer(m, name=m), p) for m in VECTOR_METHODS}
+    outputs = {
+        m: mm.fuse(words if METHODS[m].takes_sequences else inputs, layer(m, name=m), p)
+        for m in VECTOR_METHODS
+    }
     for mix in ("average", "product", "learned"):
         outputs[mix] = mm.fuse(chances, fusion.DecisionFusion(mix, name=mix), p)
-    for m in ("cross_attention", "bottleneck"):
-        outputs[f"{m}_tokens"] = mm.fuse(words, layer(m, name=f"{m}_tokens"), p)
     outputs = {k: keras.layers.Activation("linear", dtype="float32")(v) for k, v in outputs.items()}
     return keras.Model([*inputs, *words, *([present] if mask else [])], outputs)
 
