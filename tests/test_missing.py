@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import mmkeras as mm
 from mmkeras import fusion, multimodal_model, vector_branch
 from mmkeras.importance import subsets
 from mmkeras.missing import ModalityDropout, mask_of, only
@@ -113,3 +114,57 @@ def test_wrong_arguments() -> None:
         mask_of(["a", "d"], NAMES, 2)
     with pytest.raises(ValueError, match="'c'"):
         only({"a": MASKS, "b": MASKS}, ["a"], NAMES)
+
+
+# ------------------------------------------------------------------------------ old and half
+
+
+def test_a_model_that_was_saved_before_masks_existed_still_loads():
+    old = keras.models.load_model(Path(__file__).parent / "data" / "before_missing.keras")
+    ids = np.array([[1, 5, 0, 0], [0, 0, 0, 0], [3, 11, 7, 2]], "int32")
+    vector = np.array([[0.5, -1], [0, 0], [2, 3]], "float32")
+    got = old.predict({"text": ids, "vector": vector}, verbose=0)  # what it said when it was saved
+    np.testing.assert_allclose(got["ill"][:, 0], [0.32718, 0.5, 0.22747], atol=1e-4)
+    np.testing.assert_allclose(got["group"][2], [0.02149, 0.39843, 0.58008], atol=1e-4)
+
+
+@pytest.mark.parametrize("missing", ["zero", "learned"])
+def test_half_precision(missing):
+    """Ids above 2048 are not whole in float16: the blank must not touch them."""
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        branches = [mm.text_branch(5000, 2, units=4), mm.vector_branch(3, units=4)]
+        half = mm.multimodal_model(branches, {"ill": "binary"}, fusion="gated", missing=missing)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    branches = [mm.text_branch(5000, 2, units=4), mm.vector_branch(3, units=4)]
+    full = mm.multimodal_model(branches, {"ill": "binary"}, fusion="gated", missing=missing)
+    half.get_layer("text_encoder").get_layer("embedding").embeddings.assign(
+        np.random.default_rng(0).normal(size=(5000, 4))
+    )
+    full.set_weights(half.get_weights())
+    ids = np.array([[4097, 4099], [2049, 0], [0, 0]], "int32")
+    vector = np.array([[1, 2, 3], [np.nan] * 3, [np.nan] * 3], "float32")
+    x = {"text": ids, "vector": vector, "present": np.array([[1, 1], [1, 0], [0, 0]], "float32")}
+    np.testing.assert_allclose(np.asarray(half(x)), np.asarray(full(x)), atol=5e-3)
+
+
+def test_a_seed_repeats_the_draws():
+    x = [np.ones((64, 2), "float32")] * 3
+    layers = [mm.missing.ModalityDropout(0.5, seed=s) for s in (1, 1, 2)]
+    masks = [np.asarray(layer(x, training=True)[1]) for layer in layers]
+    np.testing.assert_array_equal(masks[0], masks[1])
+    assert (masks[0] != masks[2]).any()
+
+
+def test_a_mask_of_the_wrong_width_and_a_forgotten_mask_are_errors():
+    m = mm.multimodal_model(
+        [mm.vector_branch(3, name=n) for n in "ab"], {"ill": "binary"}, missing="zero"
+    )
+    x = {n: np.ones((2, 3), "float32") for n in "ab"}
+    with pytest.raises(ValueError, match="present"):
+        m.predict(x, verbose=0)
+    with pytest.raises(ValueError, match="expected shape=\\(None, 2\\)"):
+        m.predict({**x, "present": np.ones((2, 3), "float32")}, verbose=0)
+    with pytest.raises(ValueError, match="a column for each of the 2 modalities"):
+        mm.fuse([keras.Input((3,)), keras.Input((3,))], "gated", keras.Input((3,)))
