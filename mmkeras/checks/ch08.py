@@ -1,0 +1,198 @@
+"""Checks of chapter 08, training."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from . import NotYet, exercise, expect_close
+
+
+@exercise(
+    "08.1",
+    "one step of Adam",
+    hint="m ← β1·m + (1 − β1)·g, and q the same with β2 and g². Then divide copies of them by "
+    "1 − β1^k and 1 − β2^k, and take rate · m̂ / (√q̂ + ε) from w; return w, m, q",
+)
+def adam_step(step: Callable) -> str | None:
+    """A function of w, g, m, q, k, rate, beta1, beta2, epsilon: the next w, m, q, all (d,)."""
+    rng = np.random.default_rng(0)
+    w, m, q, b1, b2, rate, eps = rng.normal(size=4), np.zeros(4), np.zeros(4), 0.9, 0.95, 0.1, 0.03
+    for k in (1, 2, 3):
+        g = rng.normal(size=4) * [1, 0.1, 0.01, 10]
+        got = step(w.copy(), g.copy(), m.copy(), q.copy(), k, rate, b1, b2, eps)
+        if not isinstance(got, tuple | list) or len(got) != 3:
+            raise NotYet("return three things: the new w, m and q")
+        before, m, q = w, b1 * m + (1 - b1) * g, b2 * q + (1 - b2) * g**2
+        m_hat, q_hat = m / (1 - b1**k), q / (1 - b2**k)
+        w = before - rate * m_hat / (np.sqrt(q_hat) + eps)
+        if np.shape(got[0]) == np.shape(got[1]) == np.shape(got[2]) == w.shape:
+            moved = (before - np.asarray(got[0], float)) / rate
+            if np.allclose(moved, -m_hat / (np.sqrt(q_hat) + eps)):
+                raise NotYet("the step goes uphill: subtract it from w")
+            if np.allclose(moved, m / (np.sqrt(q) + eps)):
+                raise NotYet("the bias correction is missing: divide by 1 − β1^k and 1 − β2^k")
+            if np.allclose(moved, m_hat / np.sqrt(q_hat + eps)):
+                raise NotYet("ε is inside the root: add it after the square root is taken")
+            if np.allclose(moved, m_hat / (np.sqrt(q_hat) + eps / np.sqrt(1 - b2**k))):
+                raise NotYet("ε is added before q is corrected, as in Keras; here, correct q first")
+            if np.allclose(got[1], m_hat) and np.allclose(got[2], q_hat) and k == 1:
+                raise NotYet("return m and q as they are, without the correction: it is for w only")
+        for name, mine, right in zip("mqw", (got[1], got[2], got[0]), (m, q, w), strict=True):
+            expect_close(mine, right, f"{name} after step {k}", atol=1e-6)
+    return "in step 1, m̂ / √q̂ is ±1: the step is as long as the rate, whatever the gradient"
+
+
+@exercise(
+    "08.2",
+    "up, down, and stay down",
+    hint="peak · step / warm while step < warm; then peak · (1 + cos(π · done)) / 2, where done is "
+    "(step − warm) / (total − warm), and at most 1",
+)
+def warm_cosine(rate: Callable) -> str | None:
+    """A function of step, warm, total, peak: the learning rate, a float from 0 to peak."""
+    for warm, total, peak in ((10, 50, 0.2), (4, 20, 1.0)):
+
+        def at(step: int, warm: int = warm, total: int = total, peak: float = peak) -> float:
+            got = rate(step, warm, total, peak)
+            where = f"the rate at step {step} (warm {warm}, total {total}, peak {peak})"
+            expect_close(got, 0.0, where, atol=np.inf)  # one finite number, whichever
+            return float(got)
+
+        up = [at(k) for k in range(warm)]
+        if np.isclose(up[0], peak):
+            raise NotYet("the rate begins at the peak: it should grow from 0 in the warm-up")
+        expect_close(up, [peak * k / warm for k in range(warm)], "in the warm-up, the rate")
+        top = at(warm)
+        if np.isclose(top, peak * (1 + np.cos(np.pi * warm / total)) / 2):
+            raise NotYet(
+                f"the rate jumps from {at(warm - 1):.4g} to {top:.4g} at the end of the warm-up: "
+                f"the cosine begins there, at step − warm = 0, and lasts total − warm steps"
+            )
+        expect_close(top, peak, f"at step {warm}, the end of the warm-up, the rate")
+        done = np.arange(total - warm + 1) / (total - warm)
+        down = [at(k) for k in range(warm, total + 1)]
+        if np.isclose(at(total), peak * (1 + np.cos(np.pi * (total - warm) / total)) / 2):
+            raise NotYet(f"the rate is not 0 at step {total}: the cosine lasts total − warm steps")
+        expect_close(down, peak * (1 + np.cos(np.pi * done)) / 2, "after the warm-up, the rate")
+        for after in (total + 1, total + warm, 2 * total):
+            if (late := at(after)) > 1e-9 * peak:
+                raise NotYet(
+                    f"training ends at step {total}, but at step {after} the rate is up again, "
+                    f"{late:.4g}: take at most 1 for the share that is done"
+                )
+            expect_close(late, 0.0, f"at step {after}, after the end, the rate")
+    expect_close(rate(0, 0, 8, 1.0), 1.0, "with warm = 0, at step 0, the rate")
+    return "a step too many does no harm: the rate stays at 0"
+
+
+@exercise(
+    "08.3",
+    "losses that weigh themselves",
+    hint="np.sum(np.exp(-s) * losses + s); for the best s, set the derivative of one term, "
+    "−exp(−s)·L + 1, to 0",
+)
+def uncertainty(total: Callable, best: Callable) -> str | None:
+    """Functions of losses, s, both (K,): the total, a float; and of losses: the best s, (K,)."""
+    for losses, s in (([2.0, 0.5], [0.3, -1.0]), ([4.0, 0.1, 1.0], [1.5, -0.5, 0.2])):
+        L, t = np.array(losses), np.array(s)
+        got = total(L.copy(), t.copy())
+        want = float(np.sum(np.exp(-t) * L + t))
+        slips = {
+            "this forgets + s: without it, s grows without end and all weights go to 0": (
+                np.exp(-t) @ L
+            ),
+            "s itself is the weight here, and may be negative; the weight is exp(−s)": t @ L,
+            "s itself is the weight here (the + s is right); the weight is exp(−s)": t @ L
+            + t.sum(),
+            "the sign of s: a large uncertainty is a small weight, exp(−s)": np.exp(t) @ L
+            + t.sum(),
+            "+ s, not − s: else the total falls without end": np.exp(-t) @ L - t.sum(),
+            "this is the mean over the losses; take the sum": want / len(L),
+        }
+        for advice, wrong in slips.items():
+            if np.ndim(got) == 0 and np.isclose(float(got), wrong) and not np.isclose(wrong, want):
+                raise NotYet(advice)
+        expect_close(got, want, f"the total for losses {losses} and s {s}")
+        mine = best(L.copy())
+        if np.shape(mine) == L.shape:
+            if np.allclose(mine, -np.log(L)):
+                raise NotYet("the best s has the wrong sign: exp(−s)·L = 1, so exp(s) = L")
+            if np.allclose(mine, 1 / L) or np.allclose(mine, L):
+                raise NotYet("that is not s but a weight or a loss: exp(−s)·L = 1, solve for s")
+        expect_close(mine, np.log(L), f"the best s for losses {losses}")
+    return "at the best s each loss has weight 1 / L: a loss in other units changes nothing"
+
+
+@exercise(
+    "08.4",
+    "brake the leader",
+    hint="p[np.arange(len(y)), y].mean() is how sure a modality is of the truth; divide the one by "
+    "the other to get ρ; the coefficient is 1 − tanh(α·ρ) where ρ > 1, and 1 where it is not",
+)
+def modulation(coefficients: Callable) -> str | None:
+    """A function of p_text, p_image (n, K), y (n,), alpha: two coefficients in [0, 1]."""
+    rng = np.random.default_rng(0)
+    sure, unsure = rng.dirichlet([1.0] * 3, 40), rng.dirichlet([1.0] * 3, 40)
+    y = rng.integers(0, 3, 40)
+    sure[np.arange(40), y] += 1.0
+    sure /= sure.sum(axis=1, keepdims=True)
+    for who, p, alpha in (
+        ("the words lead", (sure, unsure), 0.5),
+        ("the picture leads", (unsure, sure), 0.2),
+        ("both are equally sure", (sure, sure), 0.5),
+    ):
+        case = f"where {who} (α = {alpha})"
+        got = coefficients(p[0].copy(), p[1].copy(), y.copy(), alpha)
+        if np.shape(got) != (2,):
+            raise NotYet("return two numbers: the coefficients of the words and of the picture")
+
+        def braked(s: list, both: bool = False, alpha: float = alpha) -> np.ndarray:
+            rho = np.array([s[0] / s[1], s[1] / s[0]])
+            return np.where((rho > 1) | both, 1 - np.tanh(alpha * rho), 1.0)
+
+        truth = [float(u[np.arange(40), y].mean()) for u in p]
+        want, mine = braked(truth), np.asarray(got)
+        if mine.dtype.kind in "biuf" and not np.allclose(mine, want):
+            if np.allclose(mine, braked(truth, both=True)):
+                raise NotYet(f"{case}, who does not lead is braked, too: 1 where ρ is not above 1")
+            leader = want < 1
+            if leader.any() and (mine[leader] == 1).all() and (mine < 1).any():
+                raise NotYet(f"{case}, the weaker one is slowed down; brake the one with ρ > 1")
+            if np.allclose(mine, np.where(leader, 1 - want, 1.0)):
+                raise NotYet(f"{case}, this is tanh(α·ρ): the coefficient is 1 − tanh(α·ρ)")
+            if np.allclose(mine, braked([float(u.max(axis=1).mean()) for u in p])):
+                raise NotYet("take the probability of the true class, p[i, y[i]], not the largest")
+        expect_close(got, want, f"{case}, the coefficients")
+    return "the leader waits, and nobody is hurried"
+
+
+@exercise(
+    "08.5",
+    "the bill",
+    hint="watts times hours are watt-hours: cores · watts_per_core · seconds / 3600; a thousand of "
+    "them are one kWh; the other two are products",
+)
+def energy(bill: Callable) -> str | None:
+    """A function of seconds, cores, watts_per_core, price_per_kwh, grams_per_kwh: three floats."""
+    for case in ((7200, 2, 10.0, 0.3, 400.0), (45, 16, 12.5, 0.25, 50.0)):
+        seconds, cores, watts, price, grams = case
+        got = bill(*case)
+        if np.shape(got) != (3,):
+            raise NotYet("return three numbers: kilowatt-hours, money, grams of CO2")
+        kwh = cores * watts * seconds / 3.6e6
+        want = np.array([kwh, kwh * price, kwh * grams])
+        about = f"for {seconds} s on {cores} cores of {watts} W"
+        if np.asarray(got).dtype.kind in "iuf":
+            slips = {
+                3600.0 * 1000: "these are watt-seconds: divide by 3600 for hours, 1000 for kilo",
+                3600.0: "seconds are not hours: divide by 3600",
+                1000.0: "watts are not kilowatts: divide by 1000",
+                60.0: "these are minutes: an hour has 3600 seconds",
+                1 / cores: "watts are per core: multiply by the cores",
+            }
+            for factor, advice in slips.items():
+                if np.isclose(float(got[0]), kwh * factor, rtol=1e-6):
+                    raise NotYet(f"{about}: {advice}")
+        for name, mine, right in zip(("kWh", "money", "grams"), got, want, strict=True):
+            expect_close(mine, right, f"{about}, {name}", atol=1e-6 * right)
+    return "multiply by seeds and settings, and a search has a price tag"
