@@ -3,9 +3,11 @@
     python benchmarks/speed.py steps       time a step: image encoders, large pictures, PyTorch twin
     python benchmarks/speed.py accuracy    the default encoder against "conv" on emoji, from scratch
 
-The first writes benchmarks/results/speed.csv in under 5 minutes on two cores that do nothing else;
-busy ones make PyTorch, whose threads wait for each other at every operation, look many times slower
-than it is. All variants of a group take turns in one process, so that a ratio is fair where the
+The first writes benchmarks/results/speed.csv in about 5 minutes on two cores. These should do no
+other work: PyTorch's threads wait for each other at every operation, so that on busy cores it looks
+many times slower than it is. The stored table was made on cores that other work shared, as its
+spread shows; its ratios to PyTorch are to be measured again on idle ones before anyone leans on
+them. All variants of a group take turns in one process, so that a ratio is fair where the
 milliseconds are not. Everything is measured with TensorFlow's oneDNN kernels off (the default of
 this package, for repeatability) and on. The PyTorch twin needs the extra `bench`; without it the
 rest is still measured. The second writes benchmarks/results/image_encoders.csv, one row a test
@@ -19,6 +21,7 @@ columns are complete. It was made with TF_ENABLE_ONEDNN_OPTS=1.
 
 import argparse
 import importlib.util
+import io
 import os
 import subprocess
 import sys
@@ -233,11 +236,10 @@ def both_settings() -> pd.DataFrame:
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             sys.exit(f"the run with TF_ENABLE_ONEDNN_OPTS={setting} failed; see above")
-        head, _, rows = done.stdout.partition("onednn,")
-        print(head.strip(), flush=True)
-        tables += [line.split(",") for line in ("onednn," + rows).strip().split("\n")]
-    columns = tables[0]
-    return pd.DataFrame([row for row in tables if row != columns], columns=columns)
+        said, head, rows = done.stdout.partition("onednn,")
+        print(said.strip(), flush=True)
+        tables.append(pd.read_csv(io.StringIO(head + rows)))
+    return pd.concat(tables)
 
 
 # ------------------------------------------------------------------------------ accuracy
