@@ -113,23 +113,33 @@ def by_largest(p: Any, q: Any, y: Any, alpha: float) -> Any:
     return found["text"], found["image"]
 
 
-def bill(seconds: float, cores: int, watts: float, price: float, grams: float) -> Any:
-    kwh = cores * watts / 1000 * seconds / 3600
-    return kwh, kwh * price, kwh * grams
+def best(losses: Any, heaviest: float) -> Any:
+    return np.log(np.maximum(losses, 1 / heaviest))
 
 
-def bill_times(factor: float) -> Any:
-    return lambda *case: tuple(factor * value for value in bill(*case))
+def limits(*case: Any) -> tuple[float, float]:
+    euros, kg, seeds, seconds, devices, watts, pue, price, carbon = case
+    kwh = seeds * seconds * devices * watts * pue / 3.6e6
+    return euros / (kwh * price), kg / (kwh * carbon)
+
+
+def settings(*case: Any) -> int:
+    return int(min(limits(*case)))
+
+
+def with_one(place: int) -> Any:
+    """The right formula, with a 1 in place of one argument."""
+    return lambda *case: settings(*case[:place], 1, *case[place + 1 :])
 
 
 def test_right_answers_pass(capsys: pytest.CaptureFixture[str]) -> None:
     answers = [
         (ch08.adam_step, (adam,)),
         (ch08.warm_cosine, (cosine,)),
-        (ch08.uncertainty, (total, np.log)),
-        (ch08.uncertainty, (lambda losses, s: np.array(total(losses, s)), np.log)),
+        (ch08.uncertainty, (total, best)),
+        (ch08.uncertainty, (lambda losses, s: np.array(total(losses, s)), best)),
         (ch08.modulation, (coefficients,)),
-        (ch08.energy, (bill,)),
+        (ch08.affordable, (settings,)),
     ]
     for check, answer in answers:
         assert "✓" in said(capsys, check, *answer), check
@@ -137,7 +147,7 @@ def test_right_answers_pass(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "check",
-    [ch08.adam_step, ch08.warm_cosine, ch08.uncertainty, ch08.modulation, ch08.energy],
+    [ch08.adam_step, ch08.warm_cosine, ch08.uncertainty, ch08.modulation, ch08.affordable],
 )
 def test_stubs_get_a_start(capsys: pytest.CaptureFixture[str], check: Any) -> None:
     def stub(*args: Any) -> Any: ...
@@ -179,13 +189,19 @@ def test_stubs_get_a_start(capsys: pytest.CaptureFixture[str], check: Any) -> No
         (ch08.modulation, without_one_minus, "this is tanh"),
         (ch08.modulation, by_largest, "the probability of the true class"),
         (ch08.modulation, lambda p, q, y, alpha: coefficients(p, q, y, 0.5), "the picture leads"),
-        (ch08.energy, lambda *a: bill(*a)[0], "return three numbers"),
-        (ch08.energy, bill_times(3.6e6), "these are watt-seconds"),
-        (ch08.energy, bill_times(3600), "seconds are not hours"),
-        (ch08.energy, bill_times(1000), "watts are not kilowatts"),
-        (ch08.energy, bill_times(60), "these are minutes"),
-        (ch08.energy, lambda s, cores, *a: bill(s, 1, *a), "watts are per core"),
-        (ch08.energy, lambda *a: (*bill(*a)[:2], a[4]), "on 2 cores of 10.0 W, grams"),
+        (ch08.affordable, lambda *a: min(limits(*a)), "is no whole number of settings"),
+        (ch08.affordable, lambda *a: settings(*a) + 1, "round down"),
+        (ch08.affordable, with_one(2), "that counts single runs"),
+        (ch08.affordable, with_one(6), "(pue) is missing"),
+        (ch08.affordable, with_one(4), "watts are for one device"),
+        (ch08.affordable, lambda *a: int(max(limits(*a))), "the tighter of the two limits"),
+        (ch08.affordable, lambda *a: int(sum(limits(*a))), "both limits hold at once"),
+        (ch08.affordable, lambda *a: int(min(limits(*a)) / 1000), "is too few"),
+        (ch08.affordable, lambda *a: int(min(limits(*a)) * 3600), "is too many"),
+        (ch08.affordable, lambda *a: int(limits(*a)[0]), "the tighter of the two limits"),
+        (ch08.affordable, lambda *a: int(limits(*a)[1]), "the tighter of the two limits"),
+        (ch08.affordable, lambda *a: settings(*a) - 3, "the number of settings: yours is"),
+        (ch08.affordable, lambda *a: [1, 2], "should have shape ()"),
     ],
 )
 def test_likely_slips(
@@ -195,28 +211,40 @@ def test_likely_slips(
 
 
 @pytest.mark.parametrize(
-    ("whole", "best", "advice"),
+    ("whole", "optimum", "advice"),
     [
-        (lambda L, s: np.sum(np.exp(-s) * L), np.log, "this forgets + s"),
-        (lambda L, s: np.sum(s * L), np.log, "s itself is the weight here, and may"),
-        (lambda L, s: np.sum(s * L + s), np.log, "the + s is right"),
-        (lambda L, s: np.sum(np.exp(s) * L + s), np.log, "a small weight, exp(−s)"),
-        (lambda L, s: np.sum(np.exp(-s) * L - s), np.log, "+ s, not − s"),
-        (lambda L, s: np.mean(np.exp(-s) * L + s), np.log, "take the sum"),
-        (lambda L, s: np.exp(-s) * L + s, np.log, "should have shape ()"),
-        (total, lambda L: -np.log(L), "the wrong sign"),
-        (total, lambda L: 1 / L, "not s but a weight"),
-        (total, lambda L: np.log(L).sum(), "the best s for losses [2.0, 0.5] should have shape"),
-        (total, lambda L: np.log(L) + 1, "the best s for losses [2.0, 0.5]: yours"),
+        (lambda L, s: np.sum(np.exp(-s) * L), best, "this forgets + s"),
+        (lambda L, s: np.sum(s * L), best, "s itself is the weight here, and may"),
+        (lambda L, s: np.sum(s * L + s), best, "the + s is right"),
+        (lambda L, s: np.sum(np.exp(s) * L + s), best, "a small weight, exp(−s)"),
+        (lambda L, s: np.sum(np.exp(-s) * L - s), best, "+ s, not − s"),
+        (lambda L, s: np.mean(np.exp(-s) * L + s), best, "take the sum"),
+        (lambda L, s: np.exp(-s) * L + s, best, "should have shape ()"),
+        (total, lambda L, h: -np.log(L), "the wrong sign"),
+        (total, lambda L, h: 1 / L, "not s but a weight"),
+        (total, lambda L, h: np.log(L).sum(), "the best s for losses [2.0, 0.5], all but"),
+        (total, lambda L, h: np.log(L), "s is not bounded"),
+        (total, lambda L, h: np.log(L).clip(max=np.log(h)), "s is not bounded"),
+        (total, lambda L, h: np.log(L).clip(-h), "the bound is on the weight"),
+        (total, lambda L, h: np.log(L + 1 / h), "and weights up to 50, the best s"),
     ],
 )
 def test_likely_slips_of_the_weights(
-    capsys: pytest.CaptureFixture[str], whole: Any, best: Any, advice: str
+    capsys: pytest.CaptureFixture[str], whole: Any, optimum: Any, advice: str
 ) -> None:
-    assert advice in said(capsys, ch08.uncertainty, whole, best)
+    assert advice in said(capsys, ch08.uncertainty, whole, optimum)
+
+
+def test_a_bound_on_the_wrong_side(capsys: pytest.CaptureFixture[str]) -> None:
+    def upside_down(losses: Any, heaviest: float) -> Any:
+        free = np.log(losses)
+        return free if heaviest > 1e6 else np.maximum(free, np.log(heaviest))
+
+    assert "on the wrong side" in said(capsys, ch08.uncertainty, total, upside_down)
 
 
 def test_the_total_is_smallest_at_the_answer() -> None:
     losses = np.array([2.0, 0.5])
-    best = total(losses, np.log(losses))
-    assert all(total(losses, np.log(losses) + d) > best for d in (-0.1, 0.1))
+    s = best(losses, 1e9)
+    assert all(total(losses, s + d) > total(losses, s) for d in (-0.1, 0.1))
+    assert best(np.zeros(1), 50.0) == pytest.approx(-np.log(50.0))

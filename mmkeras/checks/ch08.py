@@ -87,12 +87,12 @@ def warm_cosine(rate: Callable) -> str | None:
 
 @exercise(
     "08.3",
-    "losses that weigh themselves",
-    hint="np.sum(np.exp(-s) * losses + s); for the best s, set the derivative of one term, "
-    "−exp(−s)·L + 1, to 0",
+    "losses that weigh themselves, with a bound",
+    hint="np.sum(np.exp(-s) * losses + s) is the total. Without a bound, log L is best; a weight "
+    "exp(−s) of at most `heaviest` means that s is at least −log(heaviest)",
 )
 def uncertainty(total: Callable, best: Callable) -> str | None:
-    """Functions of losses, s, both (K,): the total, a float; and of losses: the best s, (K,)."""
+    """Of losses, s, both (K,): the total, a float. Of losses, heaviest: the best s, (K,)."""
     for losses, s in (([2.0, 0.5], [0.3, -1.0]), ([4.0, 0.1, 1.0], [1.5, -0.5, 0.2])):
         L, t = np.array(losses), np.array(s)
         got = total(L.copy(), t.copy())
@@ -113,14 +113,30 @@ def uncertainty(total: Callable, best: Callable) -> str | None:
             if np.ndim(got) == 0 and np.isclose(float(got), wrong) and not np.isclose(wrong, want):
                 raise NotYet(advice)
         expect_close(got, want, f"the total for losses {losses} and s {s}")
-        mine = best(L.copy())
+        mine = best(L.copy(), 1e9)
         if np.shape(mine) == L.shape:
             if np.allclose(mine, -np.log(L)):
                 raise NotYet("the best s has the wrong sign: exp(−s)·L = 1, so exp(s) = L")
             if np.allclose(mine, 1 / L) or np.allclose(mine, L):
                 raise NotYet("that is not s but a weight or a loss: exp(−s)·L = 1, solve for s")
-        expect_close(mine, np.log(L), f"the best s for losses {losses}")
-    return "at the best s each loss has weight 1 / L: a loss in other units changes nothing"
+        expect_close(mine, np.log(L), f"the best s for losses {losses}, all but unbounded,")
+    for heaviest in (50.0, 5.0):
+        L = np.array([3.0, 0.1, 0.0])
+        with np.errstate(divide="ignore"):
+            mine, free = best(L.copy(), heaviest), np.log(L)
+        want = np.log(np.maximum(L, 1 / heaviest))
+        case = f"for losses {L.tolist()} and weights up to {heaviest:.0f}"
+        if np.shape(mine) == L.shape:
+            if np.allclose(mine, free):
+                raise NotYet(f"{case}, s is not bounded: exp(−s) ≤ heaviest, so s ≥ −log(heaviest)")
+            if np.allclose(mine, np.maximum(free, np.log(heaviest))) or np.allclose(
+                mine, np.minimum(free, np.log(heaviest))
+            ):
+                raise NotYet(f"{case}, the bound is on the wrong side: s ≥ −log(heaviest)")
+            if np.allclose(mine, np.maximum(free, -heaviest)):
+                raise NotYet(f"{case}, the bound is on the weight exp(−s): s ≥ −log(heaviest)")
+        expect_close(mine, want, f"{case}, the best s")
+    return "units change nothing, and a loss of 0 breaks nothing"
 
 
 @exercise(
@@ -168,31 +184,40 @@ def modulation(coefficients: Callable) -> str | None:
 
 @exercise(
     "08.5",
-    "the bill",
-    hint="watts times hours are watt-hours: cores · watts_per_core · seconds / 3600; a thousand of "
-    "them are one kWh; the other two are products",
+    "what can you afford?",
+    hint="one run takes seconds · devices · watts · pue / 3.6e6 kWh; price and carbon follow by "
+    "kwh_price and carbon; a setting is `seeds` runs; the tighter limit counts, rounded down",
 )
-def energy(bill: Callable) -> str | None:
-    """A function of seconds, cores, watts_per_core, price_per_kwh, grams_per_kwh: three floats."""
-    for case in ((7200, 2, 10.0, 0.3, 400.0), (45, 16, 12.5, 0.25, 50.0)):
-        seconds, cores, watts, price, grams = case
-        got = bill(*case)
-        if np.shape(got) != (3,):
-            raise NotYet("return three numbers: kilowatt-hours, money, grams of CO2")
-        kwh = cores * watts * seconds / 3.6e6
-        want = np.array([kwh, kwh * price, kwh * grams])
-        about = f"for {seconds} s on {cores} cores of {watts} W"
-        if np.asarray(got).dtype.kind in "iuf":
-            slips = {
-                3600.0 * 1000: "these are watt-seconds: divide by 3600 for hours, 1000 for kilo",
-                3600.0: "seconds are not hours: divide by 3600",
-                1000.0: "watts are not kilowatts: divide by 1000",
-                60.0: "these are minutes: an hour has 3600 seconds",
-                1 / cores: "watts are per core: multiply by the cores",
-            }
-            for factor, advice in slips.items():
-                if np.isclose(float(got[0]), kwh * factor, rtol=1e-6):
+def affordable(settings: Callable) -> str | None:
+    """A function of euros, kg, seeds, seconds, devices, watts, pue, kwh_price, carbon: an int."""
+    for case in (
+        (5.0, 1.0, 3, 3000.0, 2, 50.0, 1.2, 0.3, 0.3),  # the carbon is the tighter limit
+        (1.0, 9.0, 5, 1100.0, 4, 30.0, 1.5, 0.4, 0.1),  # the money is
+    ):
+        euros, kg, seeds, seconds, devices, watts, pue, price, carbon = case
+        got = settings(*case)
+        kwh = seconds * devices * watts * pue / 3.6e6
+        limits = np.array([euros / (kwh * price), kg / (kwh * carbon)])  # runs
+        exact = limits.min() / seeds
+        slips = {
+            "that counts single runs: a setting takes one for each seed": limits.min(),
+            "the overhead of the building (pue) is missing": exact * pue,
+            "watts are for one device: multiply by devices": exact * devices,
+            "the tighter of the two limits counts, not the wider": limits.max() / seeds,
+            "both limits hold at once: take the smaller number, do not add": limits.sum() / seeds,
+        }
+        about = f"for {euros} euros, {kg} kg and {seeds} seeds of {seconds:.0f} s"
+        if np.ndim(got) == 0 and np.asarray(got).dtype.kind in "iuf":
+            if int(got) != got:
+                raise NotYet(f"{about}: {float(got):.4g} is no whole number of settings")
+            if got == int(exact) + 1:
+                raise NotYet(f"{about}: round down, the last setting is not paid for in full")
+            for advice, wrong in slips.items():
+                if got == int(wrong) != int(exact):
                     raise NotYet(f"{about}: {advice}")
-        for name, mine, right in zip(("kWh", "money", "grams"), got, want, strict=True):
-            expect_close(mine, right, f"{about}, {name}", atol=1e-6 * right)
-    return "multiply by seeds and settings, and a search has a price tag"
+            if got < exact / 900:
+                raise NotYet(f"{about}: {got:g} is too few: are watts kilowatts, seconds hours?")
+            if got > exact * 900:
+                raise NotYet(f"{about}: {got:g} is too many: 1 kWh is 3.6e6 watt-seconds")
+        expect_close(got, int(exact), f"{about}, the number of settings")
+    return "a search has a price tag: read it before, not after"
