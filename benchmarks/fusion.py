@@ -359,7 +359,16 @@ def memory(data: str, method: str) -> None:
     x = {t.name: rng.integers(0, 2, (n, *t.shape[1:])).astype(t.dtype) for t in model.inputs}
     for _ in range(20):
         model.train_on_batch(x, rng.integers(0, 2, n))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    print(peak_kb() // 1024)
+
+
+def peak_kb() -> int:
+    """Of this process; ru_maxrss, where there is nothing better, counts what its parent held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 # ------------------------------------------------------------------------------ tables
