@@ -159,7 +159,7 @@ def heart(seeds: range) -> Iterator[pd.DataFrame]:
                 started = time.perf_counter()
                 trainer.fit(x, y[rows], 1, seed)
                 p = trainer.predict(tested)[:, 0]
-                block.loc[block.index[test], method] = p.round(4)
+                block.loc[block.index[test], method] = p.astype(float).round(4)
                 auc, spent = roc_auc_score(cohort.y[test], p), time.perf_counter() - started
                 print(f"seed {seed} fold {fold} {method:15} {auc:.3f} {spent:4.0f} s", flush=True)
         blocks.append(block)
