@@ -8,9 +8,12 @@
 
 The first four write benchmarks/results/fusion_<name>.csv, which chapter 07 reads: one row a test
 picture (1 where a method was right) or patient (its probability), one column a method. On two cores
-they take about 15, 40, 20 and 15 minutes. All methods get the settings that chapters 06 and 12
-chose for concatenation, on other data: none of them was tuned here. The PyTorch twin needs the
-extra `bench`.
+they take about 15, 20, 20 and 15 minutes; the PyTorch twin needs the extra `bench`.
+
+On the emoji every method trains until its validation loss has not fallen for PATIENCE epochs, and
+is tested with the weights of its best epoch. On the heart signals all get the schedule of
+benchmarks/heart.py. Learning rate, dropout and widths are those that chapters 06 and 12 chose for
+concatenation: no other method was tuned, which favours it.
 """
 
 import argparse
