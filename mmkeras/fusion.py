@@ -308,6 +308,8 @@ class SequenceFusion(Fusion):
 
     def __init__(self, units: int | None = None, heads: int = 4, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
+        if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1:
+            raise ValueError(f"heads must be a positive integer, got {heads!r}")
         self.heads = heads
 
     def sequences(

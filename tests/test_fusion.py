@@ -477,3 +477,19 @@ def test_only_some_fusions_learn_an_interaction():
 def test_none_loses_what_one_modality_knows():
     got = accuracies(lambda a, b: a > 0, seed=0)
     assert min(got.values()) > 0.97, got
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong"),
+    [
+        ("gated", {"units": 0}),
+        ("low_rank", {"rank": 0}),
+        ("cross_attention", {"heads": 0}),
+        ("bottleneck", {"depth": 1}),
+        ("decision", {"mix": "vote"}),
+    ],
+)
+def test_wrong_settings_are_named(method, wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} .*{value!r}"):
+        METHODS[method](**wrong)
