@@ -1,0 +1,459 @@
+"""Pictures and recordings that a table names: found safely, decoded in parallel, kept on disk."""
+
+import contextlib
+import functools
+import hashlib
+import math
+import os
+import re
+import sqlite3
+import stat
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps
+
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
+AUDIO_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
+RATES = range(1_000, 768_001)  # samples per second; what recorders write
+WORKERS = min(os.cpu_count() or 1, 16)
+CHUNK = 16  # files a thread takes at a time
+LOUDEST = 2.0  # peaks up to here are overshoots, and clipped; above, the scale is not [-1, 1]
+VERSION = 1  # of what is stored: raise it when the decoding changes
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|(data|file):", re.IGNORECASE)
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Refused(ValueError):
+    """A file that cannot or must not be used; the message is the reason."""
+
+
+# ---- paths ----------------------------------------------------------------------------------
+
+
+def resolve(folder: str, cell: str, allow_outside: bool) -> str:
+    """The real path (no links, no "..") of a cell; ``folder`` is the real path of the CSV's folder.
+
+    A backslash separates folders, as on Windows.
+
+    Raises:
+        Refused: a URL, or a path that leaves the folder although that is not allowed.
+    """
+    if _URL.match(cell) and not _DRIVE.match(cell):
+        raise Refused("is a URL; download the file and give its path")
+    if _DRIVE.match(cell) and os.name != "nt":
+        raise Refused("is a path on a Windows drive; give paths relative to the CSV's folder")
+    real = os.path.realpath(os.path.join(folder, cell.replace("\\", "/")))
+    if not allow_outside and not Path(real).is_relative_to(folder):
+        absolute = os.path.isabs(cell.replace("\\", "/"))
+        what = "is an absolute path outside the CSV's folder" if absolute else (
+            "leaves the CSV's folder"
+        )  # fmt: skip
+        raise Refused(f"{what}; move the file, or pass allow_outside=True")
+    return real
+
+
+def identity(path: str, max_file_bytes: int) -> tuple[str, int, int]:
+    """(path, bytes, time of change in ns) of a regular file of fair size.
+
+    Raises:
+        Refused: there is none, it is a folder or device, empty, too large, or may not be read.
+    """
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise Refused(_not_there(path, error)) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise Refused("is a folder, not a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise Refused("is a device, pipe or socket, not a file")
+    if found.st_size == 0:
+        raise Refused("the file is empty (0 bytes)")
+    if found.st_size > max_file_bytes:
+        raise Refused(
+            f"the file has {found.st_size:,} bytes, more than max_file_bytes={max_file_bytes:,}"
+        )
+    return path, found.st_size, found.st_mtime_ns
+
+
+def _not_there(path: str, error: OSError) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return f"cannot be opened: {error.strerror}"
+    with contextlib.suppress(OSError):
+        folder, name = os.path.split(path)
+        with os.scandir(folder) as entries:
+            near = next((e.name for e in entries if e.name.casefold() == name.casefold()), None)
+        if near:
+            return f"no such file; there is {near!r} (capitals matter)"
+    return "no such file"
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise Refused(f"cannot be opened: {error.strerror}") from None
+
+
+# ---- pictures -------------------------------------------------------------------------------
+
+
+def decode_image(path: str, size: tuple[int, int], max_pixels: int) -> np.ndarray:
+    """uint8 (height, width, 3), RGB: turned as its EXIF says, on white, padded with black.
+
+    The picture keeps its proportions and is shrunk (antialiased) or enlarged until it touches two
+    sides. 16 bits become 8; of an animation the first frame counts; colour profiles are ignored.
+
+    Raises:
+        Refused: not a PNG, JPEG or WebP picture, damaged, or of more than ``max_pixels``, which is
+            read from its header, before anything is unpacked.
+    """
+    with _open(path) as stream:
+        try:
+            with Image.open(stream, formats=IMAGE_FORMATS) as image:
+                pixels = image.width * image.height
+                if pixels > max_pixels:
+                    raise Refused(
+                        f"the picture has {image.width}×{image.height} pixels, "
+                        f"more than max_pixels={max_pixels:,}"
+                    )
+                image.draft(None, (2 * max(size), 2 * max(size)))  # JPEG: unpack a smaller one
+                return _letterbox(_rgb(ImageOps.exif_transpose(image)), size)
+        except Refused:
+            raise
+        except Image.DecompressionBombError:
+            raise Refused(f"the picture has more than max_pixels={max_pixels:,}") from None
+        except Image.UnidentifiedImageError:
+            stream.seek(0)
+            start = stream.read(8)
+            raise Refused(f"not a PNG, JPEG or WebP picture: it starts with {start!r}") from None
+        except Exception as error:  # what a damaged file raises depends on where it is damaged
+            raise Refused(f"unreadable picture: {error}") from None
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits of grey
+        grey = np.clip(np.asarray(image, np.float32) / 257, 0, 255)
+        return Image.fromarray(np.round(grey).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _letterbox(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    scale = min(height / image.height, width / image.width)
+    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = image.resize(inner, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    canvas = Image.new("RGB", (width, height))
+    canvas.paste(small, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return np.asarray(canvas)
+
+
+# ---- recordings -----------------------------------------------------------------------------
+
+
+def decode_audio(path: str, rate: int, seconds: float, max_seconds: float) -> np.ndarray:
+    """float32 (round(rate · seconds),) in [-1, 1]: the mean of the channels, resampled, cut or
+    padded with silence at its end.
+
+    Resampling is polyphase with an antialiasing filter (`scipy.signal.resample_poly`): what the new
+    rate cannot carry is removed, not folded back. The whole recording is checked, the part beyond
+    ``seconds`` too.
+
+    Raises:
+        Refused: not WAV, FLAC or OGG, damaged or cut short, without samples, with NaN or infinite
+            samples, with values far outside [-1, 1], or longer than ``max_seconds``.
+    """
+    import soundfile
+
+    with _open(path) as stream:
+        start = stream.read(12)
+        if not (start[:4] in (b"RIFF", b"RF64") and start[8:] == b"WAVE") and (
+            start[:4] not in (b"fLaC", b"OggS")
+        ):
+            raise Refused(f"not a WAV, FLAC or OGG recording: it starts with {start[:8]!r}")
+        size = os.fstat(stream.fileno()).st_size
+        claimed = int.from_bytes(start[4:8], "little") + 8
+        if start[:4] == b"RIFF" and size < claimed < 2**32:
+            raise Refused(f"cut short: its header says {claimed:,} bytes, the file has {size:,}")
+        os.lseek(stream.fileno(), 0, os.SEEK_SET)
+        try:
+            with soundfile.SoundFile(stream.fileno(), closefd=False) as sound:
+                return _fit(
+                    _mono(sound, rate, seconds, max_seconds), sound.samplerate, rate, seconds
+                )
+        except soundfile.LibsndfileError as error:
+            raise Refused(f"unreadable recording: {error.error_string}") from None
+
+
+def _mono(sound: Any, rate: int, seconds: float, max_seconds: float) -> np.ndarray:
+    """The first samples, as many as the resampled clip depends on; all of them are checked."""
+    if sound.format not in AUDIO_FORMATS:
+        raise Refused(f"not a WAV, FLAC or OGG recording, but {sound.format}")
+    if sound.samplerate not in RATES:
+        raise Refused(
+            f"has {sound.samplerate:,} samples per second; expected {RATES[0]:,} to {RATES[-1]:,}"
+        )
+    if sound.frames == 0:
+        raise Refused("the recording is empty (no samples)")
+    if sound.frames > max_seconds * sound.samplerate:
+        raise Refused(
+            f"lasts {sound.frames / sound.samplerate:,.1f} s, more than "
+            f"max_audio_seconds={max_seconds:g}"
+        )
+    reach = 12 * max(1, sound.samplerate // rate + 1)  # half of resample_poly's filter, and a bit
+    wanted = int(seconds * sound.samplerate) + reach
+    kept: list[np.ndarray] = []
+    read, block = 0, max(1, (1 << 20) // sound.channels)  # 4 MB of float32
+    while len(samples := sound.read(block, dtype="float32", always_2d=True)):
+        if not np.isfinite(samples).all():
+            at = read + int(np.flatnonzero(~np.isfinite(samples).all(1))[0])
+            raise Refused(f"has NaN or infinite samples, first at {at / sound.samplerate:.3f} s")
+        peak = float(np.abs(samples).max())
+        if peak > LOUDEST:
+            raise Refused(f"its samples reach {peak:g}; expected -1 to 1: scale the recording")
+        if read < wanted:
+            kept.append(samples[: wanted - read].mean(1))
+        read += len(samples)
+    if read < sound.frames:
+        raise Refused(f"cut short: {sound.frames:,} samples are promised, {read:,} can be read")
+    return np.concatenate(kept)
+
+
+def _fit(samples: np.ndarray, old: int, new: int, seconds: float) -> np.ndarray:
+    from scipy.signal import resample_poly
+
+    if old != new:
+        ratio = Fraction(new, old).limit_denominator(1000)  # exact for all usual rates
+        samples = resample_poly(samples, ratio.numerator, ratio.denominator)
+    clip = np.zeros(clip_length(new, seconds), np.float32)
+    clip[: len(samples)] = np.clip(samples[: len(clip)], -1, 1)
+    return clip
+
+
+def clip_length(rate: int, seconds: float) -> int:
+    return round(rate * seconds)
+
+
+# ---- in parallel ----------------------------------------------------------------------------
+
+
+def ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS
+) -> Iterator[Result]:
+    """As `map`, in order, with threads that are a few items ahead of the reader, never more.
+
+    Threads do: Pillow, libsndfile and SciPy let go of Python's lock while they work.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="table") as pool:
+        waiting: deque[Any] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > workers + 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+# ---- on disk --------------------------------------------------------------------------------
+
+
+class Store:
+    """Decoded records of one length in one SQLite file, by key; readable by many threads at once.
+
+    A key stands for path, size, time of change and settings, so a changed file is decoded anew,
+    and a run that was killed goes on where it stopped. Nothing in it is unpickled: a record is raw
+    bytes of a known length. The file is for its owner only.
+    """
+
+    def __init__(self, path: Path, length: int) -> None:
+        self.path, self.length = path, length
+        self._local = threading.local()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        try:
+            self._prepare()
+        except sqlite3.DatabaseError:  # damaged, or not ours: start again
+            path.unlink()
+            path.touch(mode=0o600)
+            self._prepare()
+
+    @classmethod
+    def open(cls, path: Path, length: int) -> "Store | None":
+        """A store, or None and a warning where the folder cannot be written to."""
+        try:
+            return cls(path, length)
+        except (OSError, sqlite3.Error) as error:
+            warnings.warn(f"{path}: {error}; files are decoded at each pass", stacklevel=2)
+            return None
+
+    def _prepare(self) -> None:
+        with self._connect() as connection:
+            connection.execute("PRAGMA page_size = 16384")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS records (key INTEGER PRIMARY KEY, data BLOB NOT NULL)"
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self.path, timeout=60)
+            connection.execute("PRAGMA synchronous = OFF")  # it can be made again
+            self._local.connection = connection
+        return connection
+
+    def get(self, keys: Sequence[int]) -> dict[int, bytes]:
+        """Those that are there."""
+        found: dict[int, bytes] = {}
+        for i in range(0, len(keys), 500):
+            some = keys[i : i + 500]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT key, data FROM records WHERE key IN ({marks})"
+            found.update(self._connect().execute(query, some))
+        return {key: data for key, data in found.items() if len(data) == self.length}
+
+    def keys(self) -> set[int]:
+        """All that are there and whole."""
+        query = "SELECT key FROM records WHERE length(data) = ?"
+        return {key for (key,) in self._connect().execute(query, (self.length,))}
+
+    def put(self, records: Iterable[tuple[int, bytes]]) -> None:
+        with self._connect() as connection:
+            connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?)", records)
+
+    def keep_only(self, keys: Iterable[int]) -> None:
+        """Forget what the table no longer names."""
+        stale = self.keys().difference(keys)
+        with self._connect() as connection:
+            connection.executemany("DELETE FROM records WHERE key = ?", ((key,) for key in stale))
+
+
+@dataclass
+class Files:
+    """The files of one column, each once.
+
+    Attributes:
+        modality: "image" or "audio".
+        shape, dtype: of one decoded record.
+        decode: path → record, with its settings; raises `Refused`.
+        folder: real path of the CSV's folder.
+    """
+
+    modality: str
+    shape: tuple[int, ...]
+    dtype: Any
+    decode: functools.partial[np.ndarray]
+    folder: str
+    allow_outside: bool
+    max_file_bytes: int
+    store: Store | None = None
+    names: dict[str, int] = field(default_factory=dict)  # cell → place in paths
+    paths: list[str] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+
+    def open_store(self, folder: Path, table: Path) -> None:
+        """A file for this table and these settings."""
+        text = f"{VERSION}|{table.resolve()}|{self.modality}|{sorted(self.decode.keywords.items())}"
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+        length = math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        self.store = Store.open(folder / f"{table.stem}-{self.modality}-{digest}.sqlite", length)
+
+    def check(self, cells: Iterable[str]) -> dict[str, str]:
+        """Open every distinct file once, in parallel; cell → reason, for those that are refused.
+
+        What was decoded goes to the store; memory holds a few records at a time.
+        """
+        distinct = [cell for cell in dict.fromkeys(cells) if cell]
+        there = self.store.keys() if self.store else set()
+        reasons: dict[str, str] = {}
+        chunks = (distinct[i : i + CHUNK] for i in range(0, len(distinct), CHUNK))
+        for chunk in ahead(lambda some: [self._check(cell, there) for cell in some], chunks):
+            new = [(key, data) for _, _, key, data, _ in chunk if data is not None]
+            if new:
+                self._save(new)
+            for cell, path, key, _, reason in chunk:
+                if reason:
+                    reasons[cell] = reason
+                else:
+                    self.names[cell] = len(self.paths)
+                    self.paths.append(path)
+                    self.keys.append(key)
+        if self.store:
+            with self._no_store_on_error():
+                self.store.keep_only(self.keys)
+        return reasons
+
+    def _check(self, cell: str, there: set[int]) -> tuple[str, str, int, bytes | None, str]:
+        try:
+            path = resolve(self.folder, cell, self.allow_outside)
+            key = self._key(path)
+            data = None if key in there else self.decode(path).tobytes()
+        except Refused as refusal:
+            return cell, "", 0, None, str(refusal)
+        return cell, path, key, data if self.store else None, ""
+
+    def _key(self, path: str) -> int:
+        text = f"{VERSION}|{identity(path, self.max_file_bytes)}"
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+        return int.from_bytes(digest, "little", signed=True)
+
+    def _save(self, records: list[tuple[int, bytes]]) -> None:
+        with self._no_store_on_error():
+            if self.store:
+                self.store.put(records)
+
+    @contextlib.contextmanager
+    def _no_store_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            place = self.store.path if self.store else ""
+            self.store = None
+            warnings.warn(f"{place}: {error}; files are decoded at each pass", stacklevel=3)
+
+    def places(self, cells: Iterable[str]) -> np.ndarray:
+        """int32, one a cell: its place among the distinct files, -1 where it is blank."""
+        return np.fromiter((self.names.get(cell, -1) for cell in cells), np.int32)
+
+    def read(self, places: np.ndarray) -> np.ndarray:
+        """(len(places), *shape): records from the store, else from their files; zeros for -1.
+
+        Raises:
+            Refused: a file has gone or changed for the worse since the table was loaded.
+        """
+        batch = np.zeros((len(places), *self.shape), self.dtype)
+        wanted = sorted({self.keys[place] for place in places if place >= 0})
+        found: dict[int, bytes] = {}
+        if self.store and wanted:
+            with self._no_store_on_error():
+                found = self.store.get(wanted)
+        for i, place in enumerate(places):
+            if place < 0:
+                continue
+            data = found.get(self.keys[place])
+            batch[i] = (
+                self._again(self.paths[place])
+                if data is None
+                else np.frombuffer(data, self.dtype).reshape(self.shape)
+            )
+        return batch
+
+    def _again(self, path: str) -> np.ndarray:
+        try:
+            identity(path, self.max_file_bytes)
+            return self.decode(path)
+        except Refused as refusal:
+            raise Refused(f"{path}: {refusal}") from None
