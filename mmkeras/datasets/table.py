@@ -304,6 +304,8 @@ def load_table(
     # Under "raise" rows whose files are at fault are dealt out too, so that what is said about
     # classes and parts does not follow from what is said about files.
     rows = _frame(cells, used, problems.rows() if on_error == "skip" else bad_cells)
+    if rows.empty and on_error == "raise":
+        raise TableError(path, problems.frame())
     _add_parts(rows, used, fractions, seed, classes is not None, problems)
     training = rows["part"].eq("train").to_numpy()
     if text and not vocabulary and not any(rows["text"][training]):

@@ -189,7 +189,10 @@ def _records(stream: Any, delimiter: str, problems: Problems) -> Iterator[tuple[
 
 def _quoting(error: str) -> str:
     if "unexpected end of data" in error or "field limit" in error:
-        return 'a quote (") that opens in this row is never closed'
+        limit = csv.field_size_limit()
+        return (
+            f'a quote (") that opens here is never closed, or a cell exceeds {limit:,} characters'
+        )
     if "expected after" in error:
         return 'text follows a closing quote ("); inside quotes write a quote twice ("")'
     return f"not a valid CSV record: {error}"

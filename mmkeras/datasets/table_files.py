@@ -132,7 +132,8 @@ def decode_image(path: str, size: tuple[int, int], max_pixels: int) -> np.ndarra
         except Refused:
             raise
         except Image.DecompressionBombError:
-            raise Refused(f"the picture has more than max_pixels={max_pixels:,}") from None
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            raise Refused(f"the picture has more than {most:,} pixels, Pillow's limit") from None
         except Image.UnidentifiedImageError:
             stream.seek(0)
             start = stream.read(8)
