@@ -212,6 +212,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, out: Path) -> str:
     """Everything but the errors; what was done, in words."""
+    import mmkeras as mm
+
+    mm.start()
     model, settings = load_run(options.run)
     encoding = options.encoding or settings["encoding"]
     delimiter = options.delimiter or settings["delimiter"]

@@ -8,7 +8,7 @@ is never handed to the plotting library, which would read a `$` as a formula.
 import base64
 import html
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,15 +95,26 @@ def join(parts: Iterable[Markup]) -> Markup:
     return Markup("\n".join(parts))
 
 
-def table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> Markup:
-    head = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in header)))
-    body = tag("tbody", *(_line(row) for row in rows))
-    return tag("div", tag("table", head, body), class_="wide")
+def table(
+    header: Sequence[Any], rows: Iterable[Sequence[Any]], left: Collection[int] = ()
+) -> Markup:
+    """Rows of text, or of finished <td>; the first column heads its row. left: columns of words."""
+    kinds = [{"class_": "left"} if i in left else {} for i in range(len(header))]
+    heads = (tag("th", c, scope="col", **k) for c, k in zip(header, kinds, strict=True))
+    body = (_line(row, kinds) for row in rows)
+    return tag(
+        "div",
+        tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body)),
+        class_="wide",
+    )
 
 
-def _line(row: Sequence[Any]) -> Markup:
+def _line(row: Sequence[Any], kinds: Sequence[dict[str, str]]) -> Markup:
     first, *rest = row
-    cells = (c if isinstance(c, Markup) and c.startswith("<td") else tag("td", c) for c in rest)
+    cells = (
+        c if isinstance(c, Markup) and c.startswith("<td") else tag("td", c, **kind)
+        for c, kind in zip(rest, kinds[1:], strict=True)
+    )
     return tag("tr", tag("th", first, scope="row"), *cells)
 
 
@@ -128,7 +139,8 @@ def sound(wave: np.ndarray, rate: int) -> Markup:
 def plot(figure: Figure, alt: str) -> Markup:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=140)
-    return tag("img", src=_uri("image/png", file.getvalue()), alt=alt, class_="plot")
+    width = f"width: {5 * figure.get_figwidth():.0f}rem"
+    return tag("img", src=_uri("image/png", file.getvalue()), alt=alt, class_="plot", style=width)
 
 
 STYLE = """
@@ -139,11 +151,12 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
-table { border-collapse: collapse; font-size: 0.92rem; } .wide { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-size: 0.92rem; } small { opacity: 0.8; }
+.wide { overflow-x: auto; margin: 1rem 0; }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right; }
-th:first-child, td.left { text-align: left; } thead th { background: var(--soft); }
+th:first-child, .left { text-align: left; } thead th { background: var(--soft); }
 td.diagonal { outline: 2px solid var(--ink); outline-offset: -3px; }
-img.plot { background: #fff; border-radius: 6px; max-width: 100%; width: 34rem; }
+img.plot { background: #fff; border-radius: 6px; max-width: 100%; }
 img.pixels { height: 96px; border-radius: 4px; image-rendering: pixelated; }
 audio { height: 2rem; width: 12rem; } pre, code { background: var(--soft); border-radius: 4px; }
 pre { padding: 0.7rem; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -217,17 +230,14 @@ def _data(run: Run) -> list[Markup]:
     counts, parts = run.metrics["classes"], list(run.metrics["rows"])
     rows = [[name, *(counts[name][part] for part in parts)] for name in counts]
     rows.append(["all", *run.metrics["rows"].values()])
-    used = [
-        [role, tag("td", column, class_="left"), tag("td", why, class_="left")]
-        for role, (column, why) in run.settings["columns_chosen"].items()
-    ]
+    used = [[role, column, why] for role, (column, why) in run.settings["columns_chosen"].items()]
     there = [
         [name, *(percent(of[part]) for part in parts)]
         for name, of in run.metrics["present"].items()
     ]
     return [
         tag("h2", "The data"),
-        table(["role", "column", "why"], used),
+        table(["role", "column", "why"], used, left=(1, 2)),
         tag("h3", "Rows by class and part"),
         table(["class", *parts], rows),
         tag("p", "The model learned from train, was stopped by valid, and met test only once."),
@@ -238,7 +248,7 @@ def _data(run: Run) -> list[Markup]:
 
 def _results(run: Run) -> list[Markup]:
     models = run.metrics["models"]
-    rows = [[name, *(with_interval(of[key]) for key in COLUMNS)] for name, of in models.items()]
+    rows = [[name, *(_two_lines(of[key]) for key in COLUMNS)] for name, of in models.items()]
     gaps = [
         [name, with_interval(of["accuracy"])] for name, of in run.metrics["differences"].items()
     ]
@@ -247,7 +257,7 @@ def _results(run: Run) -> list[Markup]:
         table(["model", *COLUMNS.values()], rows),
         tag(
             "p",
-            "In brackets: 95% bootstrap intervals over "
+            "Below each value: 95% bootstrap intervals over "
             f"{'groups' if run.settings['group'] else 'rows'} of the test part (percentile; Efron "
             "1979). They tell how much the result depends on which rows were drawn for the test, "
             "not how much on the seed or the split, and say nothing about data of another origin. "
@@ -258,6 +268,13 @@ def _results(run: Run) -> list[Markup]:
         tag("h3", "What the whole model gains in accuracy"),
         table(["against", "difference (95% interval)"], gaps),
     ]
+
+
+def _two_lines(entry: Mapping[str, float | None]) -> Markup:
+    if entry["low"] is None:
+        return tag("td", number(entry["value"]))
+    interval = tag("small", f"{number(entry['low'])} to {number(entry['high'])}")
+    return tag("td", number(entry["value"]), Markup("<br>"), interval)
 
 
 def _forest(models: Mapping[str, Any]) -> Figure:
@@ -306,8 +323,8 @@ def _confusion(metrics: Mapping[str, Any]) -> Markup:
         off = counts * (1 - np.eye(len(names), dtype=int))
         order = np.argsort(-off, axis=None, kind="stable")[:CROWDED]
         pairs = [(k // len(names), k % len(names)) for k in order if off.flat[k]]
-        rows = [[names[i], tag("td", names[j], class_="left"), off[i, j]] for i, j in pairs]
-        return table(["true class", "was taken for", "rows"], rows)
+        rows = [[names[i], names[j], off[i, j]] for i, j in pairs]
+        return table(["true class", "was taken for", "rows"], rows, left=(1,))
     rows = []
     for i, name in enumerate(names):
         shares = counts[i] / max(counts[i].sum(), 1)
@@ -391,33 +408,27 @@ def _skipped(run: Run) -> list[Markup]:
     if not count:
         return [title, tag("p", "None was found; no row was skipped.")]
     rows = [
-        ["" if pd.isna(row) else row, *(tag("td", _short(str(t)), class_="left") for t in rest)]
+        ["" if pd.isna(row) else row, *(_short(str(text)) for text in rest)]
         for row, *rest in run.skipped.head(SHOWN).itertuples(index=False)
     ]
     more = [tag("p", f"The first {SHOWN} of {count}.")] if count > SHOWN else []
     words = f"{count} problems; the rows below were skipped, as --skip-bad-rows asked."
-    return [title, tag("p", words), *more, table(["row", "column", "value", "reason"], rows)]
+    return [
+        title,
+        tag("p", words),
+        *more,
+        table(["row", "column", "value", "reason"], rows, (1, 2, 3)),
+    ]
 
 
 def _making(run: Run) -> list[Markup]:
     settings = run.settings
-    rows = [
-        [name, tag("td", version, class_="left")] for name, version in settings["versions"].items()
-    ]
-    rows += [
-        [name, tag("td", settings[key], class_="left")]
-        for name, key in (
-            ("seed", "seed"),
-            ("fusion", "fusion"),
-            ("device", "device"),
-            ("training took", "seconds"),
-            ("weights", "weights"),
-        )
-    ]
+    told = {name: settings[name] for name in ("seed", "fusion", "weights", "device", "training")}
+    rows = {**settings["versions"], **told}.items()
     return [
         tag("h2", "How it was made"),
         tag("pre", settings["command"]),
-        table(["", ""], rows),
+        table(["", ""], rows, left=(1,)),
         tag("p", "Files beside this one: model.keras, settings.json (what prediction needs), "
             "metrics.json (every number above), model_card.md."),
     ]  # fmt: skip
@@ -429,7 +440,7 @@ def _making(run: Run) -> list[Markup]:
 def plain(text: Any) -> str:
     """Text for a line of Markdown: nothing in it is markup, a table cell or a line break."""
     escaped = html.escape(" ".join(str(text).split()), quote=False)
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()#|!~$" else c for c in escaped)
+    return "".join(f"\\{c}" if c in "\\`*_[]#|~$" else c for c in escaped)
 
 
 CARD = """# Model card: {label} of {data}

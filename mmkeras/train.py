@@ -378,7 +378,7 @@ def settings_of(
         "image_encoder": options.image_encoder,
         "seed": options.seed,
         "weights": model.count_params(),
-        "seconds": f"{seconds:.0f} s",
+        "training": f"{seconds:.0f} s",
         "day": datetime.date.today().isoformat(),
         "device": device(),
         "command": options.command,

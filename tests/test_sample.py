@@ -1,0 +1,86 @@
+"""The rendered sample set: complete, repeatable, and readable by the loader's rules."""
+
+import csv
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from mmkeras import sample
+
+
+def records(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_every_file_is_there_and_each_row_tells_something(tmp_path):
+    rows = records(sample.write(tmp_path, rows=60, new=6))
+    assert len(rows) == 60 and list(rows[0]) == ["text", "image", "audio", "label"]
+    assert {row["label"] for row in rows} == set(sample.CLASSES)
+    new = records(tmp_path / "new.csv")
+    assert len(new) == 6 and "label" not in new[0]
+    for row in [*rows, *new]:
+        assert row["text"] or row["image"] or row["audio"]
+        if row["image"]:
+            with Image.open(tmp_path / row["image"]) as image:
+                assert image.format in ("PNG", "JPEG") and min(image.size) >= 56
+        if row["audio"]:
+            wave, rate = soundfile.read(tmp_path / row["audio"])
+            assert (len(wave), rate) == (8000, 8000) and 0.01 < np.abs(wave).max() <= 1
+    for column in ("text", "image", "audio"):
+        blank = sum(not row[column] for row in rows)
+        assert 0 < blank < 30, f"{column}: {blank} blank cells"
+    assert {p.suffix for p in (tmp_path / "pictures").iterdir()} == {".png", ".jpg"}
+    assert "Rendered" in (tmp_path / "README.txt").read_text(encoding="utf-8")
+
+
+def test_each_modality_tells_about_half_and_no_file_name_tells_the_label(tmp_path):
+    rows = records(sample.write(tmp_path, rows=300, new=1))
+    hints = {hint: name for name, some in sample.HINTS.items() for hint in some}
+    told = [next((c for h, c in hints.items() if h in row["text"]), None) for row in rows]
+    assert 0.4 < sum(t == row["label"] for t, row in zip(told, rows, strict=True)) / 300 < 0.7
+    assert not any(t and t != row["label"] for t, row in zip(told, rows, strict=True))
+    suffixes = {c: {row["image"][-3:] for row in rows if row["label"] == c} for c in sample.CLASSES}
+    assert all({"png", "jpg"} <= kinds for kinds in suffixes.values())
+
+
+def test_the_seed_decides_everything(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        sample.write(tmp_path / name, rows=12, seed=seed)
+    a, b, c = (contents(tmp_path / name) for name in "abc")
+    assert a == b and a != c
+
+
+@pytest.mark.parametrize("rows, new", [(8, 1), (9, 0)])
+def test_too_few_rows_are_refused(tmp_path, rows, new):
+    with pytest.raises(ValueError, match=f"got {rows} and {new}"):
+        sample.write(tmp_path, rows=rows, new=new)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_that_it_is_rendered_and_does_not_overwrite(tmp_path, capsys):
+    folder = tmp_path / "weather"
+    assert sample.main([str(folder), "--rows", "9"]) == 0
+    said = capsys.readouterr().out
+    assert "It is rendered, not real data" in said and f"mmkeras.train {folder}" in said
+    (folder / "mine.txt").write_text("keep", encoding="utf-8")
+    before = contents(folder)
+    assert sample.main([str(folder), "--rows", "9", "--seed", "5"]) == 1
+    assert "holds files already" in capsys.readouterr().err and contents(folder) == before
+    assert sample.main([str(folder), "--rows", "9", "--seed", "5", "--force"]) == 0
+    assert contents(folder) != before and (folder / "mine.txt").read_text("utf-8") == "keep"
+
+
+def test_a_folder_that_is_a_file_is_an_error_not_a_traceback(tmp_path, capsys):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert sample.main([str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+    with pytest.raises(SystemExit) as wrong:
+        sample.main([str(tmp_path / "x"), "--rows", "3"])
+    assert wrong.value.code == 2
