@@ -238,7 +238,7 @@ def _fit(samples: np.ndarray, old: int, new: int, seconds: float) -> np.ndarray:
     from scipy.signal import resample_poly
 
     if old != new:
-        ratio = Fraction(new, old).limit_denominator(1000)  # exact for all usual rates
+        ratio = Fraction(new, old).limit_denominator(20_000)  # exact for usual rates
         samples = resample_poly(samples, ratio.numerator, ratio.denominator)
     clip = np.zeros(clip_length(new, seconds), np.float32)
     clip[: len(samples)] = np.clip(samples[: len(clip)], -1, 1)
