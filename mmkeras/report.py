@@ -454,7 +454,7 @@ answer.
 - Reads: {columns}. A modality may be absent; a learned vector stands in for it.
 - Keras model: {modalities} encoders, {fusion} fusion, {weights} weights.
 - Trained on {day} with {versions}.
-- Made by: `{command}`
+- Made by: {command}
 - *Who is responsible for it, and how can they be reached? Under which licence may it be used?*
 
 ## Intended use
@@ -535,7 +535,7 @@ def card(run: Run) -> str:
         weights=s["weights"],
         day=s["day"],
         versions=", ".join(f"{k} {v}" for k, v in s["versions"].items()),
-        command=s["command"].replace("`", "'").replace("\n", " "),
+        command=plain(s["command"]),
         unit="groups" if s["group"] else "rows",
         how=plain(s["how_split"]),
         weighted="Classes were weighted by their inverse frequency." if weighted else

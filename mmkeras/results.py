@@ -16,6 +16,8 @@ from . import evaluate
 from .report import ALL, Example, percent
 
 Array = np.ndarray
+METRICS = ("accuracy", "recall", "f1", "roc_auc", "brier", "ece")
+DRAWS = 2e8  # of the bootstrap, times rows, times classes: fewer draws where there are many rows
 MISTAKES = 12  # shown in the report
 SMALL_TEST, SMALL_VALID, SMALL_CLASS = 100, 20, 10  # rows below which a warning is due
 
@@ -59,8 +61,9 @@ def measure(table: Any, y: Array, answers: Mapping[str, Array], seed: int) -> di
     if groups is not None:
         groups = [name or f"row {i}" for i, name in groups.items()]  # a blank one stands alone
         groups = groups if len(set(groups)) > 1 else None
-    options: Any = {"groups": groups, "seed": seed}
-    whole = evaluate.report(y, models, **options)
+    draws = int(np.clip(DRAWS / (len(y) * len(classes)), 200, 1000))
+    options: Any = {"groups": groups, "seed": seed, "replicates": draws}
+    whole = evaluate.report(y, models, metrics=METRICS, **options)
     gaps = {
         name: evaluate.compare(
             y, {name: p, ALL: answers[ALL]}, name, metrics=["accuracy"], **options
@@ -80,6 +83,7 @@ def measure(table: Any, y: Array, answers: Mapping[str, Array], seed: int) -> di
             for m in table.modalities
         },
         "majority": classes[int(shares.argmax())],
+        "bootstrap_draws": draws,
         "models": {name: whole.loc[name].to_dict("index") for name in models},
         "differences": {name: gap.to_dict("index") for name, gap in gaps.items()},
         "accuracy_wilson": _wilson(int((predicted == y).sum()), len(y)),

@@ -40,7 +40,6 @@ from .columns import (
 
 FORMAT = 1  # of settings.json
 FILES = ("model.keras", "settings.json", "metrics.json", "report.html", "model_card.md")
-FEW_STEPS = 0.9  # momentum of BatchNorm: right after 50 steps, where Keras' 0.99 needs 500
 UNBALANCED = 3.0  # largest over smallest class from which on classes are weighted
 
 
@@ -148,9 +147,6 @@ def build(table: Any, fusion: str, image_encoder: str, seed: int) -> Any:
         ),
     }
     branches = [make[modality]() for modality in table.modalities]
-    for layer in (layer for branch in branches for layer in branch.layers):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = FEW_STEPS
     heads: dict[str, str | int] = {
         "answer": "binary" if len(table.classes) == 2 else len(table.classes)
     }
@@ -467,9 +463,18 @@ def parser() -> argparse.ArgumentParser:
     add("--batch-size", type=_at_least(1), metavar="N", help="(default: 8 to 32, by the rows)")
     add("--learning-rate", type=_at_least(0, float), default=1e-3, metavar="X", help="of Adam "
         "(default: 0.001)")  # fmt: skip
-    add("--fusion", default="concatenate", metavar="NAME", help="see mmkeras.fuse")
-    add("--image-encoder", default="conv", choices=("conv", "patch", "strided"),
-        help="conv (default), or a faster one")  # fmt: skip
+    add(
+        "--fusion",
+        default="concatenate",
+        metavar="NAME",
+        help="see mmkeras.fuse (default: concatenate)",
+    )
+    add(
+        "--image-encoder",
+        default="conv",
+        metavar="NAME",
+        help="see mmkeras.image_branch (default: conv)",
+    )
     add("--class-weight", default="auto", choices=("auto", "balanced", "none"),
         help="auto: balanced where one class is three times as frequent as another")  # fmt: skip
     add("--seed", type=_at_least(0), default=0, metavar="N", help="of everything (default: 0)")
