@@ -329,6 +329,12 @@ def test_a_number_in_two_spellings(folder, other):
     assert reason == "looks like '1' (5 rows) spelt in another way; unify them"
 
 
+def test_long_numbers_and_equal_looking_codes_are_told_apart(folder):
+    for row in range(2, ROWS + 2):
+        folder.cell(row, "label", ("12345678901234567890", "12345678901234567891")[row % 2])
+    assert len(folder.load().classes) == 2
+
+
 def test_latin_1_in_a_file_said_to_be_utf_8(folder):
     folder.cell(9, "text", "un café")
     folder.raw = folder.text().encode("latin-1")
@@ -457,6 +463,8 @@ def test_a_file_that_goes_after_loading_is_named(folder):
         ({"words": 0}, "words must be a whole number from 1"),
         ({"image_size": (8,)}, "must be \\(height, width\\)"),
         ({"image_size": (8, 0)}, "image_size\\[1\\]"),
+        ({"encoding": "utf-88"}, "unknown encoding 'utf-88'"),
+        ({"delimiter": ";;"}, "delimiter must be one character"),
         ({"audio_rate": 500}, "audio_rate must be a whole number from 1000"),
         ({"audio_seconds": float("nan")}, "audio_seconds must be a length above 0"),
     ],

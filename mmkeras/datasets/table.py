@@ -253,7 +253,7 @@ def load_table(
         allow_missing_columns: a text, image or audio column that the file does not have is blank
             in every row.
         allow_outside: let paths leave the folder of the CSV: by "..", a link, an absolute path.
-        max_pixels: pictures above are refused unopened.
+        max_pixels: larger pictures are refused before they are unpacked.
         max_file_bytes: larger files are refused unopened.
         max_audio_seconds: longer recordings are refused.
         encoding: of the CSV; UTF-8 with or without byte-order mark by default.
@@ -287,17 +287,18 @@ def load_table(
     )
     _check_cells(cells, used, classes, problems)
     bad_cells = problems.rows()
-    limits = (os.path.realpath(path.parent), allow_outside, max_file_bytes)
-    files: dict[str, Files] = {}
-    if image:
-        decode = functools.partial(decode_image, size=size, max_pixels=max_pixels)
-        files["image"] = Files("image", (*size, 3), np.uint8, decode, *limits)
-    if audio:
-        decode = functools.partial(
-            decode_audio, rate=audio_rate, seconds=audio_seconds, max_seconds=max_audio_seconds
-        )
-        samples = clip_length(audio_rate, audio_seconds)
-        files["audio"] = Files("audio", (samples,), np.float32, decode, *limits)
+    folder = os.path.realpath(path.parent)
+    images = functools.partial(decode_image, size=size, max_pixels=max_pixels)
+    sounds = functools.partial(
+        decode_audio, rate=audio_rate, seconds=audio_seconds, max_seconds=max_audio_seconds
+    )
+    samples = clip_length(audio_rate, audio_seconds)
+    records = {"image": ((*size, 3), np.uint8, images), "audio": ((samples,), np.float32, sounds)}
+    files = {
+        modality: Files(modality, *record, folder, allow_outside, max_file_bytes)
+        for modality, record in records.items()
+        if modality in columns
+    }
     for kind in files.values():
         _check_files(kind, path, columns[kind.modality], cells, cache, problems)
 
@@ -312,9 +313,10 @@ def load_table(
         problems.add(0, text, "", "no training row has text to learn a vocabulary from")
     if problems.of_the_table() or (problems.found and on_error == "raise"):
         raise TableError(path, problems.frame())
-    ids = vectorizer(
-        rows["text"][training].to_numpy(object), words, tokens, vocabulary, vocabulary_size
-    ) if text else None  # fmt: skip
+    ids = None
+    if text:
+        texts = rows["text"][training].to_numpy(object)
+        ids = vectorizer(texts, words, tokens, vocabulary, vocabulary_size)
     names = list(classes or (class_names(rows["label"]) if label else []))
     settings = {
         **{modality: columns.get(modality) for modality in MODALITIES},

@@ -1,5 +1,6 @@
 """Reading a CSV without guessing, saying what is wrong with it row by row, dividing its rows."""
 
+import codecs
 import csv
 import difflib
 import re
@@ -7,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +121,14 @@ def read_cells(
 
     Raises:
         TableError: the file as a whole cannot be read; with everything that was found by then.
+        ValueError: an encoding that Python does not know, a delimiter that is not one character.
     """
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise ValueError(f"unknown encoding {encoding!r}; such as 'utf-8' or 'cp1252'") from None
+    if len(delimiter) != 1:
+        raise ValueError(f"delimiter must be one character, got {delimiter!r}")
     with _table_errors(path, problems):
         _check_bytes(path, encoding, problems)
         with path.open(encoding=_codec(encoding), errors=_errors(encoding), newline="") as stream:
@@ -302,8 +311,8 @@ def check_labels(
 
 def _canonical(label: str) -> str:
     """Equal for "1", "1.0" and "01"; for "Cat" and "cat"; for é as one and as two characters."""
-    if _NUMBER.fullmatch(label):
-        return str(float(label))
+    if _NUMBER.fullmatch(label) and len(label) < 1000:
+        return str(Fraction(label))
     return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
 
 

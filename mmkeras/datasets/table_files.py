@@ -89,13 +89,17 @@ def identity(path: str, max_file_bytes: int) -> tuple[str, int, int]:
 def _not_there(path: str, error: OSError) -> str:
     if not isinstance(error, FileNotFoundError):
         return f"cannot be opened: {error.strerror}"
+    folder, name = os.path.split(path)
+    near = _listing(folder).get(name.casefold())
+    return f"no such file; there is {near!r} (capitals matter)" if near else "no such file"
+
+
+@functools.lru_cache(maxsize=16)
+def _listing(folder: str) -> dict[str, str]:
+    """Names in a folder, by their lower-case form."""
     with contextlib.suppress(OSError):
-        folder, name = os.path.split(path)
-        with os.scandir(folder) as entries:
-            near = next((e.name for e in entries if e.name.casefold() == name.casefold()), None)
-        if near:
-            return f"no such file; there is {near!r} (capitals matter)"
-    return "no such file"
+        return {name.casefold(): name for name in os.listdir(folder)}
+    return {}
 
 
 def _open(path: str) -> BinaryIO:
@@ -253,12 +257,13 @@ def clip_length(rate: int, seconds: float) -> int:
 
 
 def ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
 ) -> Iterator[Result]:
     """As `map`, in order, with threads that are a few items ahead of the reader, never more.
 
     Threads do: Pillow, libsndfile and SciPy let go of Python's lock while they work.
     """
+    workers = workers or WORKERS
     with ThreadPoolExecutor(workers, thread_name_prefix="table") as pool:
         waiting: deque[Any] = deque()
         for item in items:
@@ -377,6 +382,7 @@ class Files:
 
         What was decoded goes to the store; memory holds a few records at a time.
         """
+        _listing.cache_clear()
         distinct = [cell for cell in dict.fromkeys(cells) if cell]
         there = self.store.keys() if self.store else set()
         reasons: dict[str, str] = {}
