@@ -8,7 +8,6 @@ import os
 import re
 import sqlite3
 import stat
-import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -287,7 +286,6 @@ class Store:
 
     def __init__(self, path: Path, length: int) -> None:
         self.path, self.length = path, length
-        self._local = threading.local()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
         try:
@@ -307,43 +305,45 @@ class Store:
             return None
 
     def _prepare(self) -> None:
-        with self._connect() as connection:
+        with self._connection() as connection:
             connection.execute("PRAGMA page_size = 16384")
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS records (key INTEGER PRIMARY KEY, data BLOB NOT NULL)"
             )
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(self.path, timeout=60)
-            connection.execute("PRAGMA synchronous = OFF")  # it can be made again
-            self._local.connection = connection
-        return connection
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """One transaction. Opening costs little beside a batch, and any thread may do it."""
+        with contextlib.closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
+            connection.execute("PRAGMA synchronous = OFF")  # what is lost can be made again
+            yield connection
 
     def get(self, keys: Sequence[int]) -> dict[int, bytes]:
         """Those that are there."""
         found: dict[int, bytes] = {}
-        for i in range(0, len(keys), 500):
-            some = keys[i : i + 500]
-            marks = ",".join("?" * len(some))
-            query = f"SELECT key, data FROM records WHERE key IN ({marks})"
-            found.update(self._connect().execute(query, some))
-        return {key: data for key, data in found.items() if len(data) == self.length}
+        with self._connection() as connection:
+            for i in range(0, len(keys), 500):
+                some = keys[i : i + 500]
+                marks = ",".join("?" * len(some))
+                query = f"SELECT key, data FROM records WHERE key IN ({marks})"
+                found.update(connection.execute(query, some))
+        whole = (data for data in found.items() if isinstance(data[1], bytes))
+        return {key: data for key, data in whole if len(data) == self.length}
 
     def keys(self) -> set[int]:
         """All that are there and whole."""
         query = "SELECT key FROM records WHERE length(data) = ?"
-        return {key for (key,) in self._connect().execute(query, (self.length,))}
+        with self._connection() as connection:
+            return {key for (key,) in connection.execute(query, (self.length,))}
 
     def put(self, records: Iterable[tuple[int, bytes]]) -> None:
-        with self._connect() as connection:
+        with self._connection() as connection:
             connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?)", records)
 
     def keep_only(self, keys: Iterable[int]) -> None:
         """Forget what the table no longer names."""
         stale = self.keys().difference(keys)
-        with self._connect() as connection:
+        with self._connection() as connection:
             connection.executemany("DELETE FROM records WHERE key = ?", ((key,) for key in stale))
 
 
@@ -418,9 +418,10 @@ class Files:
         return int.from_bytes(digest, "little", signed=True)
 
     def _save(self, records: list[tuple[int, bytes]]) -> None:
+        store = self.store
         with self._no_store_on_error():
-            if self.store:
-                self.store.put(records)
+            if store:
+                store.put(records)
 
     @contextlib.contextmanager
     def _no_store_on_error(self) -> Iterator[None]:
@@ -444,9 +445,10 @@ class Files:
         batch = np.zeros((len(places), *self.shape), self.dtype)
         wanted = sorted({self.keys[place] for place in places if place >= 0})
         found: dict[int, bytes] = {}
-        if self.store and wanted:
+        store = self.store  # another thread may give it up
+        if store and wanted:
             with self._no_store_on_error():
-                found = self.store.get(wanted)
+                found = store.get(wanted)
         for i, place in enumerate(places):
             if place < 0:
                 continue
