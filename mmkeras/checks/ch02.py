@@ -1,0 +1,158 @@
+"""Checks of chapter 02, text."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from . import NotYet, exercise, expect_close
+
+
+@exercise(
+    "02.1",
+    "the next pair to join",
+    hint="zip(word, word[1:]) gives the pairs of a word; add the word's count to a Counter of "
+    "pairs, then take the largest",
+)
+def best_pair(find: Callable) -> str | None:
+    """A function of a Counter of words: the most frequent pair and its occurrences."""
+    cases = (
+        (Counter({"low": 5, "lower": 2, "newest": 6, "widest": 3}), ("e", "s"), 9),
+        (Counter({"banana": 3, "an": 1}), ("a", "n"), 7),
+        (Counter({"zz": 4, "by": 1, "at": 4, "rare": 1, "ra": 1}), ("a", "t"), 4),
+    )
+    for counts, pair, occurrences in cases:
+        got = find(Counter(counts))
+        case = f"for {dict(counts)}"
+        if not isinstance(got, tuple | list) or len(got) != 2:
+            raise NotYet("return two things: the pair, and how often it occurs")
+        if not isinstance(got[0], tuple | list) or len(got[0]) != 2:
+            raise NotYet(f"the pair should be a tuple of two characters, yours is {got[0]!r}")
+        mine, count = tuple(got[0]), got[1]
+        pairs: Counter = Counter()
+        for word, n in counts.items():
+            for two in zip(word, word[1:], strict=False):
+                pairs[two] += n
+        once = sum(two == mine for word in counts for two in zip(word, word[1:], strict=False))
+        if mine not in pairs:
+            raise NotYet(f"{mine} is in none of the words, {case}")
+        if pairs[mine] == occurrences and mine != pair:
+            raise NotYet(
+                f"{mine} is as frequent as {pair}, {case}; ties go to the pair that comes first in "
+                "the alphabet"
+            )
+        if mine != pair:
+            raise NotYet(
+                f"{case} the pair should be {pair}, yours is {mine}: count each word as often as "
+                "it occurs, and all of its pairs"
+            )
+        if count == once != occurrences:
+            raise NotYet(f"{case} you counted each word once; it occurs several times")
+        if count != occurrences:
+            raise NotYet(f"{case} the pair {pair} occurs {occurrences} times, you say {count!r}")
+    return "that is one step of byte-pair encoding"
+
+
+@exercise(
+    "02.2",
+    "longest match from the right",
+    hint="keep an end, try text[end - n : end] from the longest n to 1, put the word aside, move "
+    "the end; at last reverse the list",
+)
+def match_from_the_right(cut: Callable) -> str | None:
+    """A function of text, dictionary: words in reading order, greedily from the end."""
+    words = {"研究", "研究生", "生命", "的", "起源", "胸痛", "患者", "否认"}
+    cases = (
+        ("研究生命的起源", ["研究", "生命", "的", "起源"]),
+        ("患者否认胸痛", ["患者", "否认", "胸痛"]),
+        ("我研究它", ["我", "研究", "它"]),
+        ("", []),
+    )
+    for text, want in cases:
+        got = cut(text, set(words))
+        if not isinstance(got, list):
+            raise NotYet(f"return a list of words, yours is {type(got).__name__}")
+        if got == want:
+            continue
+        if got == want[::-1]:
+            raise NotYet("the words are in reverse order: turn the list round at the end")
+        if got == ["研究生", "命", "的", "起源"]:
+            raise NotYet(f"{got} is what a walk from the left gives; begin at the end of the text")
+        if "".join(map(str, got)) != text:
+            raise NotYet(f"the pieces {got} do not make up {text!r}: nothing may be lost or added")
+        if got == list(text):
+            raise NotYet(f"{got} are characters: try the longest piece first, down to one")
+        raise NotYet(f"{text!r} should give {want}, yours is {got}")
+    return "the graduate student is gone; other texts need the left, or a look at the whole"
+
+
+@exercise(
+    "02.3",
+    "a maximum without padding",
+    hint="np.where(mask, vectors, -np.inf) and its maximum over axis 1; where a text has no word "
+    "at all, put zeros",
+)
+def masked_max(pool: Callable) -> str | None:
+    """A function of vectors (batch, time, d), ids (batch, time): float (batch, d)."""
+    rng = np.random.default_rng(0)
+    vectors = -rng.random((4, 5, 3)) - 0.5  # all negative
+    vectors[1, 0] = 2.0
+    ids = np.array([[3, 1, 4, 0, 0], [7, 2, 2, 5, 9], [0, 0, 0, 0, 0], [5, 0, 0, 0, 0]])
+    vectors[0, 4] = 9.0  # whatever stands at the padding does not count
+    there = (ids != 0)[..., None]
+    want = np.where(there.any(axis=1), np.where(there, vectors, -np.inf).max(axis=1), 0.0)
+    got = pool(vectors.copy(), ids.copy())
+    slips = {
+        "this is the maximum over all places: padding counts, too": vectors.max(axis=1),
+        "padding wins with its 0 where all features are negative; give it -inf instead of 0": (
+            vectors * there
+        ).max(axis=1),
+        "these are averages; the exercise asks for the maximum": (vectors * there).sum(axis=1)
+        / np.maximum(there.sum(axis=1), 1),
+    }
+    for problem, slip in slips.items():
+        if np.shape(got) == slip.shape and np.allclose(got, slip):
+            raise NotYet(problem)
+    if np.shape(got) == want.shape and np.isneginf(np.asarray(got, float)[2]).all():
+        raise NotYet("an empty text gives -inf; it should give zeros")
+    expect_close(got, want, "the maximum over the words")
+    return "an empty text is zeros, and padding is silent"
+
+
+@exercise(
+    "02.4",
+    "marked negations",
+    hint="go through the tokens with a flag that a negation switches on and a punctuation mark "
+    "switches off",
+)
+def mark_negation(mark: Callable) -> str | None:
+    """A function of a list of tokens: the same with NOT_ before what is negated."""
+    cases = (
+        ("no chest pain , but fever", "no NOT_chest NOT_pain , but fever"),
+        ("it isn't good ! great", "it isn't NOT_good ! great"),
+        ("not bad and never dull .", "not NOT_bad NOT_and never NOT_dull ."),
+        ("good film", "good film"),
+        ("nothing to note ; without pain", "nothing to note ; without NOT_pain"),
+    )
+    for text, wanted in cases:
+        tokens, want = text.split(), wanted.split()
+        got = mark(list(tokens))
+        if not isinstance(got, list) or len(got) != len(tokens):
+            raise NotYet(f"return a list as long as the tokens: {len(tokens)} for {text!r}")
+        if got == want:
+            continue
+        shown = " ".join(map(str, got))
+        at = next(i for i, pair in enumerate(zip(got, want, strict=True)) if pair[0] != pair[1])
+        token, mine = tokens[at], got[at]
+        if token in {"no", "not", "never", "without", "isn't"}:
+            raise NotYet(f"the negation itself stays as it is: {token!r} became {mine!r}")
+        if token in ".,;:!?":
+            raise NotYet(f"the mark {token!r} stays as it is, yours is {mine!r}")
+        if token == "nothing" or (mine.startswith("NOT_") and "not" in text and at < 3):
+            raise NotYet(f"{token!r} should not be marked in {text!r}; yours: {shown}")
+        if mine.startswith("NOT_"):
+            raise NotYet(f"the negation ends at the next mark; in {text!r} yours goes on: {shown}")
+        if "isn't" in tokens:
+            raise NotYet(f"words that end in n't are negations, too; yours: {shown}")
+        raise NotYet(f"{text!r} should give {wanted!r}, yours is {shown!r}")
+    return "now 'no chest pain' and 'chest pain' have no feature 'pain' in common"
