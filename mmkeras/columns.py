@@ -1,5 +1,7 @@
 """Which column of a CSV holds text, pictures or sounds: a guess from the cells, with its reason."""
 
+import argparse
+import codecs
 import csv
 import itertools
 import re
@@ -192,3 +194,23 @@ def least_words(cells: Sequence[str]) -> int:
     """Words that hold 95% of the texts whole, from 8 to 200."""
     counts = [count_words(cell) for cell in cells if cell]
     return int(np.clip(np.quantile(counts, 0.95), 8, 200)) if counts else 8
+
+
+# ------------------------------------------------------------------------------ command line
+
+
+def encoding(text: str) -> str:
+    """For argparse: the name of an encoding that Python knows."""
+    try:
+        codecs.lookup(text)
+    except LookupError:
+        raise argparse.ArgumentTypeError(f"no such encoding: {text!r}") from None
+    return text
+
+
+def delimiter(text: str) -> str:
+    """For argparse: one character, or "tab"."""
+    mark = "\t" if text in ("tab", "\\t") else text
+    if len(mark) != 1 or mark in '"\r\n':
+        raise argparse.ArgumentTypeError(f"must be one character, or tab; got {text!r}")
+    return mark

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from . import columns
 from .columns import RunError
 
 PREDICTION, PROBABILITY, PROBLEM = "prediction", "probability_", "problem"
@@ -106,11 +107,16 @@ def predict(
 
 
 def read_records(path: Path, encoding: str, delimiter: str) -> dict[int, list[str]]:
-    """Row number → cells, blank lines left out; bytes that do not fit are kept as they are."""
+    """Row number → cells, the header first; empty lines are left out, rows of blank cells are not.
+
+    Bytes that are not of this encoding are kept as they are.
+    """
     codec = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
     with path.open(encoding=codec, errors="surrogateescape", newline="") as stream:
         records = enumerate(csv.reader(stream, delimiter=delimiter), start=1)
-        return {row: cells for row, cells in records if any(map(str.strip, cells))}
+        found = {row: cells for row, cells in records if cells}
+    header = next(row for row, cells in found.items() if any(map(str.strip, cells)))
+    return {row: cells for row, cells in found.items() if row >= header}
 
 
 def joined(
@@ -122,15 +128,17 @@ def joined(
         RunError: a column of the input has the name of one that is added.
     """
     (_, header), *rows = records.items()
-    added = [PREDICTION, *(f"{PROBABILITY}{name}" for name in answers.columns)]
-    added += [PROBLEM] if len(problems) else []
-    same = [name for name in header if name.strip() in added]
-    if same:
-        raise RunError(f"the CSV has a column {same[0]!r} already, which is to be added: rename it")
-    reasons: dict[int, list[str]] = {}
+    reasons: dict[int, list[str]] = {
+        row: ["all cells are blank"] for row, cells in rows if not any(map(str.strip, cells))
+    }
     for row, column, _, reason in problems.itertuples(index=False):
         if not pd.isna(row):
             reasons.setdefault(int(row), []).append(f"{column}: {reason}" if column else reason)
+    added = [PREDICTION, *(f"{PROBABILITY}{name}" for name in answers.columns)]
+    added += [PROBLEM] if reasons else []
+    same = [name for name in header if name.strip() in added]
+    if same:
+        raise RunError(f"the CSV has a column {same[0]!r} already, which is to be added: rename it")
     best = answers.columns[answers.to_numpy().argmax(axis=1)] if len(answers) else []
     said = {
         int(row): [name, *(f"{p:.6f}" for p in ps)]
@@ -142,7 +150,7 @@ def joined(
             raise AssertionError(f"row {row} has neither an answer nor a problem")
         cells = [*cells[: len(header)], *[""] * (len(header) - len(cells))]
         answer = said.get(row, [""] * (1 + len(answers.columns)))
-        why = ["; ".join(reasons.get(row, []))] if len(problems) else []
+        why = ["; ".join(reasons.get(row, []))] if reasons else []
         out.append([*cells, *answer, *why])
     return out
 
@@ -174,8 +182,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--skip-bad-rows", action="store_true",
                    help="rows that cannot be read get no answer, but a reason")  # fmt: skip
     p.add_argument("--allow-outside", action="store_true", help="paths may leave the CSV's folder")
-    p.add_argument("--encoding", metavar="NAME", help="of the CSV (default: as in training)")
-    p.add_argument("--delimiter", metavar="MARK", help="of the CSV (default: as in training)")
+    p.add_argument(
+        "--encoding",
+        type=columns.encoding,
+        metavar="NAME",
+        help="of the CSV (default: as in training)",
+    )
+    p.add_argument(
+        "--delimiter",
+        type=columns.delimiter,
+        metavar="MARK",
+        help="of the CSV (default: as in training)",
+    )
     p.add_argument("--no-cache", action="store_true", help="keep no decoded copies of files")
     p.add_argument("--force", action="store_true", help="replace the output file")
     return p
@@ -234,7 +252,7 @@ def _run(options: argparse.Namespace, out: Path) -> str:
         if column not in header:
             print(f"There is no column {column!r}: every row goes without {modality}.")
     write(out, joined(records, answers, problems), delimiter)
-    bad = problems["row"].nunique()
+    bad = len(records) - 1 - len(answers)
     return f"{len(answers)} rows answered" + (f", {bad} with problems left empty" if bad else "")
 
 

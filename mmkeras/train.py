@@ -32,6 +32,8 @@ from .columns import (
     Choice,
     RunError,
     choose,
+    delimiter,
+    encoding,
     kind_of,
     least_words,
     sample_cells,
@@ -451,8 +453,20 @@ def parser() -> argparse.ArgumentParser:
     add = p.add_argument_group("reading").add_argument
     add("--skip-bad-rows", action="store_true", help="leave out rows with problems, and list them")
     add("--allow-outside", action="store_true", help="paths may leave the folder of the CSV")
-    add("--encoding", default="utf-8", metavar="NAME", help="of the CSV (default: utf-8)")
-    add("--delimiter", default=",", metavar="MARK", help="between cells (default: a comma)")
+    add(
+        "--encoding",
+        type=encoding,
+        default="utf-8",
+        metavar="NAME",
+        help="of the CSV (default: utf-8)",
+    )
+    add(
+        "--delimiter",
+        type=delimiter,
+        default=",",
+        metavar="MARK",
+        help="between cells (default: a comma)",
+    )
     add("--no-cache", action="store_true", help="keep no decoded copies of files in mmkeras' cache")
     add("--words", type=_at_least(1), metavar="N", help="of a text (default: holds 95%% of them)")
     add("--image-size", type=_at_least(8), default=64, metavar="N", help="pixels (default: 64)")

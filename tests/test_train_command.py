@@ -182,6 +182,9 @@ def test_rows_that_cannot_be_read_are_an_error_or_stay_without_an_answer(weather
     def spoil(rows):
         rows[2][1] = "pictures/none.png"
         rows[4][:3] = ["", "", ""]
+        for i, row in enumerate(rows):
+            row.append(f"id {i}")
+        rows.append([""] * 4)  # as spreadsheets write it
 
     path = change(weather.folder / "new.csv", spoil, weather.folder / "bad.csv")
     out = tmp_path / "answers.csv"
@@ -190,12 +193,13 @@ def test_rows_that_cannot_be_read_are_an_error_or_stay_without_an_answer(weather
     assert "row 3, column 'image': 'pictures/none.png': " in err and "row 5: are all blank" in err
     assert "--skip-bad-rows" in err
     status, said, _ = call(predict.main, weather.run, path, "--out", out, "--skip-bad-rows")
-    assert status == 0 and "7 rows answered, 2 with problems left empty" in said
+    assert status == 0 and "7 rows answered, 3 with problems left empty" in said
     got, given = read(out), read(path)
     pd.testing.assert_frame_equal(got[given.columns], given)
-    assert (got["prediction"] == "").tolist() == [i in (1, 3) for i in range(9)]
-    assert (got["probability_sun"] == "").tolist() == [i in (1, 3) for i in range(9)]
+    assert (got["prediction"] == "").tolist() == [i in (1, 3, 9) for i in range(10)]
+    assert (got["probability_sun"] == "").tolist() == [i in (1, 3, 9) for i in range(10)]
     assert got["problem"][1].startswith("image: ") and "blank" in got["problem"][3]
+    assert got["problem"][9] == "all cells are blank"
     assert (got["problem"] == "").sum() == 7
 
 
@@ -218,7 +222,7 @@ def test_predict_from_another_folder_and_never_over_a_file(weather, monkeypatch,
 @pytest.mark.parametrize(
     "spoil, says",
     [
-        (lambda run: (run / "settings.json").unlink(), "is no run of mmkeras.train"),
+        (lambda run: (run / "settings.json").unlink(), "is not a run of mmkeras.train"),
         (
             lambda run: (run / "settings.json").write_text("{}"),
             "settings.json is damaged: 'format'",
@@ -290,7 +294,9 @@ def data(tmp_path):
         (lambda rows: rows[2].__setitem__(2, "../x.wav"), [], "row 3, column 'audio': '../x.wav'"),
         (lambda rows: rows.clear(), [], "the file is empty"),
         (
-            lambda rows: rows.extend([*rows[1][:3], f"{i / 7:.3f}"] for i in range(90)),
+            lambda rows: rows.__setitem__(
+                slice(1, None), [[*rows[1][:3], f"{i / 7:.3f}"] for i in range(90)]
+            ),
             [],
             "learns classes, not quantities",
         ),
@@ -320,7 +326,8 @@ def test_a_csv_or_an_output_that_cannot_be(tmp_path, data):
     assert status == 1 and "holds files already" in err
     status, _, err = call(predict.main, tmp_path, tmp_path / "no.csv")
     assert status == 1 and "there is no CSV at" in err
-    for wrong in (["--epochs", "0"], ["--seed", "-1"], ["--words", "many"], []):
+    wrongs = "--epochs 0", "--seed -1", "--words many", "--encoding utf-9", "--delimiter ;;", ""
+    for wrong in map(str.split, wrongs):
         with pytest.raises(SystemExit) as stopped:
             call(train.main, *wrong, *([str(data)] if wrong else []))
         assert stopped.value.code == 2
