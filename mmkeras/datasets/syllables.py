@@ -10,7 +10,7 @@ import hashlib
 import os
 import uuid
 import warnings
-import zlib
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,7 +207,7 @@ def _recordings(paths: list[Path], rate: int) -> tuple[np.ndarray, np.ndarray]:
             clips, lengths = kept["clips"], kept["lengths"]
         if clips.shape == shape and clips.dtype == np.float32 and lengths.shape == shape[:1]:
             return clips, lengths
-    except (OSError, ValueError, EOFError, KeyError, zlib.error):  # not there, or damaged: decode
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):  # not there, or damaged
         pass
     clips, lengths = _decode_all(paths, rate)
     try:
