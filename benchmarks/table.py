@@ -9,7 +9,8 @@ has 200 pictures (JPEG, 640×480) and 200 recordings (WAV, 22,050 samples per se
 of its own in every row. Every size runs in a process of its own, after a small table has loaded
 all libraries; the growth is that of the largest resident memory from there on. `files` has as
 many files as rows, and alternates the variants in one process. Writes benchmarks/results/table.csv
-(one row a measurement, the group "rows" or "files"). Timings are of the machine they were made on.
+(one row a measurement, the group "rows" or "files"). Timings are of the machine they were made
+on, two cores that other work shared; rows per second of processor time depend on that less.
 """
 
 import argparse
@@ -61,10 +62,11 @@ def read(table: Table) -> int:
     return sum(len(y) for _, y in table.dataset("all", BATCH, shuffle=True))
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
+def timed(work: Callable[[], Any]) -> tuple[np.ndarray, Any]:
+    """(seconds that passed, seconds of processor time over all threads), and the result."""
+    start = np.array([time.perf_counter(), time.process_time()])
     result = work()
-    return time.perf_counter() - start, result
+    return np.array([time.perf_counter(), time.process_time()]) - start, result
 
 
 def peak() -> float:
@@ -86,9 +88,9 @@ def child(small: Path, large: Path, cache: Path) -> dict[str, float]:
     return {
         "rows": count,
         "files": 2 * DISTINCT,
-        "seconds": first,
-        "seconds_again": again,
-        "rows_per_second": count / one_pass,
+        "seconds": first[0],
+        "seconds_again": again[0],
+        **speed(count, one_pass),
         "grown_mb_loading": loaded - start,
         "grown_mb": end - start,
     }
@@ -126,6 +128,10 @@ def with_tf_data(table: Table, folder: Path) -> int:
     return sum(len(image) for image, _ in data.batch(BATCH).prefetch(2))
 
 
+def speed(count: int, seconds: np.ndarray) -> dict[str, float]:
+    return {"rows_per_second": count / seconds[0], "rows_per_cpu_second": count / seconds[1]}
+
+
 def files() -> list[dict[str, Any]]:
     """The seconds that a first load, and a pass over all rows, take with each way to read."""
     results = []
@@ -144,13 +150,12 @@ def files() -> list[dict[str, Any]]:
                     seconds, count = timed(lambda table=table: read(table))
                     variant = f"{variant}, {workers} thread{'s' * (workers > 1)}"
                     row = {"group": "files", "variant": variant, "rows": count, "files": 2 * FILES}
-                    row["rows_per_second"] = count / seconds
+                    results.append(row | speed(count, seconds))
                     if table is cached:
-                        row |= {"seconds": first, "seconds_again": again}
-                    results.append(row)
+                        results[-1] |= {"seconds": first[0], "seconds_again": again[0]}
             seconds, count = timed(lambda bare=bare: with_tf_data(bare, folder))
             row = {"group": "files", "variant": "tf.data map, no cache", "rows": count}
-            results.append({**row, "files": 2 * FILES, "rows_per_second": count / seconds})
+            results.append({**row, "files": 2 * FILES, **speed(count, seconds)})
     keys = ["group", "variant", "rows", "files"]
     return pd.DataFrame(results).groupby(keys, as_index=False).median().to_dict("records")
 
