@@ -151,7 +151,8 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
-table { border-collapse: collapse; font-size: 0.92rem; } small { opacity: 0.8; }
+table { border-collapse: collapse; font-size: 0.92rem; }
+small { opacity: 0.8; white-space: nowrap; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, .left { text-align: left; } thead th { background: var(--soft); }
@@ -199,11 +200,13 @@ def headline(run: Run) -> str:
     """The result in two sentences."""
     models = run.metrics["models"]
     ours, base = models[ALL]["accuracy"], models["majority class"]["accuracy"]
-    n = run.metrics["rows"]["test"]
+    low, high, by = ours["low"], ours["high"], "groups"
+    if not run.settings["group"]:  # rows are independent: an interval that holds for few, too
+        (low, high), by = run.metrics["accuracy_wilson"], "Wilson"
     return (
-        f"On {n} test rows the model is right in {percent(ours['value'])} (95% interval "
-        f"{percent(ours['low'])} to {percent(ours['high'])}). To always answer "
-        f"{run.metrics['majority']!r} would be right in {percent(base['value'])}."
+        f"On {run.metrics['rows']['test']} test rows the model is right in "
+        f"{percent(ours['value'])} (95% interval by {by}: {percent(low)} to {percent(high)}). "
+        f"To always answer {run.metrics['majority']!r} would be right in {percent(base['value'])}."
     )
 
 
@@ -412,7 +415,7 @@ def _skipped(run: Run) -> list[Markup]:
         for row, *rest in run.skipped.head(SHOWN).itertuples(index=False)
     ]
     more = [tag("p", f"The first {SHOWN} of {count}.")] if count > SHOWN else []
-    words = f"{count} problems; the rows below were skipped, as --skip-bad-rows asked."
+    words = f"{run.metrics['skipped']} rows were skipped, as --skip-bad-rows asked; the reasons:"
     return [
         title,
         tag("p", words),
@@ -428,7 +431,7 @@ def _making(run: Run) -> list[Markup]:
     return [
         tag("h2", "How it was made"),
         tag("pre", settings["command"]),
-        table(["", ""], rows, left=(1,)),
+        table(["setting", "value"], rows, left=(1,)),
         tag("p", "Files beside this one: model.keras, settings.json (what prediction needs), "
             "metrics.json (every number above), model_card.md."),
     ]  # fmt: skip

@@ -42,6 +42,7 @@ from .columns import (
 
 FORMAT = 1  # of settings.json
 FILES = ("model.keras", "settings.json", "metrics.json", "report.html", "model_card.md")
+ROLES = {"label": "is learned", "split": "says the part", "group": "equal values stay together"}
 UNBALANCED = 3.0  # largest over smallest class from which on classes are weighted
 
 
@@ -368,7 +369,7 @@ def settings_of(
         "columns": choice.columns,
         "columns_chosen": {
             **{m: [column, choice.why[m]] for m, column in choice.columns.items()},
-            **{role: [column, "named"] for role, column in roles.items() if column},
+            **{role: [column, ROLES[role]] for role, column in roles.items() if column},
             **{f"not used: {c}": [kind.name, kind.why] for c, kind in choice.unused.items()},
         },
         "how_split": by_column,

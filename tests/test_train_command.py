@@ -431,6 +431,37 @@ def certain(y, classes):
     return np.eye(classes)[y] * 0.8 + 0.2 / classes
 
 
+def test_a_modality_alone_is_seen_with_the_others_absent_and_no_row_gets_what_it_has_not():
+    present = np.array([[1, 1], [0, 1], [1, 0]], np.float32)
+    x = {"text": np.ones((3, 4)), "image": np.ones((3, 2, 2, 3)), "present": present}
+    table = SimpleNamespace(
+        modalities=("text", "image"),
+        classes=["a", "b", "c"],
+        dataset=lambda part, shuffle: SimpleNamespace(
+            as_numpy_iterator=lambda: iter([(x, np.array([0, 1, 2]))] * 2)
+        ),
+    )
+
+    def told(batch):  # a model that answers what it is told is there
+        there = np.concatenate([batch["present"], np.full((3, 1), 0.5)], axis=1)
+        return there / there.sum(axis=1, keepdims=True)
+
+    y, answers = results.answer(SimpleNamespace(predict_on_batch=told), table, "test")
+    assert y.tolist() == [0, 1, 2, 0, 1, 2]
+    seen = {name: (p[:3, :2] > 0).tolist() for name, p in answers.items()}
+    assert seen == {
+        report.ALL: [[True, True], [False, True], [True, False]],
+        "text alone": [[True, False], [False, False], [True, False]],
+        "image alone": [[False, True], [False, True], [False, False]],
+    }
+    assert results.subsets_of(("audio",)) == {report.ALL: ("audio",)}
+
+
+def test_a_binary_head_gives_two_columns():
+    model = SimpleNamespace(predict_on_batch=lambda x: np.float32([[0.25], [1.0]]))
+    assert results.probabilities(model, {}, 2).tolist() == [[0.75, 0.25], [0, 1]]
+
+
 def test_measures_against_a_count_by_hand():
     table = fake({"train": [30, 10], "valid": [5, 5], "test": [6, 4]})
     y = np.repeat([0, 1], [6, 4])
