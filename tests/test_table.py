@@ -4,6 +4,7 @@ import csv
 import json
 import sqlite3
 import stat
+import tracemalloc
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -501,6 +502,26 @@ def test_each_distinct_file_is_decoded_once_even_in_later_runs(tmp_path, monkeyp
     assert pictures(small).shape == (60, 4, 4, 3) and sum(counts.values()) == 7
     without = load_table(path, **{**options, "cache": False})
     np.testing.assert_array_equal(pictures(without), changed)
+
+
+@pytest.mark.parametrize("cache", ["cache", False])
+def test_the_first_pass_keeps_no_pixels(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(table_files, "WORKERS", 2)  # each holds a few records
+    for i in range(200):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    path = write(
+        tmp_path / "a.csv", ["image", "label"], [[f"{i}.png", "ab"[i % 2]] for i in range(200)]
+    )
+    options = {"image": "image", "image_size": (128, 128)}
+    tracemalloc.start()
+    try:
+        table = load_table(path, **options, cache=cache and tmp_path / cache)
+        kept, highest = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    everything = 200 * 128 * 128 * 3
+    assert highest < everything / 1.5 and kept < everything / 10
+    assert len(table) == 200
 
 
 def test_the_cache_is_private_and_forgets_what_the_table_no_longer_names(data):
