@@ -41,7 +41,7 @@ def build(
     branches = {
         "note": lambda: mm.text_branch(WORDS, LENGTH, encoder="conv", name="note", **kind),
         "ecg": lambda: mm.signal_branch(1250, name="ecg", **kind),
-        "scan": lambda: mm.image_branch((64, 64, 1), encoder="strided", name="scan", **kind),
+        "scan": lambda: mm.image_branch((64, 64, 1), encoder="small", name="scan", **kind),
     }
     model = mm.multimodal_model(
         [branches[m]() for m in subset], {"disease": "binary"}, fusion=fusion, dropout=DROPOUT

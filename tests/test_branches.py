@@ -35,6 +35,8 @@ def mix(c):
 
 FRAMES, BANDS = 1 + SAMPLES // 80, 40
 E = VOCAB * UNITS
+CONVOLUTIONS = conv(3, 3, 32) + conv(3, 32, 64) + conv(3, 64, 128) + 4 * (32 + 64 + 128)
+
 BUILDERS = {
     "text average": (
         lambda: mm.text_branch(VOCAB, LENGTH, encoder="average", units=UNITS),
@@ -64,14 +66,15 @@ BUILDERS = {
     "image conv": (
         lambda: mm.image_branch((16, 16, 3), encoder="conv", units=UNITS),
         PICTURES,
-        conv(3, 3, 32)
-        + conv(3, 32, 64)
-        + conv(3, 64, 128)
-        + 4 * (32 + 64 + 128)
-        + dense(128, UNITS),
+        CONVOLUTIONS + dense(128, UNITS),
     ),
-    "image strided": (
-        lambda: mm.image_branch((16, 16, 3), encoder="strided", units=UNITS),
+    "image stack": (
+        lambda: mm.image_branch((16, 16, 3), encoder="stack", units=UNITS),
+        PICTURES,
+        CONVOLUTIONS + dense(128, UNITS),
+    ),
+    "image small": (
+        lambda: mm.image_branch((16, 16, 3), encoder="small", units=UNITS),
         PICTURES,
         conv(5, 3, 8) + conv(3, 8, 16) + conv(3, 16, 32) + 4 * (8 + 16 + 32) + dense(32, UNITS),
     ),
@@ -258,11 +261,11 @@ def test_pixels_may_be_bytes_or_floats():
         (lambda: mm.text_branch(9, 0), "length must be a positive integer, got 0"),
         (lambda: mm.text_branch(9, 3.5), "got 3.5"),
         (lambda: mm.text_branch(9, 3, units=-1), "units must be a positive integer"),
-        (lambda: mm.image_branch((3, 48, 3)), "at least 4×4"),
-        (lambda: mm.image_branch((7, 48, 3), encoder="conv"), "at least 8×8"),
+        (lambda: mm.image_branch((3, 48, 3), encoder="patch"), "at least 4×4"),
+        (lambda: mm.image_branch((7, 48, 3)), "at least 8×8"),
         (lambda: mm.image_branch((48, 48)), "(height, width, channels)"),
         (lambda: mm.image_branch((48, None, 3)), "got None"),
-        (lambda: mm.image_branch((48, 48, 3), encoder="vit"), "'patch', 'conv'"),
+        (lambda: mm.image_branch((48, 48, 3), encoder="vit"), "'conv', 'small', 'stack', 'patch'"),
         (lambda: mm.audio_branch(255, 8000), "at least 256 samples"),
         (lambda: mm.audio_branch(500, 100), "at least 1000 samples per second"),
         (lambda: mm.audio_branch(8000, 8000, encoder="lstm"), "'conv', 'gru', 'transformer'"),
@@ -309,7 +312,8 @@ TOKEN_COUNTS = {
     ("text", "transformer"): 6,
     ("image", "patch"): 2 * 3,
     ("image", "conv"): 2 * 3,
-    ("image", "strided"): 2 * 3,
+    ("image", "small"): 2 * 3,
+    ("image", "stack"): 2 * 3,
     ("signal", None): 5,
 }
 

@@ -327,7 +327,7 @@ def test_what_would_be_written_broken_is_refused_by_name(kind, encoder, format, 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 def test_litert_gives_the_same_numbers(tmp_path):
     """Every branch that LiteRT can hold, with the mask and the stand-ins, in one file."""
-    kinds = {"words": ("text", "average"), "picture": ("image", "patch"), "clip": ("audio", "conv")}
+    kinds = {"words": ("text", "average"), "picture": ("image", "conv"), "clip": ("audio", "conv")}
     branches = {name: branch_of(*which) for name, which in kinds.items()}
     m = mm.multimodal_model(branches, {"ill": "binary"}, fusion="gated", missing=True)
     x = dict(zip(kinds, (FEED["text"], FEED["image"], FEED["audio"]), strict=True))
