@@ -45,8 +45,16 @@ def call(main, *arguments):
 # ------------------------------------------------------------------------------ one real run
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Decoded copies go where they vanish again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMKERAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
-def weather(tmp_path_factory):
+def weather(tmp_path_factory, cache):
     """A sample set with one bad row and one hostile text, trained on for a few epochs."""
     folder = tmp_path_factory.mktemp("data") / "weather"
     data = sample.write(folder, rows=61, new=9)
