@@ -62,7 +62,7 @@ def best_pair(find: Callable) -> str | None:
 def match_from_the_right(cut: Callable) -> str | None:
     """A function of text, dictionary: words in reading order, greedily from the end."""
     words = {"研究", "研究生", "生命", "的", "起源", "胸痛", "患者", "否认"}
-    cases = (
+    cases: tuple[tuple[str, list[str]], ...] = (
         ("研究生命的起源", ["研究", "生命", "的", "起源"]),
         ("患者否认胸痛", ["患者", "否认", "胸痛"]),
         ("我研究它", ["我", "研究", "它"]),
