@@ -1,6 +1,7 @@
 """What a training step costs, and what the cheap default image encoder gives up for it.
 
     python benchmarks/speed.py steps       time a step: image encoders, large pictures, PyTorch twin
+    python benchmarks/speed.py profile     where a step of the Keras model and of its twin goes
     python benchmarks/speed.py accuracy    the encoders on emoji, from scratch
 
 The first writes benchmarks/results/speed.csv in about 5 minutes on two cores. These should do no
@@ -20,7 +21,9 @@ import itertools
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -159,14 +162,23 @@ def encoders(side: int, batch: int, rounds: int, base: str) -> pd.DataFrame:
     return summary(f"image {side}x{side}, batch {batch}", times, weights, base)
 
 
-def joint() -> pd.DataFrame:
-    """The concatenation model in Keras, both ways of training, and in PyTorch; whole epochs."""
+def epoch_of_batches() -> tuple[np.ndarray, np.ndarray, np.ndarray, list[slice]]:
+    """Random ids, pictures, labels, and the batches they are dealt in."""
     rng = np.random.default_rng(0)
     n = EPOCH * BATCH
     ids = rng.integers(1, IDS, (n, LENGTH)).astype("int32")
     pixels = rng.integers(0, 256, (n, SIDE, SIDE, 3)).astype("float32")
-    y = rng.integers(0, CLASSES, n)
-    batches = [slice(i, i + BATCH) for i in range(0, n, BATCH)]
+    return (
+        ids,
+        pixels,
+        rng.integers(0, CLASSES, n),
+        [slice(i, i + BATCH) for i in range(0, n, BATCH)],
+    )
+
+
+def joint() -> pd.DataFrame:
+    """The concatenation model in Keras, both ways of training, and in PyTorch; whole epochs."""
+    ids, pixels, y, batches = epoch_of_batches()
     model = joint_model()
     weights = dict.fromkeys(["train_on_batch", "fit", "PyTorch"], model.count_params())
 
@@ -185,7 +197,7 @@ def joint() -> pd.DataFrame:
         print("PyTorch is not installed (the extra `bench`): its twin is left out.")
     base = "PyTorch" if "PyTorch" in runners else "train_on_batch"
     group = f"text + image {SIDE}x{SIDE}, batch {BATCH}"
-    return summary(group, race(runners, EPOCHS, n), weights, base)
+    return summary(group, race(runners, EPOCHS, len(y)), weights, base)
 
 
 def torch_epoch(
@@ -236,6 +248,69 @@ def both_settings() -> pd.DataFrame:
         print(said.strip(), flush=True)
         tables.append(pd.read_csv(io.StringIO(head + rows)))
     return pd.concat(tables)
+
+
+# ------------------------------------------------------------------------------ profile
+
+
+def profile() -> pd.DataFrame:
+    """Milliseconds of computing a step of the joint model, by operation, in Keras and in PyTorch.
+
+    Two threads work at once, so that the sum may exceed the time that passes; "(step)" is that.
+    """
+    ids, pixels, y, batches = epoch_of_batches()
+    model = joint_model()
+
+    def epoch() -> None:
+        for b in batches:
+            model.train_on_batch({"text": ids[b], "image": pixels[b]}, y[b])
+
+    table = [busy("Keras", epoch, tensorflow_times)]
+    if importlib.util.find_spec("torch"):
+        table.append(busy("PyTorch", torch_epoch(ids, pixels, y, batches), torch_times))
+    return pd.concat(table)
+
+
+def busy(who: str, epoch: Callable[[], None], times: Callable) -> pd.DataFrame:
+    epoch()
+    seconds = []
+    for _ in range(EPOCHS):
+        started = time.perf_counter()
+        epoch()
+        seconds.append(time.perf_counter() - started)
+    spent = {"(step)": 1000 * float(np.median(seconds)), **times(epoch)}
+    table = pd.DataFrame({"who": who, "operation": list(spent), "ms": list(spent.values())})
+    table["ms"] /= EPOCH
+    return table.round(3)
+
+
+def tensorflow_times(epoch: Callable[[], None]) -> dict[str, float]:
+    import tensorflow as tf
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            epoch()
+        space = xplane_pb2.XSpace()
+        space.ParseFromString(next(Path(folder).rglob("*.xplane.pb")).read_bytes())
+    spent: Counter = Counter()
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:  # operations are named "name:Kind"
+                kind = plane.event_metadata[event.metadata_id].name.rpartition(":")[2]
+                if hasattr(tf.raw_ops, kind.strip("_")):
+                    spent[kind] += event.duration_ps / 1e9
+    return dict(spent.most_common(10))
+
+
+def torch_times(epoch: Callable[[], None]) -> dict[str, float]:
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as trace
+
+    with trace(activities=[ProfilerActivity.CPU]) as done:
+        epoch()
+    spent = Counter({e.key: e.self_cpu_time_total / 1000 for e in done.key_averages()})
+    return dict(spent.most_common(10))
 
 
 # ------------------------------------------------------------------------------ accuracy
@@ -323,7 +398,7 @@ def gain(table: pd.DataFrame, base: str, replicates: int = 1000) -> pd.Series:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=["steps", "accuracy", "one_setting"])
+    parser.add_argument("what", choices=["steps", "profile", "accuracy", "one_setting"])
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="of accuracy; default 5")
     options = parser.parse_args()
     mm.start(seed=0)
@@ -334,6 +409,11 @@ def main() -> None:
     if options.what == "steps":
         table = both_settings()
         table.to_csv(RESULTS / "speed.csv", index=False)
+        print(table.to_string(index=False))
+        return
+    if options.what == "profile":
+        table = profile()
+        table.to_csv(RESULTS / "speed_profile.csv", index=False)
         print(table.to_string(index=False))
         return
     for table in accuracy(range(1, 1 + options.seeds)):
