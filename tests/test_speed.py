@@ -143,3 +143,11 @@ def test_the_stored_answers_belong_to_the_test_pictures_of_today(bench):
         assert run["row"].tolist() == test.index.tolist()
         assert run["family"].tolist() == test["family"].tolist()
     assert table[list(bench.COMPARED)].isin([0, 1]).all(axis=None)
+
+
+def test_the_stored_profile_has_the_step_and_its_operations(bench):
+    table = pd.read_csv(FOLDER / "results" / "speed_profile.csv")
+    for _, half in table.groupby("who"):
+        assert half["operation"].iloc[0] == "(step)" and len(half) == 11
+        assert half["ms"].gt(0).all() and half["ms"].iloc[1:].is_monotonic_decreasing
+    assert set(table["who"]) == {"Keras", "PyTorch"}
