@@ -151,3 +151,8 @@ def test_the_stored_profile_has_the_step_and_its_operations(bench):
         assert half["operation"].iloc[0] == "(step)" and len(half) == 11
         assert half["ms"].gt(0).all() and half["ms"].iloc[1:].is_monotonic_decreasing
     assert set(table["who"]) == {"Keras", "PyTorch"}
+
+
+def test_the_stored_table_says_that_the_default_beats_patches_and_loses_to_the_stack(bench):
+    table = pd.read_csv(FOLDER / "results" / "image_encoders.csv")
+    assert bench.gain(table, bench.REFERENCE)["high"] < 0 < bench.gain(table, "patch")["low"]
