@@ -441,9 +441,15 @@ def test_wrong_choices(argument, words):
         ({"held_out_artist": "noto", "test": 0}, "test=0.*above 0"),
         ({"held_out_artist": "noto", "valid": 0}, "valid=0"),
         ({"held_out_artist": "noto", "test": 0.6, "valid": 0.4}, "together below 1"),
-        ({"held_out_artist": "noto", "test": 0.001}, "24 families.*larger shares"),
-        ({"held_out_artist": "noto", "valid": 0.001}, "24 families.*larger shares"),
-        ({"held_out_artist": "noto", "test": 0.9, "valid": 0.099}, "24 families"),
+        (
+            {"held_out_artist": "noto", "test": 0.001},
+            "24 different values of family.*larger shares",
+        ),
+        (
+            {"held_out_artist": "noto", "valid": 0.001},
+            "24 different values of family.*larger shares",
+        ),
+        ({"held_out_artist": "noto", "test": 0.9, "valid": 0.099}, "24 different values of family"),
     ],
 )
 def test_splits_that_cannot_be(arguments, words):

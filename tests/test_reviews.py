@@ -158,10 +158,10 @@ def test_clear_and_of(full):
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (lambda r: r.split("books"), "'books' is not here; choose one of tweets, films"),
-        (lambda r: r.of("films").split("films"), "films is the only source"),
+        (lambda r: r.split("books"), "'books' is not in this set; choose one of tweets, films"),
+        (lambda r: r.of("films").split("films"), "'films' is the only source"),
         (lambda r: r.split(test=0.9, valid=0.1), "together below 1"),
-        (lambda r: r.take([0, 1]).split(), "cannot be had from 1 groups"),
+        (lambda r: r.take([0, 1]).split(), "cannot be had from 1 different values of group"),
         (lambda r: r.of("editorials"), "'editorials' is not here"),
         (lambda r: r.clear(5), "from 0 to 4"),
     ],

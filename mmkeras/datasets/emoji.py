@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
-from sklearn.model_selection import train_test_split
 
 from .. import assets
+from .splits import deal, positions
 
 ARTISTS = ("noto", "twemoji", "openmoji", "fluent")
 DEFAULT_GROUPS = (
@@ -93,9 +93,7 @@ class Emoji:
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Emoji":
         """The rows at these positions (counted from 0 in this object), or where a mask is True."""
-        rows = np.asarray(rows)
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        return Emoji(self.table.iloc[rows], self.drawings, self.groups)
+        return Emoji(self.table.iloc[positions(rows)], self.drawings, self.groups)
 
     def split(
         self,
@@ -123,44 +121,18 @@ class Emoji:
         Raises:
             ValueError: an artist that is not here, shares out of range, or a side left empty.
         """
-        artists = list(self.table["artist"].unique())
-        if held_out_artist is not None and held_out_artist not in artists:
-            raise ValueError(
-                f"held_out_artist={held_out_artist!r} is not in this set; "
-                f"choose one of {', '.join(artists)}, or None"
-            )
-        if held_out_artist is not None and len(artists) == 1:
-            raise ValueError(
-                f"{held_out_artist} is the only artist here, so training would be empty; "
-                "load more artists, or pass held_out_artist=None"
-            )
-        if not (0 < test < 1 and 0 < valid < 1 and test + valid < 1):
-            raise ValueError(
-                f"test={test} and valid={valid} must both be above 0 and together below 1, "
-                "as in test=0.25, valid=0.1"
-            )
-        families = self.table.drop_duplicates("family").set_index("family")["group"].sort_index()
-        try:
-            rest, testing = train_test_split(
-                families, test_size=test, stratify=families, random_state=seed
-            )
-            training, validation = train_test_split(
-                rest, test_size=valid / (1 - test), stratify=rest, random_state=seed
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"test={test}, valid={valid} cannot be had from {len(families)} families of "
-                f"concepts in {families.nunique()} groups: {error} Use larger shares, "
-                "or load more groups."
-            ) from error
-        own = self.table["artist"] == held_out_artist
-        seen, unseen = (~own, own) if held_out_artist is not None else (~own, ~own)
-        family = self.table["family"]
-        return (
-            self.take((seen & family.isin(training.index)).to_numpy()),
-            self.take((seen & family.isin(validation.index)).to_numpy()),
-            self.take((unseen & family.isin(testing.index)).to_numpy()),
+        sides = deal(
+            self.table,
+            "family",
+            "artist",
+            held_out_artist,
+            stratify="group",
+            test=test,
+            valid=valid,
+            seed=seed,
         )
+        training, validation, testing = map(self.take, sides)
+        return training, validation, testing
 
 
 def load_emoji(

@@ -21,6 +21,7 @@ from . import heart_model
 from .heart_model import MODALITIES
 from .heart_notes import LANGUAGES, write_note
 from .heart_signals import SAMPLES, SCAN, draw_ecg, draw_scan, generators
+from .splits import positions
 
 HOSPITALS = heart_model.SITES
 _VALUES = "age sex cp trestbps chol fbs restecg thalch exang oldpeak slope ca thal".split()
@@ -101,8 +102,7 @@ class Heart:
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Heart":
         """The rows at these positions (counted from 0 in this object), or where a mask is True."""
-        rows = np.asarray(rows)
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        rows = positions(rows)
         oracle = None if self.posterior is None else self.posterior.iloc[rows]
         return Heart(self.table.iloc[rows], oracle, self._whole or self)
 

@@ -17,9 +17,9 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.model_selection import train_test_split
 
 from .. import assets
+from .splits import deal, positions
 
 SOURCES = ("tweets", "films", "products", "editorials")
 _FILES = {
@@ -67,9 +67,7 @@ class Reviews:
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Reviews":
         """The rows at these positions (counted from 0 in this object), or where a mask is True."""
-        rows = np.asarray(rows)
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        return Reviews(self.table.iloc[rows])
+        return Reviews(self.table.iloc[positions(rows)])
 
     def of(self, source: str) -> "Reviews":
         """The rows of one source.
@@ -77,7 +75,9 @@ class Reviews:
         Raises:
             ValueError: a source that is not here.
         """
-        self._check(source)
+        here = [name for name in SOURCES if (self.table["source"] == name).any()]
+        if source not in here:
+            raise ValueError(f"source {source!r} is not here; choose one of {', '.join(here)}")
         return self.take((self.table["source"] == source).to_numpy())
 
     def clear(self, least: float = 0.5) -> "Reviews":
@@ -118,43 +118,18 @@ class Reviews:
             ValueError: a source that is not here, or the only one; shares out of range, or too few
                 groups for them.
         """
-        if held_out_source is not None:
-            self._check(held_out_source)
-            if self.table["source"].nunique() == 1:
-                raise ValueError(
-                    f"{held_out_source} is the only source here, so training would be empty; "
-                    "pass held_out_source=None"
-                )
-        if not (0 < test < 1 and 0 < valid < 1 and test + valid < 1):
-            raise ValueError(
-                f"test={test} and valid={valid} must both be above 0 and together below 1, "
-                "as in test=0.2, valid=0.1"
-            )
-        groups = self.table.drop_duplicates("group").set_index("group")["source"].sort_index()
-        try:
-            rest, testing = train_test_split(
-                groups, test_size=test, stratify=groups, random_state=seed
-            )
-            training, validation = train_test_split(
-                rest, test_size=valid / (1 - test), stratify=rest, random_state=seed
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"test={test}, valid={valid} cannot be had from {len(groups)} groups: {error}"
-            ) from error
-        own = (self.table["source"] == held_out_source).to_numpy()
-        seen, unseen = (~own, own) if held_out_source is not None else (~own, ~own)
-        group = self.table["group"]
-        return (
-            self.take(seen & group.isin(training.index).to_numpy()),
-            self.take(seen & group.isin(validation.index).to_numpy()),
-            self.take(unseen & group.isin(testing.index).to_numpy()),
+        sides = deal(
+            self.table,
+            "group",
+            "source",
+            held_out_source,
+            stratify="source",
+            test=test,
+            valid=valid,
+            seed=seed,
         )
-
-    def _check(self, source: str) -> None:
-        here = [name for name in SOURCES if (self.table["source"] == name).any()]
-        if source not in here:
-            raise ValueError(f"source {source!r} is not here; choose one of {', '.join(here)}")
+        training, validation, testing = map(self.take, sides)
+        return training, validation, testing
 
 
 def load_reviews() -> Reviews:

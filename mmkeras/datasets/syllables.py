@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 import soundfile
 from scipy.signal import lfilter, resample_poly
-from sklearn.model_selection import train_test_split
 
 from .. import assets
+from .splits import deal, positions
 
 ASSET = "mandarin-syllables"
 SECONDS = 0.64  # length of every clip; the longest recording has 0.63
@@ -72,9 +72,7 @@ class Syllables:
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Syllables":
         """The rows at these positions (counted from 0 in this object), or where a mask is True."""
-        rows = np.asarray(rows)
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        return Syllables(self.table.iloc[rows], self.clips, self.rate, self.rendered)
+        return Syllables(self.table.iloc[positions(rows)], self.clips, self.rate, self.rendered)
 
     def split(
         self,
@@ -100,39 +98,21 @@ class Syllables:
             ValueError: a voice that is not here, or the only one; shares out of range; too few
                 syllables.
         """
-        voices = list(self.table["voice"].unique())
-        if held_out_voice is not None and held_out_voice not in voices:
-            raise ValueError(
-                f"held_out_voice={held_out_voice!r} is not in this set; choose one of "
-                f"{', '.join(voices)}, or None"
-            )
-        if held_out_voice is not None and len(voices) == 1:
-            raise ValueError(
-                f"{held_out_voice!r} is the only voice here, so training would be empty; "
-                "pass held_out_voice=None"
-            )
-        if not (0 < test < 1 and 0 < valid < 1 and test + valid < 1):
-            raise ValueError(
-                f"test={test} and valid={valid} must both be above 0 and together below 1, "
-                "as in test=0.25, valid=0.1"
-            )
-        names = np.sort(self.table["syllable"].unique())
-        if len(names) < 10:
-            raise ValueError(
-                f"a split needs at least 10 different syllables, here are {len(names)}"
-            )
-        rest, testing = train_test_split(names, test_size=test, random_state=seed)
-        training, validation = train_test_split(
-            rest, test_size=valid / (1 - test), random_state=seed
+        number = self.table["syllable"].nunique()
+        if number < 10:
+            raise ValueError(f"a split needs at least 10 different syllables, here are {number}")
+        sides = deal(
+            self.table,
+            "syllable",
+            "voice",
+            held_out_voice,
+            stratify=None,
+            test=test,
+            valid=valid,
+            seed=seed,
         )
-        own = (self.table["voice"] == held_out_voice).to_numpy()
-        seen, unseen = (~own, own) if held_out_voice is not None else (~own, ~own)
-        said = self.table["syllable"]
-        return (
-            self.take(seen & said.isin(training).to_numpy()),
-            self.take(seen & said.isin(validation).to_numpy()),
-            self.take(unseen & said.isin(testing).to_numpy()),
-        )
+        training, validation, testing = map(self.take, sides)
+        return training, validation, testing
 
 
 def load_syllables(rate: int = 8000, *, rendered: bool = False) -> Syllables:
