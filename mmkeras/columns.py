@@ -5,8 +5,9 @@ import codecs
 import csv
 import itertools
 import re
+import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,29 @@ class RunError(Exception):
 
 class ColumnError(RunError):
     """The columns cannot be told apart; the message lists what was seen in each."""
+
+
+def exit_status(work: Callable[[], None], *, advice: str, stopped: str) -> int:
+    """What a command returns to the shell: 0, 1 after an error that is told, 130 when stopped.
+
+    Args:
+        work: everything the command does.
+        advice: printed after problems of single rows, or "".
+        stopped: printed when the user stops it.
+    """
+    from .datasets import TableError  # here, so that no TensorFlow is loaded for --help
+
+    try:
+        work()
+    except (TableError, RunError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, TableError) and advice and error.problems["row"].gt(1).any():
+            print(advice, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nstopped: {stopped}", file=sys.stderr)
+        return 130
+    return 0
 
 
 @dataclass(frozen=True)

@@ -173,12 +173,14 @@ class AttentionFusion(Fusion):
         """α, (batch, M): to look at."""
         if present is None:
             present = ops.ones((ops.shape(features[0])[0], len(features)))
+        return self._parts(features, present)[1]
+
+    def _parts(self, features: Sequence[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
         h = ops.stack([f(x) for f, x in zip(self.project, features, strict=True)], axis=1)
-        return shares(self.score(self.hidden(h))[..., 0], present)
+        return h, shares(self.score(self.hidden(h))[..., 0], present)
 
     def join(self, features: list[Tensor], present: Tensor) -> Tensor:
-        h = ops.stack([f(x) for f, x in zip(self.project, features, strict=True)], axis=1)
-        alpha = shares(self.score(self.hidden(h))[..., 0], present)
+        h, alpha = self._parts(features, present)
         return ops.sum(alpha[..., None] * h, axis=1)
 
 

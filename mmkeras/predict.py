@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from . import columns
-from .columns import RunError
+from .columns import RunError, exit_status
 
 PREDICTION, PROBABILITY, PROBLEM = "prediction", "probability_", "problem"
 
@@ -203,34 +203,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; see `parser` for the exit status."""
     options = parser().parse_args(argv)
     out = options.out or options.csv.with_suffix(f".predicted{options.csv.suffix}")
-    from .datasets import TableError
-
-    try:
-        if not options.csv.is_file():
-            raise RunError(f"there is no CSV at {options.csv}")
-        if out.exists() and not options.force:
-            raise RunError(f"{out} exists; name another file with --out, or --force")
-        if out.exists() and os.path.samefile(out, options.csv):
-            raise RunError(f"{out} is the input itself; name another file with --out")
-        count = _run(options, out)
-    except TableError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if error.problems["row"].gt(1).any() and not options.skip_bad_rows:
-            print("To answer the other rows: --skip-bad-rows", file=sys.stderr)
-        return 1
-    except (RunError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\nstopped: {out} was not written", file=sys.stderr)
-        return 130
-    print(f"Wrote {out}: {count}")
-    return 0
+    advice = "" if options.skip_bad_rows else "To answer the other rows: --skip-bad-rows"
+    return exit_status(lambda: _run(options, out), advice=advice, stopped=f"{out} was not written")
 
 
-def _run(options: argparse.Namespace, out: Path) -> str:
-    """Everything but the errors; what was done, in words."""
+def _run(options: argparse.Namespace, out: Path) -> None:
+    """Everything but telling the errors."""
     import mmkeras as mm
+
+    if not options.csv.is_file():
+        raise RunError(f"there is no CSV at {options.csv}")
+    if out.exists() and not options.force:
+        raise RunError(f"{out} exists; name another file with --out, or --force")
+    if out.exists() and os.path.samefile(out, options.csv):
+        raise RunError(f"{out} is the input itself; name another file with --out")
 
     mm.start()
     model, settings = load_run(options.run)
@@ -253,7 +239,8 @@ def _run(options: argparse.Namespace, out: Path) -> str:
             print(f"There is no column {column!r}: every row goes without {modality}.")
     write(out, joined(records, answers, problems), delimiter)
     bad = len(records) - 1 - len(answers)
-    return f"{len(answers)} rows answered" + (f", {bad} with problems left empty" if bad else "")
+    left = f", {bad} with problems left empty" if bad else ""
+    print(f"Wrote {out}: {len(answers)} rows answered{left}")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from .columns import (
     choose,
     delimiter,
     encoding,
+    exit_status,
     kind_of,
     least_words,
     sample_cells,
@@ -506,28 +507,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     options.command = shlex.join(["python", "-m", "mmkeras.train", *arguments])
     out = options.out or options.csv.parent / "run"
-    from .datasets import TableError
+    advice = "" if options.skip_bad_rows else "To go on without these rows: --skip-bad-rows"
+    return exit_status(
+        lambda: _run(options, out), advice=advice, stopped=f"nothing was written to {out}"
+    )
 
-    try:
-        check_folder(out, options.force)
-        model, run = train(options)
-        write(model, run, out)
-    except TableError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if error.problems["row"].gt(1).any() and not options.skip_bad_rows:
-            print("To go on without these rows: --skip-bad-rows", file=sys.stderr)
-        return 1
-    except (RunError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\nstopped: nothing was written to {out}", file=sys.stderr)
-        return 130
+
+def _run(options: argparse.Namespace, out: Path) -> None:
+    """Everything but telling the errors."""
+    check_folder(out, options.force)
+    model, run = train(options)
+    write(model, run, out)
     for line in summary(run.metrics):
         print(line)
     print(f"Wrote {out}: {', '.join(FILES)}")
     print(f"Next: open {out / 'report.html'}; python -m mmkeras.predict {out} new.csv")
-    return 0
 
 
 if __name__ == "__main__":
