@@ -48,6 +48,8 @@ class MultimodalModel(keras.Model):
                     f"unknown input {', '.join(map(repr, unknown))}; "
                     f"this model takes {', '.join(map(repr, expected))}"
                 )
+            if len(inputs) == len(expected):  # inside another model Keras would sort the names
+                inputs = [inputs[name] for name in expected]
         return super().__call__(inputs, *args, **kwargs)
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
@@ -62,6 +64,7 @@ class MultimodalModel(keras.Model):
                     f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported as "
                     f"{format!r}: {why}; use format='tf_saved_model'"
                 )
+        self(self.inputs)  # before it writes ONNX, Keras wants to have seen a call
         super().export(filepath, format=format, **kwargs)
 
 

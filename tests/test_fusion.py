@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 import tensorflow as tf
 
@@ -405,6 +406,18 @@ def test_litert(whole, tmp_path):
     model.export(tmp_path / "zoo.tflite", format="litert", verbose=False)
     runner = tf.lite.Interpreter(str(tmp_path / "zoo.tflite")).get_signature_runner()
     for name, value in runner(**FEED).items():
+        np.testing.assert_allclose(value, want[name], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:In the future `np.object`")
+def test_onnx(whole, tmp_path):
+    model, want = whole
+    model.export(tmp_path / "zoo.onnx", format="onnx", verbose=False)
+    served = onnxruntime.InferenceSession(tmp_path / "zoo.onnx")
+    names = [output.name for output in served.get_outputs()]
+    got = dict(zip(names, served.run(names, FEED), strict=True))
+    assert len(got) == len(want)
+    for name, value in zip(sorted(want), got.values(), strict=True):  # in the order of the names
         np.testing.assert_allclose(value, want[name], atol=1e-5, err_msg=name)
 
 

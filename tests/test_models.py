@@ -4,6 +4,7 @@ import itertools
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 import tensorflow as tf
 
@@ -298,6 +299,18 @@ def test_fuse_alone():
         mm.fuse([])
 
 
+def test_a_model_is_a_part_of_another():
+    """Fed by name, whatever the order of the names."""
+    branches = {name: branch_of("text", "average") for name in ("words", "title")}
+    branches["picture"] = branch_of("image", "small")
+    inner = mm.multimodal_model(branches, {"ill": "binary"})
+    inputs = {name: keras.Input(inner.get_layer(f"{name}_encoder").input.shape[1:], name=name)
+              for name in ("picture", "title", "words")}  # fmt: skip
+    outer = keras.Model(list(inputs.values()), inner(inputs))
+    x = {"picture": FEED["image"], "title": FEED["text"], "words": FEED["text"][::-1]}
+    np.testing.assert_array_equal(outer(x), inner(x))
+
+
 # ------------------------------------------------------------------------------ export
 
 
@@ -336,4 +349,18 @@ def test_litert_gives_the_same_numbers(tmp_path):
     m.export(tmp_path / "m.tflite", format="litert", verbose=False)
     runner = tf.lite.Interpreter(str(tmp_path / "m.tflite")).get_signature_runner()
     (got,) = runner(**x).values()
+    np.testing.assert_allclose(got, np.asarray(m(x)), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:In the future `np.object`")
+def test_onnx_gives_the_same_numbers(tmp_path):
+    """Branches that ONNX can hold, recurrent ones too, with the mask and the stand-ins."""
+    kinds = {"words": ("text", "lstm"), "title": ("text", "conv"), "picture": ("image", "conv")}
+    branches = {name: branch_of(*which) for name, which in kinds.items()}
+    m = mm.multimodal_model(branches, {"ill": "binary"}, fusion="gated", missing=True)
+    x = dict(zip(kinds, (FEED["text"], FEED["text"], FEED["image"]), strict=True))
+    x = {n: v[:3].astype(m.get_layer(f"{n}_encoder").input.dtype) for n, v in x.items()}
+    x["present"] = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 0]], "float32")
+    m.export(tmp_path / "m.onnx", format="onnx", verbose=False)
+    (got,) = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, x)
     np.testing.assert_allclose(got, np.asarray(m(x)), atol=1e-5)
