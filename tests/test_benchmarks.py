@@ -100,6 +100,21 @@ def test_stored_fusion_answers_on_emoji_are_those_of_todays_splits(fusions):
     assert table[fusions.methods("emoji")].isin([0, 1]).all(axis=None)
 
 
+def test_stored_answers_of_the_baselines_are_those_of_todays_splits(fusions):
+    table = pd.read_csv(FOLDER / "results" / "fusion_article.csv")
+    assert table["seed"].nunique() >= 5 and list(table.columns[4:]) == fusions.columns("article")
+    emoji = load_emoji(size=48)
+    artists = emoji.table["artist"].unique()
+    for seed, run in table.groupby("seed"):
+        artist = artists[seed % len(artists)]
+        assert set(run["artist"]) == {artist}
+        test = emoji.split(artist, seed=seed)[2]
+        assert run["hexcode"].tolist() == test.table["hexcode"].tolist()
+    right = table.groupby("seed")[fusions.columns("article")].mean()
+    assert (right["concatenate"] > right["article"] + 0.2).all(), "in every run"
+    assert abs(right["concatenate"] - right["torch"]).max() < 0.05, "twins"
+
+
 def test_stored_fusion_answers_on_the_heart_are_those_of_todays_folds(fusions):
     table = pd.read_csv(FOLDER / "results" / "fusion_heart.csv")
     assert table["seed"].nunique() >= 5 and list(table.columns[5:]) == fusions.methods("heart")
