@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.signal import resample, resample_poly
 
 from mmkeras.checks import ch04
 
@@ -37,6 +38,31 @@ def in_place(semitones: np.ndarray, speaker: np.ndarray) -> np.ndarray:
     return semitones
 
 
+def ready(
+    wave: np.ndarray, rate: int, mono: Any = None, full: float = 32768, front: bool = False
+) -> Any:
+    if wave.dtype.kind == "i":
+        wave = wave / full
+    if wave.ndim == 2:
+        wave = (mono or (lambda x: x.mean(axis=1)))(wave)
+    common = int(np.gcd(rate, 8000))
+    wave = resample_poly(wave, 8000 // common, rate // common)[:4000]
+    short = 4000 - len(wave)
+    return np.pad(wave, (short, 0) if front else (0, short)).astype(np.float32)
+
+
+def by_fourier(wave: np.ndarray, rate: int) -> Any:
+    wave = wave / 32768 if wave.dtype.kind == "i" else wave
+    wave = wave.mean(axis=1) if wave.ndim == 2 else wave
+    wave = resample(wave, round(len(wave) * 8000 / rate))[:4000]
+    return np.pad(wave, (0, 4000 - len(wave))).astype(np.float32)
+
+
+def thinned(wave: np.ndarray, rate: int) -> Any:
+    wave = wave.mean(axis=1) if wave.ndim == 2 else wave
+    return np.pad(wave[:: rate // 8000][:4000], (0, 4000))[:4000].astype(np.float32)
+
+
 def test_right_answers_pass(capsys: pytest.CaptureFixture[str]) -> None:
     answers = [
         (ch04.heard, lambda f, rate: abs(f - rate * round(f / rate))),
@@ -44,6 +70,8 @@ def test_right_answers_pass(capsys: pytest.CaptureFixture[str]) -> None:
         (ch04.stft_shape, shape),
         (ch04.to_db, levels),
         (ch04.by_speaker, centred),
+        (ch04.prepare, ready),
+        (ch04.prepare, by_fourier),
     ]
     for check, answer in answers:
         assert "✓" in said(capsys, check, answer), check
@@ -115,7 +143,28 @@ def test_the_speakers(capsys: pytest.CaptureFixture[str], answer: Any, advice: s
     assert advice in said(capsys, ch04.by_speaker, answer)
 
 
-@pytest.mark.parametrize("check", [ch04.heard, ch04.stft_shape, ch04.to_db, ch04.by_speaker])
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (lambda x, rate: x, "return float32"),
+        (lambda x, rate: x.astype(np.float32), "return shape (4000,)"),
+        (lambda x, rate: ready(x, rate) * np.float32(np.nan), "NaN or infinity"),
+        (lambda x, rate: ready(x, 8000), "comes out at 250 Hz"),
+        (thinned, "has folded down to 2000 Hz"),
+        (lambda x, rate: ready(x, rate, mono=lambda two: two[:, 0]), "2.00 times"),
+        (lambda x, rate: ready(x, rate, mono=lambda two: two.sum(axis=1)), "the mean of the"),
+        (lambda x, rate: ready(x, rate, full=1), "divide by 32768"),
+        (lambda x, rate: ready(x, rate, front=True), "zeros, at its end"),
+        (lambda x, rate: np.roll(ready(x, rate), 3), "the samples for"),
+    ],
+)
+def test_a_recording(capsys: pytest.CaptureFixture[str], answer: Any, advice: str) -> None:
+    assert advice in said(capsys, ch04.prepare, answer)
+
+
+@pytest.mark.parametrize(
+    "check", [ch04.heard, ch04.stft_shape, ch04.to_db, ch04.by_speaker, ch04.prepare]
+)
 def test_stubs_are_told_where_to_start(capsys: pytest.CaptureFixture[str], check: Any) -> None:
     def stub(*arguments: Any) -> None: ...
 

@@ -147,3 +147,65 @@ def by_speaker(answer: Callable) -> str | None:
         raise NotYet("NaN should stay NaN, and nothing else should become NaN")
     expect_close(np.nan_to_num(got), np.nan_to_num(want), "the contours", atol=1e-9)
     return "now 0 means the same for everybody: the middle of one's own voice"
+
+
+@exercise(
+    "04.5",
+    "any recording",
+    hint="whole numbers divided by 32768, the mean over the channels, scipy.signal.resample_poly "
+    "to 8000, then [:4000], np.pad at the end, and astype(np.float32)",
+)
+def prepare(answer: Callable) -> str | None:
+    """A function of wave (samples,) or (samples, channels), and rate: float32 (4000,) at 8000."""
+    cases = [(8000, 0.5, "mono", "float"), (16_000, 0.6, "mono", "float")]
+    cases += [(16_000, 0.5, "stereo", "float"), (44_100, 0.3, "mono", "int")]
+    for rate, seconds, channels, kind in cases:
+        t = np.arange(round(seconds * rate)) / rate
+        given = 0.4 * np.sin(2 * np.pi * 500 * t)
+        if rate > 12_000:  # above the new Nyquist frequency: this must not come through
+            given += 0.3 * np.sin(2 * np.pi * 6000 * t)
+        if channels == "stereo":
+            given = np.stack([2 * given, np.zeros_like(given)], axis=1)  # the mean is `given`
+        if kind == "int":
+            given = np.round(32768 * given).astype(np.int16)
+        case = f"{given.dtype} {given.shape} at {rate} samples per second"
+        got = answer(given, rate)
+        if np.shape(got) != (4000,):
+            raise NotYet(f"return shape (4000,), yours is {np.shape(got)} for {case}")
+        if (dtype := np.asarray(got).dtype) != np.float32:
+            raise NotYet(f"return float32, yours is {dtype} for {case}")
+        if not np.isfinite(got).all():
+            raise NotYet(f"your answer holds NaN or infinity for {case}")
+        _compare_tone(np.asarray(got, float), min(4000, round(8000 * seconds)), case)
+    return "now record yourself, and say beforehand how often the network will be right"
+
+
+def _compare_tone(got: np.ndarray, end: int, case: str) -> None:
+    """Raise unless `got` is the tone of 500 Hz up to `end`, and zero from there on."""
+    if end < 4000 and np.abs(got[end + 50 :]).max() > 0.01:
+        raise NotYet(f"a short clip is filled up with zeros, at its end: not so for {case}")
+    inner = slice(100, end - 100)  # a filter may differ at the ends
+    length = end - 200
+    strength = np.abs(np.fft.rfft(got[inner] * np.hanning(length))) * 4 / length
+    hertz = np.fft.rfftfreq(length, 1 / 8000)
+    if strength.max() > 100:
+        raise NotYet(f"whole numbers go up to 32767: divide by 32768, for {case}")
+    found = round(hertz[strength.argmax()], -1)  # to 10 Hz
+    if abs(found - 500) > 20:
+        raise NotYet(
+            f"a tone of 500 Hz comes out at {found:.0f} Hz: resample from the rate that is given "
+            f"to 8000, for {case}"
+        )
+    if strength[np.abs(hertz - 2000) < 20].max() > 0.05:
+        raise NotYet(
+            "a tone of 6000 Hz has folded down to 2000 Hz: filter before you thin out, as "
+            f"scipy.signal.resample_poly does, for {case}"
+        )
+    loud = got[inner].std() / (0.4 / np.sqrt(2))
+    if abs(loud - 1) > 0.05:
+        raise NotYet(
+            f"the level is {loud:.2f} times what it should be: the mean of the channels, and "
+            f"nothing scaled but whole numbers, for {case}"
+        )
+    want = 0.4 * np.sin(2 * np.pi * 500 * np.arange(4000) / 8000)
+    expect_close(got[inner], want[inner], f"the samples for {case}", atol=0.05)
