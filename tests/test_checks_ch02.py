@@ -169,3 +169,24 @@ def test_a_negation_that_goes_on_after_the_mark(capsys: pytest.CaptureFixture[st
         return out
 
     assert "ends at the next mark" in said(capsys, ch02.mark_negation, endless)
+
+
+@pytest.mark.parametrize(
+    ("prefix_again", "advice"),
+    [(True, "one prefix is enough"), (False, "a second negation changes nothing")],
+)
+def test_a_second_negation(
+    capsys: pytest.CaptureFixture[str], prefix_again: bool, advice: str
+) -> None:
+    def twice(tokens: list[str]) -> list[str]:
+        count, out = 0, []
+        for token in tokens:
+            count = 0 if token in ".,;:!?" else count
+            if token in ("no", "not", "never", "without") or token.endswith("n't"):
+                count += 1
+                out.append(token)
+            else:
+                out.append("NOT_" * (count if prefix_again else count % 2) + token)
+        return out
+
+    assert advice in said(capsys, ch02.mark_negation, twice)

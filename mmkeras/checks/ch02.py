@@ -143,7 +143,13 @@ def mark_negation(mark: Callable) -> str | None:
             continue
         shown = " ".join(map(str, got))
         at = next(i for i, pair in enumerate(zip(got, want, strict=True)) if pair[0] != pair[1])
-        token, mine = tokens[at], got[at]
+        token, mine = tokens[at], str(got[at])
+        if mine.startswith("NOT_NOT_"):
+            raise NotYet(f"one prefix is enough, also after two negations; yours: {shown}")
+        if at > 0 and want[at].startswith("NOT_") and tokens[at - 1] == "never":
+            raise NotYet(
+                f"a second negation changes nothing: it does not end the stretch; yours: {shown}"
+            )
         if token in {"no", "not", "never", "without", "isn't"}:
             raise NotYet(f"the negation itself stays as it is: {token!r} became {mine!r}")
         if token in ".,;:!?":
