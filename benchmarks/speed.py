@@ -78,7 +78,8 @@ def torch_twin() -> Any:
     """`joint_model` in PyTorch, layer by layer: the same sizes, and pictures channels-last.
 
     A stride of 2 leaves one row over. Keras' "same" pads it at the end, PyTorch's at the start:
-    mirrored pictures and kernels give the same answers, and nothing is copied to pad it.
+    mirrored pictures and kernels give the same answers (if the pooled maps have an even side), and
+    nothing is copied to pad it.
     """
     import torch
     from torch import nn
@@ -90,7 +91,8 @@ def torch_twin() -> Any:
             self.text = nn.Linear(UNITS, UNITS)
             widths = (3, 32, 64, 128)
             for i, (n, m) in enumerate(itertools.pairwise(widths), start=1):
-                setattr(self, f"convolution{i}", nn.Conv2d(n, m, 3, 2, padding=1, bias=False))
+                stride = 2 if i == 1 else 1
+                setattr(self, f"convolution{i}", nn.Conv2d(n, m, 3, stride, padding=1, bias=False))
                 setattr(self, f"norm{i}", nn.BatchNorm2d(m, eps=1e-3, momentum=0.1))
             self.image, self.head = nn.Linear(128, UNITS), nn.Linear(2 * UNITS, CLASSES)
 
@@ -100,6 +102,7 @@ def torch_twin() -> Any:
             text = torch.relu(self.text((self.embedding(ids) * there).sum(1)))
             x = pixels / 127.5 - 1
             for i in (1, 2, 3):
+                x = x if i == 1 else nn.functional.max_pool2d(x, 2)
                 x = getattr(self, f"norm{i}")(getattr(self, f"convolution{i}")(x))
                 x = nn.functional.relu(x, inplace=True)
             return self.head(torch.cat([text, torch.relu(self.image(x.mean((2, 3))))], 1))
