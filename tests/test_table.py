@@ -513,15 +513,21 @@ def test_the_first_pass_keeps_no_pixels(tmp_path, cache, monkeypatch):
         tmp_path / "a.csv", ["image", "label"], [[f"{i}.png", "ab"[i % 2]] for i in range(200)]
     )
     options = {"image": "image", "image_size": (128, 128)}
-    tracemalloc.start()
-    try:
-        table = load_table(path, **options, cache=cache and tmp_path / cache)
-        kept, highest = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+
+    def measured(turn):
+        tracemalloc.start()
+        try:
+            table = load_table(path, **options, cache=cache and tmp_path / f"{cache}{turn}")
+            kept, highest = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(table) == 200
+        return highest, kept
+
+    # The least of three: threads that earlier tests left behind allocate, too.
+    highest, kept = min(measured(turn) for turn in range(3))
     everything = 200 * 128 * 128 * 3
     assert highest < everything / 1.5 and kept < everything / 10
-    assert len(table) == 200
 
 
 def test_the_cache_is_private_and_forgets_what_the_table_no_longer_names(data):
