@@ -1,6 +1,6 @@
 """How fast and how large `load_table` is: 1,000, 10,000 and 100,000 rows.
 
-    python benchmarks/table.py rows     load a table twice and read it; memory; about 5 minutes
+    python benchmarks/table.py rows     load a table twice and read it; memory; about a minute
     python benchmarks/table.py files    what threads, the cache and tf.data bring; about 2 minutes
     python benchmarks/table.py show     print the stored tables
 
@@ -10,7 +10,7 @@ of its own in every row. Every size runs in a process of its own, after a small 
 all libraries; the growth is that of the largest resident memory from there on. `files` has as
 many files as rows, and alternates the variants in one process. Writes benchmarks/results/table.csv
 (one row a measurement, the group "rows" or "files"). Timings are of the machine they were made
-on, two cores that other work shared; rows per second of processor time depend on that less.
+on, two idle cores; rows per second of processor time depend on that less.
 """
 
 import argparse
