@@ -8,7 +8,7 @@
 
 The first four write benchmarks/results/fusion_<name>.csv, which chapter 07 reads: one row a test
 picture (1 where a method was right) or patient (its probability), one column a method. On two cores
-they take about 15, 20, 20 and 15 minutes; the PyTorch twin needs the extra `bench`.
+they take about 15, 20, 25 and 15 minutes; the PyTorch twin needs the extra `bench`.
 
 On the emoji every method trains until its validation loss has not fallen for PATIENCE epochs, and
 is tested with the weights of its best epoch. On the heart signals all get the schedule of

@@ -4,7 +4,7 @@
     python benchmarks/speed.py profile     where a step of the Keras model and of its twin goes
     python benchmarks/speed.py accuracy    the encoders on emoji, from scratch
 
-The first writes benchmarks/results/speed.csv in about 5 minutes on two cores. These should do no
+The first writes benchmarks/results/speed.csv in about 3 minutes on two cores. These should do no
 other work: PyTorch's threads wait for each other at every operation, so that on busy cores it looks
 many times slower than it is. All variants of a group take turns in one process, so that a ratio is
 fair where the milliseconds are not. Everything is measured with TensorFlow's oneDNN kernels off
