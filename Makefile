@@ -47,10 +47,10 @@ setup: ## only .venv, with the pinned packages
 	@sh tools/setup.sh
 
 data: setup ## only the data that the course starts with
-	@$(PY) -m mmkeras.assets fetch
+	@$(PY) -m mmkeras data fetch
 
 doctor: setup ## a report on this machine, to paste into a bug report
-	@$(PY) -m mmkeras.doctor
+	@$(PY) -m mmkeras doctor
 
 clean: ## remove .venv and what tools left behind (the data in data/cache stays)
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

@@ -23,7 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 import mmkeras as mm
 from mmkeras.datasets import Heart, load_heart, note_words, simulate_heart
-from mmkeras.datasets.heart_model import MODALITIES, subsets
+from mmkeras.datasets.heart.model import MODALITIES, subsets
 
 RESULTS = Path(__file__).parent / "results"
 WORDS, LENGTH, UNITS = 400, 52, 32

@@ -30,8 +30,8 @@ import pandas as pd
 import soundfile
 from PIL import Image
 
-from mmkeras.datasets import Table, load_table, table_files
-from mmkeras.datasets.table_files import decode_audio, decode_image
+from mmkeras.table import Table, load_table, store
+from mmkeras.table.decode import decode_audio, decode_image
 
 RESULTS = Path(__file__).parent / "results" / "table.csv"
 ROWS, DISTINCT = (1_000, 10_000, 100_000), 200
@@ -138,10 +138,10 @@ def files() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = make(folder, FILES, FILES)
-        threads = table_files.WORKERS
+        threads = store.WORKERS
         for turn in range(ROUNDS):
             for workers in (1, threads):
-                table_files.WORKERS = workers
+                store.WORKERS = workers
                 cache = folder / f"cache-{turn}-{workers}"
                 first, cached = timed(lambda cache=cache: load_table(path, **COLUMNS, cache=cache))
                 again, _ = timed(lambda cache=cache: load_table(path, **COLUMNS, cache=cache))

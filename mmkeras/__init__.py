@@ -17,7 +17,24 @@ os.environ.setdefault(
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
+_MODULES = (
+    "assets branches checks datasets evaluate fusion missing models plots pretrained session table "
+    "training"
+).split()
+_HOME = {
+    "start": "session",
+    "text_branch": "branches",
+    "image_branch": "branches",
+    "audio_branch": "branches",
+    "signal_branch": "branches",
+    "vector_branch": "branches",
+    "fuse": "fusion",
+    "multimodal_model": "models",
+    "load_table": "table",
+}
+__all__ = ["__version__", *_MODULES, *_HOME]
+
+if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from . import (
         assets,
         branches,
@@ -30,61 +47,14 @@ if TYPE_CHECKING:
         plots,
         pretrained,
         session,
+        table,
         training,
     )
     from .branches import audio_branch, image_branch, signal_branch, text_branch, vector_branch
     from .fusion import fuse
     from .models import multimodal_model
     from .session import start
-
-_MODULES = (
-    "assets",
-    "branches",
-    "checks",
-    "datasets",
-    "evaluate",
-    "fusion",
-    "missing",
-    "models",
-    "plots",
-    "pretrained",
-    "session",
-    "training",
-)
-_HOME = {
-    "start": "session",
-    "text_branch": "branches",
-    "image_branch": "branches",
-    "audio_branch": "branches",
-    "signal_branch": "branches",
-    "vector_branch": "branches",
-    "fuse": "fusion",
-    "multimodal_model": "models",
-}
-
-__all__ = [
-    "__version__",
-    "assets",
-    "audio_branch",
-    "branches",
-    "checks",
-    "datasets",
-    "evaluate",
-    "fuse",
-    "fusion",
-    "image_branch",
-    "missing",
-    "models",
-    "multimodal_model",
-    "plots",
-    "pretrained",
-    "session",
-    "signal_branch",
-    "start",
-    "text_branch",
-    "training",
-    "vector_branch",
-]
+    from .table import load_table
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,12 @@
 """What a bug report should say: this machine, the packages, the data, and what mends them.
 
-    python -m mmkeras.doctor
+    mmkeras doctor
 
 TensorFlow is tried in a process of its own, so that the report appears even where TensorFlow is
 missing or crashes. Exit status: 0 the course can run here, 1 something it needs is missing.
 """
 
+import argparse
 import importlib.metadata
 import importlib.util
 import json
@@ -16,16 +17,17 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from . import __version__
 
+DESCRIPTION = "What a bug report should say: this machine, the packages, the data."
 ROOT = Path(__file__).absolute().parents[1]
 INSTALL = "python -m pip install -r requirements.txt"
-FETCH = "python -m mmkeras.assets fetch"
+FETCH = "mmkeras data fetch"
 PROBE = """
 import json, mmkeras, keras, tensorflow as tf
 gpus = [tf.config.experimental.get_device_details(g).get("device_name", g.name)
@@ -210,8 +212,9 @@ def render(lines: list[Line]) -> str:
     return text if home == Path(home).anchor else re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; 1 when something needed is missing, else 0."""
+    argparse.ArgumentParser(prog="mmkeras doctor", description=DESCRIPTION).parse_args(argv)
     lines = [*machine(), *packages(), *tensorflow(), *data(), *kernel()]
     print(render(lines))
     return int(any(line.mend and line.needed for line in lines))

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import ConfusionMatrixDisplay, precision_recall_curve, roc_curve
 
-from .metrics import METRICS, Answers, answers, expected_calibration_error
+from .evaluate.metrics import METRICS, Answers, answers, expected_calibration_error
 
 MARKERS = "osD^vPX*"
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))

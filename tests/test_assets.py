@@ -24,8 +24,8 @@ from pathlib import Path
 
 import pytest
 
-from mmkeras import archives, assets
-from mmkeras.assets import AssetError
+from mmkeras import assets
+from mmkeras.assets import AssetError, archives
 
 CHECKOUT = Path(__file__).parents[1]
 FILES = {"package/data.json": b'{"a": 1}', "package/more/b.txt": b"bee", "package/big.js": b"no"}
@@ -228,10 +228,10 @@ def test_the_cache_can_be_moved(registry, monkeypatch, tmp_path):
 def test_the_cache_of_a_checkout_and_of_an_installed_package(monkeypatch, tmp_path):
     monkeypatch.delenv("MMKERAS_CACHE", raising=False)
     assert assets.cache_dir() == CHECKOUT / "data" / "cache"
-    installed = tmp_path / "site-packages" / "mmkeras"
+    installed = tmp_path / "site-packages" / "mmkeras" / "assets"
     installed.mkdir(parents=True)
     (installed / "catalogue.toml").write_text("")
-    monkeypatch.setattr(assets, "__file__", str(installed / "assets.py"))
+    monkeypatch.setattr(assets, "__file__", str(installed / "__init__.py"))
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert assets.cache_dir() == tmp_path / ".cache" / "mmkeras"
     assert assets.catalogue_path() == installed / "catalogue.toml"
@@ -276,7 +276,7 @@ def test_verify_names_the_file_and_the_command_that_mends_it(registry):
     (folder / "more" / "b.txt").unlink()
     with pytest.raises(AssetError) as error:
         assets.verify("thing")
-    for words in ("data.json was changed", "more/b.txt is missing", "mmkeras.assets fetch thing"):
+    for words in ("data.json was changed", "more/b.txt is missing", "mmkeras data fetch thing"):
         assert words in str(error.value)
 
 
@@ -938,7 +938,7 @@ def test_wrong_usage_exits_with_2(registry, arguments, capsys):
 
 def test_as_a_command(tmp_path):
     environment = {**os.environ, "MMKERAS_CACHE": str(tmp_path)}
-    command = [sys.executable, "-m", "mmkeras.assets"]
+    command = [sys.executable, "-m", "mmkeras", "data"]
     shown = subprocess.run(
         [*command, "--help"], env=environment, cwd=CHECKOUT, capture_output=True, text=True
     )

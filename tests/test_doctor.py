@@ -44,7 +44,7 @@ def test_the_report_appears_though_tensorflow_is_broken_and_the_cache_is_empty(t
     assert "x TensorFlow  does not work: ImportError: libcudart" in ran.stdout
     assert f"mend it: {doctor.INSTALL}" in ran.stdout
     assert "x Data        emoji-noto: not in the cache" in ran.stdout
-    assert "mend it: python -m mmkeras.assets fetch emoji-noto" in ran.stdout
+    assert "mend it: mmkeras data fetch emoji-noto" in ran.stdout
     assert ran.stdout.splitlines()[-1].startswith("The course cannot run here yet:")
     assert not (tmp_path / "cache").exists(), "a report changes nothing"
 
@@ -186,5 +186,5 @@ def test_only_errors_fail(monkeypatch, capsys, line, status, verdict):
     for check in ("machine", "packages", "tensorflow", "data", "kernel"):
         monkeypatch.setattr(doctor, check, list)
     monkeypatch.setattr(doctor, "machine", lambda: [line])
-    assert doctor.main() == status
+    assert doctor.main([]) == status
     assert verdict in capsys.readouterr().out

@@ -129,7 +129,9 @@ def test_report_equals_a_bootstrap_of_patients_by_hand(monkeypatch):
     options = {"groups": PATIENTS, "replicates": 30, "confidence": 0.9, "seed": 7}
     table = ev.report(Y, P, **options)
     np.testing.assert_allclose(table[["low", "high"]], want, atol=1e-12)
-    monkeypatch.setattr(ev, "BLOCK", 4 * N)  # four draws at a time: the same draws
+    monkeypatch.setattr(
+        "mmkeras.evaluate.tables.BLOCK", 4 * N
+    )  # four draws at a time: the same draws
     pd.testing.assert_frame_equal(ev.report(Y, P, **options), table)
 
 

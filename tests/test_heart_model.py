@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from mmkeras.datasets import heart_model as hm
 from mmkeras.datasets import simulate_heart
+from mmkeras.datasets.heart import model as hm
 
 BIG = simulate_heart(20_000, seed=3)
 

@@ -8,9 +8,9 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from mmkeras.datasets import heart_notes as hn
 from mmkeras.datasets import note_words
-from mmkeras.datasets.heart_notes import LANGUAGES, write_note
+from mmkeras.datasets.heart import notes as hn
+from mmkeras.datasets.heart.notes import LANGUAGES, write_note
 
 KINDS = ("typical angina", "atypical angina", "non-anginal", "asymptomatic")
 BODY = ("cp", "trestbps", "chol", "fbs", "exang")

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmkeras.datasets import heart_signals
-from mmkeras.datasets.heart_signals import EXERCISE, RATE, REST, SAMPLES, draw_ecg, draw_scan
+from mmkeras.datasets.heart import signals as heart_signals
+from mmkeras.datasets.heart.signals import EXERCISE, RATE, REST, SAMPLES, draw_ecg, draw_scan
 
 N = 60
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "12_heart_disease.ipynb"

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import mmkeras as mm
 from mmkeras import fusion, multimodal_model, vector_branch
-from mmkeras.importance import subsets
+from mmkeras.evaluate import subsets
 from mmkeras.missing import ModalityDropout, mask_of, only
 
 NAMES = ("a", "b", "c")

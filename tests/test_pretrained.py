@@ -1,5 +1,6 @@
 """EfficientNet-Lite0: known answers, a NumPy oracle, every weight; and the cache of features."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import mmkeras as mm
-from mmkeras import assets, pretrained
-from mmkeras.pretrained import STAGES, WEIGHTS, cached_features, efficientnet_lite0
-from mmkeras.torch_pickle import load_torch
+from mmkeras import assets
+from mmkeras.pretrained import cached_features, efficientnet_lite0
+from mmkeras.pretrained.efficientnet_lite0 import STAGES, WEIGHTS
+from mmkeras.pretrained.weights import load_torch
+
+ENCODER = sys.modules["mmkeras.pretrained.efficientnet_lite0"]  # the function has its name
 
 SHAPE = (32, 32, 3)
 PICTURES = np.random.default_rng(0).integers(0, 256, (4, *SHAPE), dtype="uint8")
@@ -149,7 +153,7 @@ def test_a_file_that_does_not_fit_is_refused(tensors, monkeypatch, change):
     else:
         name = "_blocks.3._se_reduce.weight"
         changed[name] = np.zeros(3)
-    monkeypatch.setattr(pretrained, "load_torch", lambda path: changed)
+    monkeypatch.setattr(ENCODER, "load_torch", lambda path: changed)
     with pytest.raises(ValueError, match=name):
         efficientnet_lite0(SHAPE)
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mmkeras import sample
+from mmkeras.table import sample
 
 
 def records(path):
@@ -68,7 +68,7 @@ def test_the_command_says_that_it_is_rendered_and_does_not_overwrite(tmp_path, c
     folder = tmp_path / "weather"
     assert sample.main([str(folder), "--rows", "9"]) == 0
     said = capsys.readouterr().out
-    assert "It is rendered, not real data" in said and f"mmkeras.train {folder}" in said
+    assert "It is rendered, not real data" in said and f"mmkeras train {folder}" in said
     (folder / "mine.txt").write_text("keep", encoding="utf-8")
     before = contents(folder)
     assert sample.main([str(folder), "--rows", "9", "--seed", "5"]) == 1

@@ -121,7 +121,7 @@ def test_the_wheel_holds_the_package_and_the_catalogue(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         files = archive.namelist()
-        catalogue = archive.read("mmkeras/catalogue.toml")
+        catalogue = archive.read("mmkeras/assets/catalogue.toml")
         metadata = archive.read(f"mmkeras-{mmkeras.__version__}.dist-info/METADATA").decode()
     assert catalogue == (ROOT / "data" / "catalogue.toml").read_bytes()
     assert f"Version: {mmkeras.__version__}" in metadata and "Requires-Dist: keras" in metadata

@@ -17,9 +17,11 @@ import soundfile
 from PIL import Image
 
 import mmkeras as mm
-from mmkeras.datasets import load_table, table_files
-from mmkeras.datasets.table_checks import Problems, deal
-from mmkeras.datasets.table_files import decode_audio, decode_image
+from mmkeras.table import decode as decoding
+from mmkeras.table import load_table, store
+from mmkeras.table.decode import decode_audio, decode_image
+from mmkeras.table.parts import deal
+from mmkeras.table.reading import Problems
 
 SIZES = {"image_size": (8, 12), "audio_rate": 1000, "audio_seconds": 0.1, "words": 4}
 
@@ -469,13 +471,13 @@ def test_a_model_learns_from_a_table_with_gaps_and_predicts_for_another(data, tm
 
 def count_decoding(monkeypatch):
     counts: Counter[str] = Counter()
-    original = table_files.decode_image
+    original = decoding.decode_image
 
     def decode(path, size, max_pixels):
         counts[Path(path).name] += 1
         return original(path, size, max_pixels)
 
-    monkeypatch.setattr("mmkeras.datasets.table.decode_image", decode)
+    monkeypatch.setattr("mmkeras.table.loader.decode_image", decode)
     return counts
 
 
@@ -506,7 +508,7 @@ def test_each_distinct_file_is_decoded_once_even_in_later_runs(tmp_path, monkeyp
 
 @pytest.mark.parametrize("cache", ["cache", False])
 def test_the_first_pass_keeps_no_pixels(tmp_path, cache, monkeypatch):
-    monkeypatch.setattr(table_files, "WORKERS", 2)  # each holds a few records
+    monkeypatch.setattr(store, "WORKERS", 2)  # each holds a few records
     for i in range(200):
         Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"{i}.png")
     path = write(
@@ -598,7 +600,7 @@ def test_reading_ahead_stays_in_order_and_within_bounds():
         running.append(i)
         return i
 
-    results = table_files.ahead(work, iter(range(100)), workers=2)
+    results = store.ahead(work, iter(range(100)), workers=2)
     assert next(results) == 0
     assert max(running) <= 5
     assert list(results) == list(range(1, 100))

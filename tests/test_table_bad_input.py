@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mmkeras.datasets import TableError, load_table
+from mmkeras.table import TableError, load_table
 
 HEADER = ["text", "image", "audio", "label"]
 ROWS = 12  # of a good table: its rows are 2 to 13

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmkeras import columns, predict, report, results, sample, train
+from mmkeras.table import columns, measure, predict, report, sample, train
 
 # One of each kind of thing that a page, a plot or a table of Markdown could take for markup.
 HOSTILE = ["<script>alert(1)</script>", 'a"><img src=x onerror=alert(1)>', "$\\frac{$ | `b` [c](d)"]
@@ -101,7 +101,7 @@ def test_the_run_is_complete_and_tells_what_it_does(weather):
 def test_the_csv_of_answers_holds_what_the_reloaded_model_says(weather, tmp_path):
     import keras
 
-    from mmkeras.datasets import load_table
+    from mmkeras.table import load_table
 
     out = tmp_path / "answers.csv"
     assert call(predict.main, weather.run, weather.folder / "new.csv", "--out", out)[0] == 0
@@ -121,7 +121,7 @@ def test_the_csv_of_answers_holds_what_the_reloaded_model_says(weather, tmp_path
 
 def test_the_metrics_are_those_of_the_answers_to_the_test_rows(weather, tmp_path):
     """The confusion matrix anew: by predict, on the rows that a second load puts into the test."""
-    from mmkeras.datasets import load_table
+    from mmkeras.table import load_table
 
     good = change(weather.data, lambda rows: rows.pop(61), weather.folder / "good.csv")
     out = tmp_path / "answers.csv"
@@ -150,7 +150,7 @@ def test_the_report_holds_the_numbers_and_no_markup_from_cells(weather):
     assert "default-src &#x27;none&#x27;" in weather.html or "default-src 'none'" in weather.html
     links = re.findall(r'(?:src|href)="(.{5})', weather.html)
     assert links and set(links) == {"data:"}, "the page loads something"
-    assert weather.settings["command"].startswith("python -m mmkeras.train ")
+    assert weather.settings["command"].startswith("mmkeras train ")
     assert "seed" in weather.html and weather.settings["versions"]["keras"] in weather.html
     card = (weather.run / "model_card.md").read_text("utf-8")
     headings = re.findall(r"^## (.+)$", card, re.MULTILINE)
@@ -230,7 +230,7 @@ def test_predict_from_another_folder_and_never_over_a_file(weather, monkeypatch,
 @pytest.mark.parametrize(
     "spoil, says",
     [
-        (lambda run: (run / "settings.json").unlink(), "is not a run of mmkeras.train"),
+        (lambda run: (run / "settings.json").unlink(), "is not a run of mmkeras train"),
         (
             lambda run: (run / "settings.json").write_text("{}"),
             "settings.json is damaged: 'format'",
@@ -344,13 +344,13 @@ def test_a_csv_or_an_output_that_cannot_be(tmp_path, data):
 @pytest.mark.parametrize("command", ["sample", "train", "predict"])
 def test_help_has_an_example_and_works_from_anywhere(command, tmp_path):
     ran = subprocess.run(
-        [sys.executable, "-m", f"mmkeras.{command}", "--help"],
+        [sys.executable, "-m", "mmkeras", command, "--help"],
         cwd=tmp_path,
         capture_output=True,
         encoding="utf-8",
     )
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert f"Example: python -m mmkeras.{command}" in " ".join(ran.stdout.split())
+    assert f"Example: mmkeras {command}" in " ".join(ran.stdout.split())
 
 
 # ------------------------------------------------------------------------------ columns
@@ -454,7 +454,7 @@ def test_a_modality_alone_is_seen_with_the_others_absent_and_no_row_gets_what_it
         there = np.concatenate([batch["present"], np.full((3, 1), 0.5)], axis=1)
         return there / there.sum(axis=1, keepdims=True)
 
-    y, answers = results.answer(SimpleNamespace(predict_on_batch=told), table, "test")
+    y, answers = measure.answer(SimpleNamespace(predict_on_batch=told), table, "test")
     assert y.tolist() == [0, 1, 2, 0, 1, 2]
     seen = {name: (p[:3, :2] > 0).tolist() for name, p in answers.items()}
     assert seen == {
@@ -462,19 +462,19 @@ def test_a_modality_alone_is_seen_with_the_others_absent_and_no_row_gets_what_it
         "text alone": [[True, False], [False, False], [True, False]],
         "image alone": [[False, True], [False, True], [False, False]],
     }
-    assert results.subsets_of(("audio",)) == {report.ALL: ("audio",)}
+    assert measure.subsets_of(("audio",)) == {report.ALL: ("audio",)}
 
 
 def test_a_binary_head_gives_two_columns():
     model = SimpleNamespace(predict_on_batch=lambda x: np.float32([[0.25], [1.0]]))
-    assert results.probabilities(model, {}, 2).tolist() == [[0.75, 0.25], [0, 1]]
+    assert measure.probabilities(model, {}, 2).tolist() == [[0.75, 0.25], [0, 1]]
 
 
 def test_measures_against_a_count_by_hand():
     table = fake({"train": [30, 10], "valid": [5, 5], "test": [6, 4]})
     y = np.repeat([0, 1], [6, 4])
     said = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 0])  # 8 of 10
-    metrics = results.measure(table, y, {report.ALL: certain(said, 2)}, seed=0)
+    metrics = measure.measure(table, y, {report.ALL: certain(said, 2)}, seed=0)
     whole, base = (metrics["models"][name]["accuracy"] for name in (report.ALL, "majority class"))
     assert whole["value"] == pytest.approx(0.8) and base["value"] == pytest.approx(0.6)
     assert whole["low"] < 0.8 < whole["high"]
@@ -495,7 +495,7 @@ def test_measures_against_a_count_by_hand():
 def test_a_class_without_test_rows_is_said_and_fits_json():
     table = fake({"train": [20, 20, 4], "valid": [9, 9, 9], "test": [60, 60, 0]})
     y = np.repeat([0, 1], [60, 60])
-    metrics = results.measure(table, y, {report.ALL: certain(y, 3)}, seed=0)
+    metrics = measure.measure(table, y, {report.ALL: certain(y, 3)}, seed=0)
     assert metrics["models"][report.ALL]["recall"]["value"] is None
     assert metrics["per_class"][2]["recall"] is None
     json.dumps(metrics, allow_nan=False)
@@ -512,7 +512,7 @@ def test_intervals_over_groups_are_wider_than_over_rows():
     group = [""] * 120 + [f"g{i // 10}" for i in range(120)]
     width = []
     for extra in ({}, {"group": group}):
-        metrics = results.measure(fake(counts, **extra), y, {report.ALL: certain(said, 2)}, seed=0)
+        metrics = measure.measure(fake(counts, **extra), y, {report.ALL: certain(said, 2)}, seed=0)
         a = metrics["models"][report.ALL]["accuracy"]
         width.append(a["high"] - a["low"])
     assert width[1] > 2 * width[0]
@@ -537,7 +537,7 @@ def test_the_worst_mistakes_are_the_surest_and_hold_the_right_row():
         return SimpleNamespace(as_numpy_iterator=lambda: iter(cut))
 
     table.dataset = batches
-    found = results.worst_mistakes(table, y, p, most=3)
+    found = measure.worst_mistakes(table, y, p, most=3)
     assert [round(e.probability, 2) for e in found] == [0.99, 0.9, 0.6]
     assert [e.row for e in found] == [12, 8, 9]  # 6 rows before the test, and the header
     assert [(e.truth, e.predicted) for e in found] == [("c1", "c0"), ("c0", "c1"), ("c0", "c1")]
@@ -573,7 +573,7 @@ def hostile_run():
     table.rows["label"] = np.repeat(HOSTILE * 3, [9, 9, 9, 9, 9, 9, 5, 5, 5])
     y = np.repeat([0, 1, 2], 5)
     p = certain((y + 1) % 3, 3)
-    metrics = results.measure(table, y, {report.ALL: p, "text alone": p}, seed=0)
+    metrics = measure.measure(table, y, {report.ALL: p, "text alone": p}, seed=0)
     history = {"loss": [2.0, 1.0], "accuracy": [0.1, 0.2]}
     history |= {f"val_{name}": values for name, values in history.items()}
     metrics["training"] = {
@@ -612,7 +612,7 @@ def test_a_page_with_many_classes_lists_the_confusions_and_hides_rows_on_request
     table = fake({part: [4] * n for part in ("train", "valid", "test")})
     y = np.repeat(np.arange(n), 4)
     said = np.where(np.arange(len(y)) == 3, 17, y)
-    metrics = results.measure(table, y, {report.ALL: certain(said, n)}, seed=0)
+    metrics = measure.measure(table, y, {report.ALL: certain(said, n)}, seed=0)
     run = hostile_run()
     run.metrics = {**metrics, "training": run.metrics["training"]}
     run.y, run.probabilities, run.mistakes = y, certain(said, n), None

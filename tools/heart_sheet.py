@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from mmkeras.datasets import load_heart
-from mmkeras.datasets.heart_signals import RATE, REST, SAMPLES
+from mmkeras.datasets.heart.signals import RATE, REST, SAMPLES
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "heart.png"
 INK = "#1f2d3d"

@@ -1,6 +1,6 @@
 """What a trained model does on the test part of a `mmkeras.datasets.Table`, in numbers.
 
-Used by `mmkeras.train`: the model against each modality alone and the most frequent class, with
+Used by `mmkeras train`: the model against each modality alone and the most frequent class, with
 intervals, class by class, and plain words on what is too small to mean much.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from . import evaluate
+from .. import evaluate
 from .report import ALL, Example, percent
 
 Array = np.ndarray
@@ -36,7 +36,7 @@ def subsets_of(modalities: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def answer(model: Any, table: Any, part: str) -> tuple[Array, dict[str, Array]]:
     """y (n,), and name → probabilities (n, classes) of the model and of each modality alone."""
-    from .missing import only  # here, so that no TensorFlow is loaded for --help
+    from ..missing import only  # here, so that no TensorFlow is loaded for --help
 
     subsets = subsets_of(table.modalities)
     truth: list[Array] = []

@@ -1,4 +1,4 @@
-"""What `mmkeras.train` writes about a run: one HTML page, and a model card.
+"""What `mmkeras train` writes about a run: one HTML page, and a model card.
 
 The page is one file without scripts: pictures, sounds and styles are inside. Text from the data is
 escaped by construction: `tag` escapes every child that is not itself made by `tag`, and user text
@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from . import plots
+from .. import plots
 
 ALL = "whole model"
 SHOWN = 200  # skipped rows in the page

@@ -1,25 +1,19 @@
-"""Reading a CSV without guessing, saying what is wrong with it row by row, dividing its rows."""
+"""Reading a CSV without guessing, and saying what is wrong with it row by row."""
 
 import codecs
 import csv
 import difflib
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-PARTS = ("train", "valid", "test")
 HEADER = 1  # the number a spreadsheet gives to the first record
 MAX_TABLE_BYTES = 2 * 1024**3
 SHOWN = 50  # problems that a message spells out
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\x00\x00\xfe\xff", "utf-32"))
 
 
@@ -283,142 +277,3 @@ def _misread(cell: str) -> str | None:
         return None
     lone = next((c for c in cell if "\udc80" <= c <= "\udcff"), None)
     return None if lone is None else f"0x{ord(lone) - 0xDC00:02X}"
-
-
-# ---- cells ----------------------------------------------------------------------------------
-
-
-def check_labels(
-    cells: Cells, column: str, classes: Sequence[str] | None, problems: Problems
-) -> None:
-    """Blank labels, labels that are not among the classes, one label in two spellings."""
-    labels = cells.columns[column]
-    counts = Counter(labels)
-    spellings: dict[str, list[str]] = {}
-    for label in sorted(counts, key=lambda one: (-counts[one], one)):
-        spellings.setdefault(_canonical(label), []).append(label)
-    usual = {other: same[0] for same in spellings.values() for other in same[1:]}
-    for row, label in zip(cells.rows, labels, strict=True):
-        if not label:
-            problems.add(row, column, "", "blank label")
-        elif classes is not None and label not in classes:
-            hint = did_you_mean(label, classes)
-            problems.add(row, column, label, f"unknown label: not one of classes=; {hint}")
-        elif classes is None and label in usual:
-            often = f"{usual[label]!r} ({counts[usual[label]]} rows)"
-            problems.add(row, column, label, f"looks like {often} spelt in another way; unify them")
-
-
-def _canonical(label: str) -> str:
-    """Equal for "1", "1.0" and "01"; for "Cat" and "cat"; for é as one and as two characters."""
-    if _NUMBER.fullmatch(label) and len(label) < 1000:
-        return str(Fraction(label))
-    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
-
-
-def class_names(labels: Sequence[str]) -> list[str]:
-    """Each label once, in order: by value where all are numbers, else alphabetical."""
-    names = sorted(set(labels))
-    if all(_NUMBER.fullmatch(name) for name in names):
-        names.sort(key=float)
-    return names
-
-
-def check_parts(cells: Cells, column: str, problems: Problems) -> None:
-    for row, part in zip(cells.rows, cells.columns[column], strict=True):
-        if part not in PARTS:
-            reason = "must be 'train', 'valid' or 'test'"
-            hint = f"; {did_you_mean(part, PARTS)}" if part else ""
-            problems.add(row, column, part, reason + ("; it is blank" if not part else hint))
-
-
-def check_groups(cells: Cells, group: str, split: str, problems: Problems) -> None:
-    """Rows of a group that are in another part than most of it: they would leak."""
-    parts: dict[str, Counter[str]] = {}
-    pairs = list(zip(cells.columns[group], cells.columns[split], strict=True))
-    for name, part in pairs:
-        if name and part in PARTS:
-            parts.setdefault(name, Counter())[part] += 1
-    home = {name: max(PARTS, key=lambda part: n[part]) for name, n in parts.items() if len(n) > 1}
-    for row, (name, part) in zip(cells.rows, pairs, strict=True):
-        if name in home and part in PARTS and part != home[name]:
-            reason = f"this row is in {part!r}, but most of its group in {home[name]!r}"
-            problems.add(row, group, name, reason)
-
-
-def check_gaps(cells: Cells, columns: Sequence[str], problems: Problems) -> None:
-    """Rows in which nothing is given."""
-    names = " and ".join(repr(name) for name in columns)
-    for row, *values in zip(cells.rows, *(cells.columns[name] for name in columns), strict=True):
-        if not any(values):
-            reason = f"is blank: {names}" if len(columns) == 1 else f"are all blank: {names}"
-            problems.add(row, None, "", reason)
-
-
-# ---- parts and classes ----------------------------------------------------------------------
-
-
-def deal(
-    labels: Sequence[str],
-    groups: Sequence[str] | None,
-    fractions: Sequence[float],
-    seed: int,
-    problems: Problems,
-) -> np.ndarray:
-    """A part for each row, str; stratified by label, and no group is divided.
-
-    What is dealt out are groups (a row without one is its own), largest first, within each class
-    (of a group: its most frequent label). Each part gets one of every class, then the part that
-    lacks most rows gets the next: a table of a few dozen rows has every class in every part, which
-    scikit-learn's splitters do not promise, and 100,000 groups take a second.
-    """
-    names = [group or f"\0{i}" for i, group in enumerate(groups or [""] * len(labels))]
-    units = pd.factorize(np.array(names, object))[0] if names else np.empty(0, int)
-    table = pd.DataFrame({"unit": units, "label": list(labels)})
-    counts = table.value_counts().reset_index(name="size")
-    counts = counts.sort_values(["unit", "size", "label"], ascending=[True, False, True])
-    of_unit = counts.drop_duplicates("unit").set_index("unit")["label"]
-    sizes = np.bincount(units)
-    rng, wanted = np.random.default_rng(seed), np.array(fractions)
-    parts = np.full(len(sizes), "train", object)
-    for label, members in sorted(of_unit.groupby(of_unit).groups.items()):
-        order = rng.permutation(members.to_numpy())
-        order = order[np.argsort(-sizes[order], kind="stable")]
-        if len(order) < np.count_nonzero(wanted):
-            what = f"row{'s' * (len(order) > 1)}" if groups is None else "group(s)"
-            reason = f"class {label!r} has {len(order)} {what}, too few for every part of {{}}"
-            problems.add(0, None, "", reason.format(f"fractions={tuple(fractions)}"))
-        parts[order] = np.array(PARTS, object)[_fill(sizes[order], wanted)]
-    return parts[units]
-
-
-def _fill(sizes: np.ndarray, fractions: np.ndarray) -> list[int]:
-    """Which part each unit goes to."""
-    open_parts = np.flatnonzero(fractions)
-    lacking = fractions * sizes.sum()
-    places = []
-    for i, size in enumerate(sizes):
-        part = open_parts[i] if i < len(open_parts) else open_parts[lacking[open_parts].argmax()]
-        lacking[part] -= size
-        places.append(int(part))
-    return places
-
-
-def check_classes(
-    labels: Sequence[str], parts: Sequence[str], column: str, fixed: bool, problems: Problems
-) -> None:
-    """Nothing left, one class only, no training rows, a class that training never sees."""
-    if not len(labels):
-        problems.add(0, None, "", "no row is left")
-        return
-    known = set(labels)
-    if not fixed and len(known) == 1:
-        only = next(iter(known))
-        reason = f"one class only: every row is {only!r}; there is nothing to tell apart"
-        problems.add(0, column, "", reason)
-    trained = {label for label, part in zip(labels, parts, strict=True) if part == "train"}
-    if not trained and not fixed:
-        problems.add(0, None, "", "no row is in 'train'")
-    for label in sorted(known - trained if trained else ()):
-        n = sum(other == label for other in labels)
-        problems.add(0, column, label, f"no row of this class is in 'train' ({n} are elsewhere)")

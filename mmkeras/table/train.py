@@ -1,10 +1,10 @@
 """Your CSV in, a trained and tested model with a report out.
 
-    python -m mmkeras.train data.csv --label label
+    mmkeras train data.csv --label label
 
 The command finds the columns of text, pictures and sounds, trains one encoder each and their
 fusion, stops on the validation part, tests on the test part, and writes a folder with model.keras,
-settings.json, metrics.json, report.html and model_card.md. `python -m mmkeras.predict` uses it.
+settings.json, metrics.json, report.html and model_card.md. `mmkeras predict` uses it.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import __version__
+from .. import __version__
 from .columns import (
     MODALITIES,
     Choice,
@@ -57,7 +57,7 @@ def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]]]:
         RunError: the columns cannot be told, or the label is a quantity.
         TableError: the CSV cannot be read.
     """
-    from .datasets.table_checks import Problems, read_cells
+    from .reading import Problems, read_cells
 
     path = options.csv
     if not path.is_file():
@@ -86,7 +86,7 @@ def load(options: argparse.Namespace, choice: Choice, cells: Mapping[str, list[s
     Raises:
         TableError: with all problems.
     """
-    from .datasets import load_table
+    from .loader import load_table
 
     sizes: dict[str, Any] = {**choice.columns}
     if "text" in choice.columns:
@@ -117,7 +117,7 @@ def _usual_seconds(options: argparse.Namespace, paths: Sequence[str]) -> float:
     """A length that holds nine of ten recordings whole, up to 10 s; of at most 50 of them."""
     import soundfile
 
-    from .datasets.table_files import Refused, resolve
+    from .decode import Refused, resolve
 
     folder = os.path.realpath(options.csv.parent)
     found = [path for path in dict.fromkeys(paths) if path]
@@ -307,8 +307,8 @@ def train(options: argparse.Namespace) -> Any:
     """
     import mmkeras as mm
 
+    from .measure import answer, measure, worst_mistakes
     from .report import ALL, Run
-    from .results import answer, measure, worst_mistakes
 
     choice, cells = inspect(options)
     for line in chosen(choice, options):
@@ -350,7 +350,7 @@ def settings_of(
     options: argparse.Namespace, choice: Choice, table: Any, model: Any, seconds: float
 ) -> dict[str, Any]:
     """What settings.json holds: `table` is what `load_table` needs to read new rows."""
-    from .session import device
+    from ..session import device
 
     packages = ("tensorflow", "keras", "numpy", "pandas")
     by_column = f"by the column {options.split!r}" if options.split else (
@@ -435,10 +435,10 @@ def _at_least(least: float, kind: type = int) -> Any:
 def parser() -> argparse.ArgumentParser:
     """The options, with their defaults."""
     p = argparse.ArgumentParser(
-        prog="python -m mmkeras.train",
+        prog="mmkeras train",
         description="Train and test a model on a CSV of texts, pictures and sounds; write a folder "
         f"with {', '.join(FILES)}.",
-        epilog="Example: python -m mmkeras.train weather/data.csv --label label. "
+        epilog="Example: mmkeras train weather/data.csv --label label. "
         "Paths in the CSV are relative to its folder; a blank cell means that this row has no such "
         "modality. Exit status: 0 done, 1 the data or the options have problems, 2 wrong usage, "
         "130 stopped by Ctrl-C. A run that stops early writes nothing.",
@@ -505,7 +505,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; see `parser` for the exit status."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = parser().parse_args(arguments)
-    options.command = shlex.join(["python", "-m", "mmkeras.train", *arguments])
+    options.command = shlex.join(["mmkeras", "train", *arguments])
     out = options.out or options.csv.parent / "run"
     advice = "" if options.skip_bad_rows else "To go on without these rows: --skip-bad-rows"
     return exit_status(
@@ -521,7 +521,7 @@ def _run(options: argparse.Namespace, out: Path) -> None:
     for line in summary(run.metrics):
         print(line)
     print(f"Wrote {out}: {', '.join(FILES)}")
-    print(f"Next: open {out / 'report.html'}; python -m mmkeras.predict {out} new.csv")
+    print(f"Next: open {out / 'report.html'}; mmkeras predict {out} new.csv")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def exit_status(work: Callable[[], None], *, advice: str, stopped: str) -> int:
         advice: printed after problems of single rows, or "".
         stopped: printed when the user stops it.
     """
-    from .datasets import TableError  # here, so that no TensorFlow is loaded for --help
+    from .reading import TableError  # here, so that no TensorFlow is loaded for --help
 
     try:
         work()

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
-from .. import importance
+from ...evaluate import importance
 
 MODALITIES = ("note", "ecg", "scan")
 SITES = ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")

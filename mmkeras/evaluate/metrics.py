@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn import metrics as sk
 
-from .importance import check_labels, check_positive, check_probabilities, check_threshold
+from ..arguments import check_labels, check_positive, check_probabilities, check_threshold
 
 Arrays = Any  # array-like: an array, a list, a pandas Series
 BINS = 10  # of equal width, for the calibration error

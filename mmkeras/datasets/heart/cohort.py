@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .. import assets
-from . import heart_model
-from .heart_model import MODALITIES
-from .heart_notes import LANGUAGES, write_note
-from .heart_signals import SAMPLES, SCAN, draw_ecg, draw_scan, generators
-from .splits import positions
+from ... import assets
+from ..splits import positions
+from . import model
+from .model import MODALITIES
+from .notes import LANGUAGES, write_note
+from .signals import SAMPLES, SCAN, draw_ecg, draw_scan, generators
 
-HOSPITALS = heart_model.SITES
+HOSPITALS = model.SITES
 _VALUES = "age sex cp trestbps chol fbs restecg thalch exang oldpeak slope ca thal".split()
 _NOTE = "age sex cp trestbps chol fbs exang".split()
 
@@ -271,7 +271,7 @@ def load_heart(*, recording: int = 0) -> Heart:
         table[name] = raw[name].where(raw[name] != 0)
     table["grade"] = raw["num"]
     table["disease"] = (raw["num"] > 0).astype(int)
-    for modality, values in heart_model.OF.items():
+    for modality, values in model.OF.items():
         table[f"has_{modality}"] = table[list(values)].notna().any(axis=1)
     return Heart(table)
 
@@ -312,18 +312,18 @@ def simulate_heart(
     if mechanism not in ("random", "severity"):
         raise ValueError(f"mechanism={mechanism!r} must be 'random' or 'severity'")
     rates = _rates(missing)
-    values = heart_model.sample(n, _whole_number("seed", seed), prevalence)
+    values = model.sample(n, _whole_number("seed", seed), prevalence)
     table = pd.DataFrame({"patient": seed * 1_000_000_000 + np.arange(n)})
     table["recording"] = _whole_number("recording", recording)
     table["hospital"] = values["hospital"]
     table[_VALUES] = values[_VALUES]
     table["grade"] = values["grade"]
     table["disease"] = (values["grade"] > 0).astype(int)
-    absent = heart_model.absence(rates, mechanism)
+    absent = model.absence(rates, mechanism)
     drawn = np.random.default_rng([seed, 1]).random((n, len(MODALITIES)))
     for column, modality in enumerate(MODALITIES):
         table[f"has_{modality}"] = drawn[:, column] >= absent[values["grade"], column]
-    return Heart(table, heart_model.posterior(table, prevalence, absent))
+    return Heart(table, model.posterior(table, prevalence, absent))
 
 
 def _notes(

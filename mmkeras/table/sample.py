@@ -1,6 +1,6 @@
-"""A tiny rendered data set to try `mmkeras.train` and `mmkeras.predict` with.
+"""A tiny rendered data set to try `mmkeras train` and `mmkeras predict` with.
 
-    python -m mmkeras.sample weather
+    mmkeras sample weather
 
 Notes, pictures and sounds of three kinds of weather, all made by this script: nothing here was
 written, photographed or recorded by anybody. Each modality tells the weather in about half of the
@@ -46,7 +46,7 @@ HINTS = {
     ),
 }
 VAGUE = ("Nothing special.", "Stayed indoors.", "Meetings all day.", "Read the paper.")
-ABOUT = """Rendered data, made by python -m mmkeras.sample with seed {seed}: no real notes,
+ABOUT = """Rendered data, made by mmkeras sample with seed {seed}: no real notes,
 photographs or recordings. data.csv has {rows} rows with the weather as label, new.csv {new} rows
 without.
 Good for trying the commands; results on it say nothing about any real task.
@@ -164,11 +164,10 @@ def _sound(rng: np.random.Generator, folder: Path, number: int, kind: str) -> st
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns 0, or 1 when the folder cannot be used (argparse: 2)."""
     parser = argparse.ArgumentParser(
-        prog="python -m mmkeras.sample",
+        prog="mmkeras sample",
         description="Write a tiny rendered data set (no real notes, pictures or recordings): "
         "data.csv with a label, new.csv without, and the pictures and sounds they name.",
-        epilog="Example: python -m mmkeras.sample weather, "
-        "then python -m mmkeras.train weather/data.csv --label label",
+        epilog="Example: mmkeras sample weather, then mmkeras train weather/data.csv --label label",
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where to write it")
     parser.add_argument("--rows", type=int, default=108, help="rows with a label (default 108)")
@@ -188,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     print(f"Rendered {options.rows} rows of weather notes, pictures and sounds: {data}")
     print(f"and a few without a label: {folder / 'new.csv'}. It is rendered, not real data.")
-    print(f"Next: python -m mmkeras.train {data} --label label")
+    print(f"Next: mmkeras train {data} --label label")
     return 0
 
 

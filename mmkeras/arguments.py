@@ -1,0 +1,78 @@
+"""Checks of arguments that several modules share: each returns the value in its plain form."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Arrays = Any  # array-like: an array, a list, a pandas Series
+
+
+def check_probabilities(probabilities: Arrays, what: str = "probabilities") -> np.ndarray:
+    """Float64 (n,) for a binary problem, or (n, classes); rounding beyond 0 and 1 is cut off."""
+    p = np.asarray(probabilities, dtype=float)
+    if p.ndim == 2 and p.shape[1] == 1:
+        p = p[:, 0]
+    if p.ndim not in (1, 2) or p.size == 0:
+        raise ValueError(f"{what} must be (n,), (n, 1) or (n, classes), not empty; got {p.shape}")
+    wrong = np.argwhere(~((p >= -1e-6) & (p <= 1 + 1e-6)))  # NaN is wrong too
+    if len(wrong):
+        raise ValueError(
+            f"{what} must lie between 0 and 1, got {p[tuple(wrong[0])]} in row {wrong[0][0]}"
+        )
+    sums = p.sum(axis=1) if p.ndim == 2 else np.ones(len(p))
+    worst = int(np.abs(sums - 1).argmax())
+    if abs(sums[worst] - 1) > 1e-3:
+        raise ValueError(f"each row of {what} must sum to 1, but row {worst} sums to {sums[worst]}")
+    return np.clip(p, 0, 1)
+
+
+def check_labels(
+    y: Arrays, n: int | None = None, classes: int | None = None, what: str = "y"
+) -> np.ndarray:
+    """Int (n,), from 0 to classes - 1."""
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.size == 0:
+        raise ValueError(f"{what} must be (n,) and not empty, got shape {labels.shape}")
+    if labels.dtype.kind not in "biuf" or not _whole(labels):
+        raise ValueError(f"{what} must be whole numbers, got {labels[:3].tolist()} …")
+    if n is not None and labels.size != n:
+        raise ValueError(f"{what} has {labels.size} rows, but there are {n}")
+    bad = (labels < 0) | (labels >= classes) if classes else np.zeros(labels.size, bool)
+    if bad.any():
+        raise ValueError(
+            f"{what} must be from 0 to {(classes or 0) - 1}, got {labels[bad][0]} in row "
+            f"{bad.argmax()}"
+        )
+    return labels.astype(int)
+
+
+def _whole(numbers: np.ndarray) -> bool:
+    return bool(np.isfinite(numbers).all() and (numbers == np.floor(numbers)).all())
+
+
+def check_codes(what: str, labels: Arrays, n: int) -> np.ndarray:
+    """Int (n,): numbers of labels of any kind, in sorted order."""
+    values = np.asarray(labels)
+    if values.shape != (n,) or n == 0:
+        raise ValueError(
+            f"{what} must be of shape ({n},), one label a row, and not empty; got {values.shape}"
+        )
+    codes = pd.factorize(values, sort=True)[0]
+    if (codes < 0).any():
+        raise ValueError(f"{what} has no label in row {(codes < 0).argmax()}")
+    return codes
+
+
+def check_threshold(threshold: float) -> float:
+    if not (0 <= threshold <= 1 or threshold == np.inf):
+        raise ValueError(f"threshold must be from 0 to 1, or inf for never; got {threshold!r}")
+    return float(threshold)
+
+
+def check_positive(what: str, value: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(f"{what} must be a positive integer, got {value!r}")
+    return value.__index__()

@@ -1,0 +1,86 @@
+"""Tests of two models on the same rows: McNemar's of their answers, DeLong's of their AUCs."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ..arguments import check_labels
+from .metrics import answers
+
+Arrays = Any  # array-like: an array, a list, a pandas Series
+
+
+class McNemar(NamedTuple):
+    """Rows that only the first, or only the second model has right; two-sided p."""
+
+    first_only: int
+    second_only: int
+    p: float
+
+
+def mcnemar(y: Arrays, first: Arrays, second: Arrays) -> McNemar:
+    """Exact test of two models' predicted classes on the same rows (McNemar 1947, binomial form).
+
+    y, first, second: int (n,). Rows must be independent: with several a patient, use `compare` with
+    groups. Where the models never disagree p is 1.
+
+    Raises:
+        ValueError: empty, or not of one length.
+    """
+    truth = check_labels(y)
+    one = check_labels(first, truth.size, what="first") == truth
+    other = check_labels(second, truth.size, what="second") == truth
+    wins, losses = int((one & ~other).sum()), int((other & ~one).sum())
+    p = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    return McNemar(wins, losses, float(p))
+
+
+class DeLong(NamedTuple):
+    """Two AUCs, first - second, its standard error, confidence limits and two-sided p."""
+
+    first: float
+    second: float
+    difference: float
+    se: float
+    low: float
+    high: float
+    p: float
+
+
+def delong(y: Arrays, first: Arrays, second: Arrays, *, confidence: float = 0.95) -> DeLong:
+    """Do two models differ in AUC on the same rows (DeLong, DeLong & Clarke-Pearson 1988)?
+
+    By midranks, as fast as sorting (Sun & Xu 2014). Rows must be independent: with several a
+    patient, use `compare` with groups. Without any spread (se 0) p is 1 for equal AUCs, else NaN.
+
+    Args:
+        y: int (n,), 0 or 1, at least two of each.
+        first, second: probabilities of class 1, (n,) or (n, 1).
+        confidence: coverage of the limits, between 0 and 1.
+
+    Raises:
+        ValueError: input that is not as described.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, such as 0.95; got {confidence!r}")
+    pair = answers(y, {"first": first, "second": second})
+    a = pair["first"]
+    truth = a.truth[0]
+    m, n = int(truth.sum()), int((~truth).sum())
+    if not a.binary or min(m, n) < 2:
+        raise ValueError(
+            "delong needs a binary problem with at least two rows of each class, "
+            f"got {m} of class 1 and {n} of the rest in {len(a.scores)} column(s)"
+        )
+    scores = np.concatenate([model.scores for model in pair.values()])
+    ranks = stats.rankdata(scores, axis=1)
+    of_positives = (ranks[:, truth] - stats.rankdata(scores[:, truth], axis=1)) / n
+    of_negatives = 1 - (ranks[:, ~truth] - stats.rankdata(scores[:, ~truth], axis=1)) / m
+    auc = of_positives.mean(axis=1)
+    covariance = np.cov(of_positives) / m + np.cov(of_negatives) / n
+    contrast = np.array([1, -1])
+    gap, se = float(contrast @ auc), float(np.sqrt(max(0, contrast @ covariance @ contrast)))
+    width = stats.norm.ppf((1 + confidence) / 2) * se
+    p = float(2 * stats.norm.sf(abs(gap) / se)) if se > 0 else 1.0 if gap == 0 else np.nan
+    return DeLong(float(auc[0]), float(auc[1]), gap, se, gap - width, gap + width, p)

@@ -1,0 +1,80 @@
+"""From probabilities to decisions: the threshold that costs least."""
+
+from typing import Any
+
+import numpy as np
+
+from ..arguments import check_labels, check_probabilities, check_threshold
+
+Arrays = Any  # array-like: an array, a list, a pandas Series
+
+
+def cost_threshold(false_positive: float, false_negative: float) -> float:
+    """The probability from which on "positive" is the cheaper answer, if p is calibrated.
+
+    That is false_positive / (false_positive + false_negative) (Elkan 2001), with nothing to pay
+    for right answers.
+
+    Raises:
+        ValueError: a negative or infinite cost, or both 0.
+    """
+    costs = (false_positive, false_negative)
+    if not np.isfinite(costs).all() or min(costs) < 0 or max(costs) == 0:
+        raise ValueError(f"costs must be numbers from 0 up and not both 0, got {costs}")
+    return false_positive / (false_positive + false_negative)
+
+
+def expected_cost(
+    y: Arrays,
+    probabilities: Arrays,
+    threshold: float,
+    false_positive: float = 1,
+    false_negative: float = 1,
+) -> float:
+    """Mean cost a row when class 1 is predicted from the threshold on; binary problems only.
+
+    Args and Raises: as for `best_threshold`; threshold from 0 to 1, or inf for never.
+    """
+    cost_threshold(false_positive, false_negative)  # checks the costs
+    truth, p = _binary(y, probabilities)
+    positive = p >= check_threshold(threshold)
+    wrong = false_positive * (positive & ~truth) + false_negative * (~positive & truth)
+    return float(wrong.mean())
+
+
+def best_threshold(
+    y: Arrays, probabilities: Arrays, false_positive: float = 1, false_negative: float = 1
+) -> float:
+    """The threshold of the smallest mean cost on these rows; choose it on validation rows.
+
+    Tried are 0 (always positive), the middles between neighbouring probabilities and inf (never).
+    Of equally cheap ones the nearest to `cost_threshold` is returned.
+
+    Args:
+        y: int (n,), 0 or 1.
+        probabilities: (n,) or (n, 1), of class 1.
+        false_positive, false_negative: costs, from 0 up, not both 0.
+
+    Raises:
+        ValueError: input that is not as described.
+    """
+    theory = cost_threshold(false_positive, false_negative)
+    truth, p = _binary(y, probabilities)
+    levels, place = np.unique(p, return_inverse=True)
+    middles = (levels[:-1] + levels[1:]) / 2
+    middles = np.where(middles > levels[:-1], middles, levels[1:])  # neighbours in floating point
+    cuts = np.concatenate([[0.0], middles, [np.inf]])
+    positives = np.bincount(place, truth, len(levels))
+    negatives = np.bincount(place, ~truth, len(levels))
+    missed = np.concatenate([[0], positives.cumsum()])
+    alarms = negatives.sum() - np.concatenate([[0], negatives.cumsum()])
+    costs = false_positive * alarms + false_negative * missed
+    cheapest = cuts[np.isclose(costs, costs.min(), rtol=1e-12, atol=0)]
+    return float(cheapest[np.abs(cheapest - theory).argmin()])
+
+
+def _binary(y: Arrays, probabilities: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    p = check_probabilities(probabilities)
+    if p.ndim > 1:
+        raise ValueError(f"probabilities must be (n,) or (n, 1) of class 1, got shape {p.shape}")
+    return check_labels(y, len(p), 2) == 1, p

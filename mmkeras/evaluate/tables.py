@@ -1,0 +1,157 @@
+"""Tables of metrics with bootstrap intervals: of each model, and of differences."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..arguments import check_codes, check_positive
+from .metrics import METRICS, Answers, answers, metric_names
+
+Arrays = Any  # array-like: an array, a list, a pandas Series
+BLOCK = 2_000_000  # weights of the bootstrap that are in memory at a time
+
+
+def report(
+    y: Arrays,
+    probabilities: Arrays,
+    *,
+    threshold: float | Mapping[str, float] = 0.5,
+    groups: Arrays | None = None,
+    metrics: Sequence[str] | None = None,
+    replicates: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Metrics of one or several models, each with a bootstrap interval (Efron 1979; percentile).
+
+    Multi-class precision, recall, specificity, f1, roc_auc and average_precision are means over
+    the classes, each against the rest. The Brier score is the mean squared error of the
+    probability of class 1, or the sum of that over all classes (Brier 1950; from 0 to 2). The
+    calibration error is that of `expected_calibration_error`; resampling adds to it, so its
+    interval tends to lie high. What would divide zero by zero is NaN: the precision when nothing
+    is predicted positive, the AUC with one class only. A replicate in which a metric is NaN is left
+    out of that interval, which is NaN too when over half of them are.
+
+    Args:
+        y: int (n,), 0 or 1, or 0 to classes - 1.
+        probabilities: (n,), (n, 1) or (n, classes), or a dict model name → such an array. Two
+            columns count as two classes of equal rank; for a positive class pass `p[:, 1]`.
+        threshold: predict class 1 from here on, 0 to 1 (or inf for never), for all models or a
+            dict model name → threshold. Multi-class predictions are the most probable class.
+        groups: (n,) labels of any kind, such as patients; all rows of one are drawn together. None:
+            each row for itself.
+        metrics: some of `METRICS`, in the order wanted; None for all.
+        replicates: number of bootstrap draws; all models see the same ones.
+        confidence: coverage of the interval, between 0 and 1.
+        seed: of the draws.
+
+    Returns:
+        Columns value, low, high; index (model, metric), or metric alone for a single array.
+
+    Raises:
+        ValueError: input that is not as described; the message names the value.
+    """
+    models = answers(y, probabilities, threshold)
+    names = metric_names(metrics)
+    draws = _bootstrap(models, names, groups, replicates, seed)
+    rows = {}
+    for i, (model, a) in enumerate(models.items()):
+        for j, name in enumerate(names):
+            value = METRICS[name].value(a)
+            rows[model, name] = (value, *_interval(draws[i, j], confidence))
+    table = _table(rows, ["value", "low", "high"])
+    return table if isinstance(probabilities, Mapping) else table.droplevel("model")
+
+
+def compare(
+    y: Arrays,
+    probabilities: Mapping[str, Arrays],
+    baseline: str,
+    *,
+    threshold: float | Mapping[str, float] = 0.5,
+    groups: Arrays | None = None,
+    metrics: Sequence[str] | None = None,
+    replicates: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Every model minus the baseline, metric by metric, on the same bootstrap draws.
+
+    Args: as for `report`; `baseline` is one of the model names.
+
+    Returns:
+        Columns difference, low, high, and p: two-sided, twice the smaller share of draws on either
+        side of 0, with one added to both counts, so that it is never 0 (Davison & Hinkley 1997).
+        Index (model, metric), without the baseline.
+
+    Raises:
+        ValueError: no such baseline, nothing to compare it with, or what `report` refuses.
+    """
+    if not isinstance(probabilities, Mapping) or baseline not in probabilities:
+        known = list(probabilities) if isinstance(probabilities, Mapping) else "a single array"
+        raise ValueError(f"baseline {baseline!r} must be a key of probabilities, which is {known}")
+    if len(probabilities) < 2:
+        raise ValueError(f"there is no model to compare with the baseline {baseline!r}")
+    models = answers(y, probabilities, threshold)
+    names = metric_names(metrics)
+    draws = _bootstrap(models, names, groups, replicates, seed)
+    base = list(models).index(baseline)
+    rows = {}
+    for i, (model, a) in enumerate(models.items()):
+        for j, name in enumerate(names if i != base else ()):
+            value = METRICS[name].value(a) - METRICS[name].value(models[baseline])
+            gaps = draws[i, j] - draws[base, j]
+            rows[model, name] = (value, *_interval(gaps, confidence), _two_sided(gaps))
+    return _table(rows, ["difference", "low", "high", "p"])
+
+
+def _table(rows: Mapping[tuple[str, str], tuple[float, ...]], columns: list[str]) -> pd.DataFrame:
+    index = pd.MultiIndex.from_tuples(rows, names=["model", "metric"])
+    return pd.DataFrame(list(rows.values()), index=index, columns=columns)
+
+
+def _bootstrap(
+    models: Mapping[str, "Answers"],
+    names: Sequence[str],
+    groups: Arrays | None,
+    replicates: int,
+    seed: int,
+) -> np.ndarray:
+    """Every metric of every model in every draw: float (models, metrics, replicates)."""
+    check_positive("replicates", replicates)
+    n = next(iter(models.values())).y.size
+    member = np.arange(n) if groups is None else check_codes("groups", groups, n)
+    count = member.max() + 1
+    if groups is not None and count < 2:
+        raise ValueError("groups must hold at least two different labels to be drawn from")
+    rng = np.random.default_rng(seed)
+    draws = np.empty((len(models), len(names), replicates))
+    step = max(1, BLOCK // n)
+    for start in range(0, replicates, step):
+        size = min(step, replicates - start)
+        times = rng.multinomial(count, np.full(count, 1 / count), size=size)
+        weights = times.astype(float)[:, member]
+        for i, model in enumerate(models.values()):
+            for j, name in enumerate(names):
+                draws[i, j, start : start + size] = METRICS[name].weighted(model, weights)
+    return draws
+
+
+def _interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, such as 0.95; got {confidence!r}")
+    defined = draws[~np.isnan(draws)]
+    if 2 * len(defined) < len(draws):
+        return np.nan, np.nan
+    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def _two_sided(gaps: np.ndarray) -> float:
+    defined = gaps[~np.isnan(gaps)]
+    if 2 * len(defined) < len(gaps):
+        return np.nan
+    smaller = min((defined <= 0).sum(), (defined >= 0).sum())
+    return min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
