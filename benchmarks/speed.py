@@ -234,7 +234,7 @@ def steps() -> pd.DataFrame:
             joint(),
         ]
     )
-    table.insert(0, "onednn", int(os.environ["TF_ENABLE_ONEDNN_OPTS"]))
+    table.insert(0, "onednn", int(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")))
     return table
 
 

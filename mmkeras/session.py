@@ -11,7 +11,8 @@ from collections.abc import Iterator
 def _quiet_stderr() -> Iterator[None]:
     """Hold back what C++ code writes to file descriptor 2; hand it over if the block raises.
 
-    While TensorFlow is being imported, a few of its lines appear before its own log level holds.
+    While TensorFlow is being imported, a few of its lines appear before its own log level holds:
+    that oneDNN is on, that there is no GPU.
     """
     sys.stderr.flush()
     try:
@@ -34,6 +35,10 @@ def _quiet_stderr() -> Iterator[None]:
 
 def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = True) -> None:
     """Prepare a notebook or script: the same run gives the same numbers on the same machine.
+
+    That holds from process to process, with as many cores. Other cores, another processor or GPU,
+    or `TF_ENABLE_ONEDNN_OPTS=0` in the environment, which trades TensorFlow's oneDNN kernels for
+    its older and slower ones, add the same numbers up in another order: the last digits differ.
 
     Seeds Python, NumPy and TensorFlow, switches on deterministic operations, sets the dtype policy
     of layers built afterwards, registers the classes of this package with Keras, so that

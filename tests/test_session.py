@@ -10,12 +10,13 @@ import mmkeras as mm
 
 
 def python(code, **env):
+    own = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         timeout=120,
-        env={**os.environ, **env},
+        env={**own, **env},
     )
 
 
@@ -25,10 +26,15 @@ def test_import_does_no_work_and_says_nothing():
 
 
 def test_start_prints_one_line_and_repeats_itself():
+    """With oneDNN's kernels, and its log line held back; the weights bit by bit, after a fit."""
     code = (
-        "import mmkeras as mm; mm.start(seed=3); import random, numpy, keras\n"
-        "m = mm.vector_branch(4)\n"
-        "print(random.random(), numpy.random.rand(), m.get_weights()[0].sum())\n"
+        "import mmkeras as mm; mm.start(seed=3); import hashlib, random, numpy as np\n"
+        "m = mm.multimodal_model({'image': mm.image_branch((16, 16, 3))}, {'y': 2}, dropout=0.5)\n"
+        "m.compile('adam', 'sparse_categorical_crossentropy')\n"
+        "x = np.random.rand(64, 16, 16, 3).astype('float32') * 255\n"
+        "m.fit({'image': x}, np.arange(64) % 2, batch_size=16, epochs=2, verbose=0)\n"
+        "bits = b''.join(w.tobytes() for w in m.get_weights())\n"
+        "print(random.random(), np.random.rand(), hashlib.sha256(bits).hexdigest())\n"
         "mm.start(seed=3)"
     )
     first, second = python(code), python(code)
@@ -53,6 +59,13 @@ def test_a_saved_model_loads_in_a_new_process_after_start(tmp_path):
         f"print(type(keras.saving.load_model({path!r})).__name__)"
     )
     assert ran.stdout.splitlines()[1:] == ["MultimodalModel"], ran.stderr
+
+
+@pytest.mark.parametrize("setting", [None, "0", "1"])
+def test_onednn_is_left_to_tensorflow_and_to_the_user(setting):
+    code = "import os, mmkeras; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"
+    ran = python(code, **({} if setting is None else {"TF_ENABLE_ONEDNN_OPTS": setting}))
+    assert ran.stdout == f"{setting}\n"
 
 
 def test_environment_defaults_give_way_to_the_users():
