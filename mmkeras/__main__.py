@@ -3,12 +3,16 @@
 Only the module of the command that was asked for is imported, so that help comes at once.
 """
 
+import difflib
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 
 from . import __version__
 
+# A command is a line here, and a module with main(argv) → exit status, light to import.
 COMMANDS = {
     "train": ("table.train", "a CSV in, a trained and tested model with a report out"),
     "predict": ("table.predict", "answer new rows with a trained run"),
@@ -16,35 +20,61 @@ COMMANDS = {
     "data": ("assets", "list, fetch and verify the data and weights of the course"),
     "doctor": ("doctor", "a report on this machine, to paste into a bug report"),
 }
-HELP = f"""usage: mmkeras [--version] COMMAND …
+HELP = f"""usage: mmkeras [--help] [--version] COMMAND …
 
 Multimodal deep learning on your own data, and the tools of the course.
 
 commands:
 {chr(10).join(f"  {name:9} {what}" for name, (_, what) in COMMANDS.items())}
 
-`mmkeras COMMAND --help` explains one of them. Example: mmkeras sample weather
+`mmkeras COMMAND --help` explains one of them, with an example. To begin:
+
+  mmkeras sample weather
+  mmkeras train weather/data.csv --label label
+  mmkeras predict weather/run weather/new.csv
+
 Exit status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; see HELP for the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    command = arguments[0] if arguments else "--help"
-    if command in ("-h", "--help", "help"):
+    for stream in (sys.stdout, sys.stderr):  # a narrow encoding of a pipe stops no command
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(arguments)
+        if sys.stdout:
+            sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has enough, as in: mmkeras data list | head -1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        if arguments[1:]:  # mmkeras help train
+            return _run([arguments[1], "--help"])
         print(HELP)
         return 0 if arguments else 2
+    command, *rest = arguments
     if command in ("-V", "--version"):
         print(f"mmkeras {__version__}")
         return 0
     if command not in COMMANDS:
-        print(
-            f"mmkeras: there is no command {command!r}; there is {', '.join(COMMANDS)}",
-            file=sys.stderr,
-        )
+        print(f"mmkeras: there is no command {command!r}; {_hint(command)}", file=sys.stderr)
         return 2
     module = importlib.import_module(f".{COMMANDS[command][0]}", __package__)
-    return module.main(arguments[1:])
+    return int(module.main(rest))
+
+
+def _hint(command: str) -> str:
+    close = difflib.get_close_matches(command.lower(), COMMANDS, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"there is {', '.join(COMMANDS)}"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mmkeras.table import sample
+from mmkeras.table import sample, weather
 
 
 def records(path):
@@ -20,9 +20,9 @@ def contents(folder):
 
 
 def test_every_file_is_there_and_each_row_tells_something(tmp_path):
-    rows = records(sample.write(tmp_path, rows=60, new=6))
+    rows = records(weather.write(tmp_path, rows=60, new=6))
     assert len(rows) == 60 and list(rows[0]) == ["text", "image", "audio", "label"]
-    assert {row["label"] for row in rows} == set(sample.CLASSES)
+    assert {row["label"] for row in rows} == set(weather.CLASSES)
     new = records(tmp_path / "new.csv")
     assert len(new) == 6 and "label" not in new[0]
     for row in [*rows, *new]:
@@ -41,18 +41,18 @@ def test_every_file_is_there_and_each_row_tells_something(tmp_path):
 
 
 def test_each_modality_tells_about_half_and_no_file_name_tells_the_label(tmp_path):
-    rows = records(sample.write(tmp_path, rows=300, new=1))
-    hints = {hint: name for name, some in sample.HINTS.items() for hint in some}
+    rows = records(weather.write(tmp_path, rows=300, new=1))
+    hints = {hint: name for name, some in weather.HINTS.items() for hint in some}
     told = [next((c for h, c in hints.items() if h in row["text"]), None) for row in rows]
     assert 0.4 < sum(t == row["label"] for t, row in zip(told, rows, strict=True)) / 300 < 0.7
     assert not any(t and t != row["label"] for t, row in zip(told, rows, strict=True))
-    suffixes = {c: {row["image"][-3:] for row in rows if row["label"] == c} for c in sample.CLASSES}
-    assert all({"png", "jpg"} <= kinds for kinds in suffixes.values())
+    looks = {c: {row["image"][-3:] for row in rows if row["label"] == c} for c in weather.CLASSES}
+    assert all({"png", "jpg"} <= kinds for kinds in looks.values())
 
 
 def test_the_seed_decides_everything(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        sample.write(tmp_path / name, rows=12, seed=seed)
+        weather.write(tmp_path / name, rows=12, seed=seed)
     a, b, c = (contents(tmp_path / name) for name in "abc")
     assert a == b and a != c
 
@@ -60,7 +60,7 @@ def test_the_seed_decides_everything(tmp_path):
 @pytest.mark.parametrize("rows, new", [(8, 1), (9, 0)])
 def test_too_few_rows_are_refused(tmp_path, rows, new):
     with pytest.raises(ValueError, match=f"got {rows} and {new}"):
-        sample.write(tmp_path, rows=rows, new=new)
+        weather.write(tmp_path, rows=rows, new=new)
     assert not list(tmp_path.iterdir())
 
 

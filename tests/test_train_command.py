@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmkeras.table import columns, measure, predict, report, sample, train
+from mmkeras.table import columns, measure, predict, report, train
+from mmkeras.table import weather as rendered
 
 # One of each kind of thing that a page, a plot or a table of Markdown could take for markup.
 HOSTILE = ["<script>alert(1)</script>", 'a"><img src=x onerror=alert(1)>', "$\\frac{$ | `b` [c](d)"]
@@ -57,7 +58,7 @@ def cache(tmp_path_factory):
 def weather(tmp_path_factory, cache):
     """A sample set with one bad row and one hostile text, trained on for a few epochs."""
     folder = tmp_path_factory.mktemp("data") / "weather"
-    data = sample.write(folder, rows=61, new=9)
+    data = rendered.write(folder, rows=61, new=9)
 
     def spoil(rows):
         rows[3][0] = HOSTILE[0]  # row 4
@@ -289,7 +290,7 @@ def test_a_write_that_fails_leaves_the_earlier_run_whole(weather, tmp_path):
 
 @pytest.fixture
 def data(tmp_path):
-    return sample.write(tmp_path / "set", rows=12, new=1)
+    return rendered.write(tmp_path / "set", rows=12, new=1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,22 @@
 """A CSV of one's own: read, checked, split, streamed; trained on, tested, and answered."""
 
-from .loader import Table, load_table
-from .reading import TableError
+from typing import TYPE_CHECKING, Any
 
 __all__ = ["Table", "TableError", "load_table"]
+
+if TYPE_CHECKING:
+    from .loader import Table, load_table
+    from .reading import TableError
+
+
+def __getattr__(name: str) -> Any:
+    """The names above, when they are asked for: a command's --help loads no pandas."""
+    if name not in __all__:
+        raise AttributeError(f"module 'mmkeras.table' has no attribute {name!r}")
+    from . import loader, reading
+
+    return getattr(reading if name == "TableError" else loader, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

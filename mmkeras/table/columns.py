@@ -1,17 +1,14 @@
 """Which column of a CSV holds text, pictures or sounds: a guess from the cells, with its reason."""
 
-import argparse
-import codecs
 import csv
 import itertools
 import re
-import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
+from .command import RunError
 
 MODALITIES = ("text", "image", "audio")
 SUFFIXES = {
@@ -24,35 +21,8 @@ FEW = 20  # different values up to which a column of short phrases may be a cate
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 
 
-class RunError(Exception):
-    """A command cannot go on; the message says why, and what to do."""
-
-
 class ColumnError(RunError):
     """The columns cannot be told apart; the message lists what was seen in each."""
-
-
-def exit_status(work: Callable[[], None], *, advice: str, stopped: str) -> int:
-    """What a command returns to the shell: 0, 1 after an error that is told, 130 when stopped.
-
-    Args:
-        work: everything the command does.
-        advice: printed after problems of single rows, or "".
-        stopped: printed when the user stops it.
-    """
-    from .reading import TableError  # here, so that no TensorFlow is loaded for --help
-
-    try:
-        work()
-    except (TableError, RunError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        if isinstance(error, TableError) and advice and error.problems["row"].gt(1).any():
-            print(advice, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\nstopped: {stopped}", file=sys.stderr)
-        return 130
-    return 0
 
 
 @dataclass(frozen=True)
@@ -216,25 +186,7 @@ def _seen(cells: Mapping[str, Sequence[str]], roles: Mapping[str, str]) -> str:
 
 def least_words(cells: Sequence[str]) -> int:
     """Words that hold 95% of the texts whole, from 8 to 200."""
+    import numpy as np  # here, so that it is not loaded for --help
+
     counts = [count_words(cell) for cell in cells if cell]
     return int(np.clip(np.quantile(counts, 0.95), 8, 200)) if counts else 8
-
-
-# ------------------------------------------------------------------------------ command line
-
-
-def encoding(text: str) -> str:
-    """For argparse: the name of an encoding that Python knows."""
-    try:
-        codecs.lookup(text)
-    except LookupError:
-        raise argparse.ArgumentTypeError(f"no such encoding: {text!r}") from None
-    return text
-
-
-def delimiter(text: str) -> str:
-    """For argparse: one character, or "tab"."""
-    mark = "\t" if text in ("tab", "\\t") else text
-    if len(mark) != 1 or mark in '"\r\n':
-        raise argparse.ArgumentTypeError(f"must be one character, or tab; got {text!r}")
-    return mark

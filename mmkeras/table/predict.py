@@ -11,16 +11,14 @@ import argparse
 import csv
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
+from .command import Parser, RunError, delimiter, encoding, exit_status
 
-from . import columns
-from .columns import RunError, exit_status
+if TYPE_CHECKING:  # loaded by the functions that need them: --help comes at once
+    import pandas as pd
 
 PREDICTION, PROBABILITY, PROBLEM = "prediction", "probability_", "problem"
 
@@ -65,7 +63,7 @@ def predict(
     encoding: str | None = None,
     delimiter: str | None = None,
     cache: bool = True,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Probabilities of every row of a CSV.
 
     Args:
@@ -83,6 +81,9 @@ def predict(
     Raises:
         TableError: the rows that cannot be read, all of them.
     """
+    import numpy as np
+    import pandas as pd
+
     from .loader import load_table
     from .measure import probabilities
 
@@ -120,13 +121,15 @@ def read_records(path: Path, encoding: str, delimiter: str) -> dict[int, list[st
 
 
 def joined(
-    records: dict[int, list[str]], answers: pd.DataFrame, problems: pd.DataFrame
+    records: dict[int, list[str]], answers: "pd.DataFrame", problems: "pd.DataFrame"
 ) -> list[list[str]]:
     """The records, each with its answer; the last column is there if there are problems.
 
     Raises:
         RunError: a column of the input has the name of one that is added.
     """
+    import pandas as pd
+
     (_, header), *rows = records.items()
     reasons: dict[int, list[str]] = {
         row: ["all cells are blank"] for row, cells in rows if not any(map(str.strip, cells))
@@ -168,7 +171,7 @@ def write(path: Path, rows: list[list[str]], delimiter: str) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The options, with their defaults."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="mmkeras predict",
         description="Answer every row of a CSV with a model that mmkeras train made: adds a "
         "column prediction and a probability_<class> for each class.",
@@ -184,13 +187,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--allow-outside", action="store_true", help="paths may leave the CSV's folder")
     p.add_argument(
         "--encoding",
-        type=columns.encoding,
+        type=encoding,
         metavar="NAME",
         help="of the CSV (default: as in training)",
     )
     p.add_argument(
         "--delimiter",
-        type=columns.delimiter,
+        type=delimiter,
         metavar="MARK",
         help="of the CSV (default: as in training)",
     )
@@ -220,28 +223,24 @@ def _run(options: argparse.Namespace, out: Path) -> None:
 
     mm.start()
     model, settings = load_run(options.run)
-    encoding = options.encoding or settings["encoding"]
-    delimiter = options.delimiter or settings["delimiter"]
+    codec = options.encoding or settings["encoding"]
+    mark = options.delimiter or settings["delimiter"]
     answers, problems = predict(
         model,
         settings,
         options.csv,
         skip_bad_rows=options.skip_bad_rows,
         allow_outside=options.allow_outside,
-        encoding=encoding,
-        delimiter=delimiter,
+        encoding=codec,
+        delimiter=mark,
         cache=not options.no_cache,
     )
-    records = read_records(options.csv, encoding, delimiter)
+    records = read_records(options.csv, codec, mark)
     header = [name.strip() for name in records[min(records)]]
     for modality, column in settings["columns"].items():
         if column not in header:
             print(f"There is no column {column!r}: every row goes without {modality}.")
-    write(out, joined(records, answers, problems), delimiter)
+    write(out, joined(records, answers, problems), mark)
     bad = len(records) - 1 - len(answers)
     left = f", {bad} with problems left empty" if bad else ""
     print(f"Wrote {out}: {len(answers)} rows answered{left}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -27,19 +27,8 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
-from .columns import (
-    MODALITIES,
-    Choice,
-    RunError,
-    choose,
-    delimiter,
-    encoding,
-    exit_status,
-    kind_of,
-    least_words,
-    sample_cells,
-    unspaced,
-)
+from .columns import MODALITIES, Choice, choose, kind_of, least_words, sample_cells, unspaced
+from .command import Parser, RunError, at_least, delimiter, encoding, exit_status, seed
 
 FORMAT = 1  # of settings.json
 FILES = ("model.keras", "settings.json", "metrics.json", "report.html", "model_card.md")
@@ -421,20 +410,9 @@ def write(model: Any, run: Any, folder: Path) -> None:
 # ------------------------------------------------------------------------------ command line
 
 
-def _at_least(least: float, kind: type = int) -> Any:
-    def number(text: str) -> Any:
-        value = kind(text)
-        if not least <= value < math.inf:
-            raise argparse.ArgumentTypeError(f"must be {least:g} or more, got {text}")
-        return value
-
-    number.__name__ = kind.__name__  # for argparse's message on what is no number
-    return number
-
-
 def parser() -> argparse.ArgumentParser:
     """The options, with their defaults."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="mmkeras train",
         description="Train and test a model on a CSV of texts, pictures and sounds; write a folder "
         f"with {', '.join(FILES)}.",
@@ -470,14 +448,14 @@ def parser() -> argparse.ArgumentParser:
         help="between cells (default: a comma)",
     )
     add("--no-cache", action="store_true", help="keep no decoded copies of files in mmkeras' cache")
-    add("--words", type=_at_least(1), metavar="N", help="of a text (default: holds 95%% of them)")
-    add("--image-size", type=_at_least(8), default=64, metavar="N", help="pixels (default: 64)")
-    add("--audio-rate", type=_at_least(1000), default=8000, metavar="HZ", help="(default: 8000)")
-    add("--audio-seconds", type=_at_least(0.05, float), metavar="S", help="(default: by the files)")
+    add("--words", type=at_least(1), metavar="N", help="of a text (default: holds 95%% of them)")
+    add("--image-size", type=at_least(8), default=64, metavar="N", help="pixels (default: 64)")
+    add("--audio-rate", type=at_least(1000), default=8000, metavar="HZ", help="(default: 8000)")
+    add("--audio-seconds", type=at_least(0.05, float), metavar="S", help="(default: by the files)")
     add = p.add_argument_group("training").add_argument
-    add("--epochs", type=_at_least(1), default=40, metavar="N", help="at most (default: 40)")
-    add("--batch-size", type=_at_least(1), metavar="N", help="(default: 8 to 32, by the rows)")
-    add("--learning-rate", type=_at_least(0, float), default=1e-3, metavar="X", help="of Adam "
+    add("--epochs", type=at_least(1), default=40, metavar="N", help="at most (default: 40)")
+    add("--batch-size", type=at_least(1), metavar="N", help="(default: 8 to 32, by the rows)")
+    add("--learning-rate", type=at_least(0, float), default=1e-3, metavar="X", help="of Adam "
         "(default: 0.001)")  # fmt: skip
     add(
         "--fusion",
@@ -493,7 +471,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--class-weight", default="auto", choices=("auto", "balanced", "none"),
         help="auto: balanced where one class is three times as frequent as another")  # fmt: skip
-    add("--seed", type=_at_least(0), default=0, metavar="N", help="of everything (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="of everything (default: 0)")
     add = p.add_argument_group("writing").add_argument
     add("--out", type=Path, metavar="DIR", help="default: run, beside the CSV")
     add("--no-examples", action="store_true", help="show no rows of the data in the report")
@@ -522,7 +500,3 @@ def _run(options: argparse.Namespace, out: Path) -> None:
         print(line)
     print(f"Wrote {out}: {', '.join(FILES)}")
     print(f"Next: open {out / 'report.html'}; mmkeras predict {out} new.csv")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

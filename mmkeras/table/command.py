@@ -1,0 +1,167 @@
+"""What the commands on tables share: how they end, and how they read their options.
+
+Nothing heavy is imported here, so that `--help` comes at once.
+"""
+
+import argparse
+import csv
+import difflib
+import math
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+STATUS = "Exit status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl-C."
+MOST_SEED = 2**32 - 1  # what NumPy and TensorFlow take
+
+
+class RunError(Exception):
+    """A command cannot go on; the message says why, and what to do."""
+
+
+def exit_status(work: Callable[[], None], *, advice: str, stopped: str) -> int:
+    """What a command returns to the shell: 0, 1 after an error that is told, 130 when stopped.
+
+    Args:
+        work: everything the command does.
+        advice: printed after problems of single rows, or "".
+        stopped: printed when the user stops it.
+    """
+    from .reading import TableError  # here, so that no pandas is loaded for --help
+
+    try:
+        work()
+    except BrokenPipeError:
+        raise
+    except (TableError, RunError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, TableError) and advice and error.problems["row"].gt(1).any():
+            print(advice, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nstopped: {stopped}", file=sys.stderr)
+        return 130
+    return 0
+
+
+# ------------------------------------------------------------------------------ options
+
+
+class Parser(argparse.ArgumentParser):
+    """As argparse's, but options are not abbreviated, and a misspelt one is told the right one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            known = list(self._option_string_actions)
+            close = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return options
+
+
+def at_least(least: float, kind: type = int, most: float = math.inf) -> Callable[[str], Any]:
+    """For argparse: a finite number from `least` to `most`."""
+
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not least <= value <= most or math.isinf(value):
+            limit = f"{least:g} or more" if math.isinf(most) else f"from {least:g} to {most:.0f}"
+            raise argparse.ArgumentTypeError(f"must be {limit}, got {text}")
+        return value
+
+    number.__name__ = kind.__name__  # for argparse's message on what is no number
+    return number
+
+
+seed = at_least(0, most=MOST_SEED)
+
+
+def encoding(text: str) -> str:
+    """For argparse: the name of a text encoding that Python knows."""
+    try:
+        "".encode(text)
+    except LookupError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no text encoding; such as utf-8, cp1252 or gb18030"
+        ) from None
+    return text
+
+
+def delimiter(text: str) -> str:
+    """For argparse: one character, or "tab"."""
+    mark = "\t" if text in ("tab", "\\t") else text
+    if len(mark) != 1 or mark in '"\r\n':
+        raise argparse.ArgumentTypeError(f"must be one character, or tab; got {text!r}")
+    return mark
+
+
+def seconds(text: str) -> float:
+    """For argparse: 90s, 10m, 1.5h; a number alone counts minutes."""
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)(s|m|min|h)?", text.strip())
+    value = float(found[1]) * {"s": 1, "h": 3600}.get(found[2], 60) if found else 0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a time such as 90s, 10m or 1.5h; got {text!r}")
+    return value
+
+
+def file_size(text: str) -> int:
+    """For argparse: 4096, 200K, 1.5M, 2G; a K is 1,024 bytes."""
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)([KMG]?)(i?B)?", text.strip(), re.IGNORECASE)
+    power = " KMG".index(found[2].upper() or " ") if found else 0
+    value = round(float(found[1]) * 1024**power) if found else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a size such as 200K, 64M or 2G; got {text!r}")
+    return value
+
+
+def class_list(text: str) -> list[str]:
+    """For argparse: names between commas; one that holds a comma is put in double quotes."""
+    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    if len(names) < 2 or not all(names) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(
+            f"must be two or more different names, as in sun,rain,snow; got {text!r}"
+        )
+    return names
+
+
+def add_reading(add: Callable[..., Any], trained: str = "") -> None:
+    """The options about the CSV and its files that several commands have.
+
+    Args:
+        add: the `add_argument` of a parser or group.
+        trained: what holds where an option is not given: "as in training", or "".
+    """
+    add("--skip-bad-rows", action="store_true", help="go on without rows that have problems, "
+        "and say which")  # fmt: skip
+    add("--allow-outside", action="store_true", help="paths may leave the folder of the CSV")
+    add("--encoding", type=encoding, metavar="NAME", default=None if trained else "utf-8",
+        help=f"of the CSV, such as cp1252 (default: {trained or 'utf-8'})")  # fmt: skip
+    add("--delimiter", type=delimiter, metavar="MARK", default=None if trained else ",",
+        help=f"between cells, such as ';' or tab (default: {trained or 'a comma'})")  # fmt: skip
+    add("--max-audio-seconds", type=at_least(0.05, float), default=3600.0, metavar="S",
+        help="longer recordings are refused (default: 3600)")  # fmt: skip
+    add("--max-file-bytes", type=file_size, default=256 * 1024**2, metavar="SIZE",
+        help="larger files are refused unopened, as in 64M (default: 256M)")  # fmt: skip
+    add("--no-cache", action="store_true", help="keep no decoded copies of files in mmkeras' cache")
+
+
+def reading_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What `load_table` is told by the options of `add_reading`, but encoding and delimiter."""
+    return {
+        "on_error": "skip" if options.skip_bad_rows else "raise",
+        "allow_outside": options.allow_outside,
+        "max_audio_seconds": options.max_audio_seconds,
+        "max_file_bytes": options.max_file_bytes,
+        "cache": False if options.no_cache else None,
+    }
+
+
+def quoted(names: Sequence[str], most: int = 10) -> str:
+    """'a', 'b' and 3 more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
