@@ -1,5 +1,6 @@
 """Checks of arguments that several modules share: each returns the value in its plain form."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,23 @@ def check_threshold(threshold: float) -> float:
     return float(threshold)
 
 
-def check_positive(what: str, value: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise ValueError(f"{what} must be a positive integer, got {value!r}")
-    return value.__index__()
+def check_integer(what: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """A Python int from `least` to `most`, of any integer type (int, NumPy's, …), but no bool.
+
+    Raises:
+        ValueError: another type, or out of range; names `what`, the range and the value.
+    """
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least or (most is not None and number > most):
+        span = f"an integer from {least}" + ("" if most is None else f" to {most}")
+        kind = "a positive integer" if (least, most) == (1, None) else span
+        raise ValueError(f"{what} must be {kind}, got {value!r}")
+    return number
+
+
+def check_positive(what: str, value: Any) -> int:
+    """As `check_integer`: 1 or more."""
+    return check_integer(what, value)

@@ -1,12 +1,17 @@
-"""Files that are there whole or not at all, and work that one process does at a time."""
+"""Files that are there whole or not at all, work that one process does at a time, and caches."""
 
 import contextlib
+import hashlib
 import os
-from collections.abc import Iterator
+import secrets
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -14,6 +19,7 @@ def whole(path: Path | str, mode: str = "wb", **options: Any) -> Iterator[IO[Any
     """A file to write to, which takes its name when the block ends without an error.
 
     A reader finds the old file or the new one, never a part. What fails leaves nothing behind.
+    Several writers at once do not disturb each other: the last one to end is the one that stays.
 
     Args:
         path: where the file will be; its folder exists.
@@ -23,7 +29,7 @@ def whole(path: Path | str, mode: str = "wb", **options: Any) -> Iterator[IO[Any
         OSError: the folder cannot be written to, the disk is full.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}.part")
     try:
         with open(part, mode, **options) as file:
             yield file
@@ -35,17 +41,75 @@ def whole(path: Path | str, mode: str = "wb", **options: Any) -> Iterator[IO[Any
 
 @contextlib.contextmanager
 def one_at_a_time(path: Path | str, timeout: float = -1) -> Iterator[None]:
-    """Let other processes that want to make this file wait; where no lock can be had, just go on.
+    """Let others that want to make this file wait; where no lock can be had, just go on.
+
+    Others are processes, and threads of this one. The folder of the file is made if need be.
 
     Raises:
-        filelock.Timeout: another process has held the lock for `timeout` seconds (-1: wait).
+        filelock.Timeout: another has held the lock for `timeout` seconds (-1: wait).
     """
     path = Path(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
-    with contextlib.suppress(NotImplementedError, PermissionError, FileNotFoundError):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=timeout)
+    except Timeout:
+        raise
+    except (OSError, NotImplementedError):  # a folder or a disk that cannot be written or locked
+        pass
     try:
         yield
     finally:
         lock.release()
+
+
+def cached(
+    path: Path,
+    make: Callable[[], T],
+    *,
+    read: Callable[[Path], T | None],
+    write: Callable[[IO[bytes], T], None],
+    what: str,
+) -> T:
+    """What `make` gives, kept in a file that may be deleted at any time.
+
+    A file that is missing, damaged or not as expected is made anew. Those that want the same file
+    at the same time wait for the first of them.
+
+    Args:
+        path: the file; its name changes with everything that the content depends on.
+        make: makes the content.
+        read: path → content, or None where it is not as expected; any exception means damaged.
+        write: puts the content into an open file.
+        what: the content in words, plural, for the warning.
+
+    Warns:
+        UserWarning: the file cannot be written; the content is returned all the same.
+    """
+    if (content := _read(path, read)) is not None:
+        return content
+    with one_at_a_time(path):
+        if (content := _read(path, read)) is not None:  # made by another while this one waited
+            return content
+        content = make()
+        try:
+            with whole(path) as file:
+                write(file, content)
+        except OSError as error:
+            warnings.warn(f"{what} cannot be cached in {path.parent}: {error}", stacklevel=4)
+    return content
+
+
+def _read(path: Path, read: Callable[[Path], T | None]) -> T | None:
+    if not path.is_file():
+        return None
+    try:
+        return read(path)
+    except Exception:  # whatever is wrong with a cache file, making it anew is the cure
+        return None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

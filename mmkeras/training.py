@@ -15,6 +15,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from .arguments import check_positive
+from .files import whole
+
 Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
 Losses = Mapping[str, float]  # by head
 register = keras.saving.register_keras_serializable("mmkeras")
@@ -151,7 +154,7 @@ class GradientModulation(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.scales, self.confidence, self.alpha = dict(scales), confidence, alpha
-        self.every = _positive("every", every)
+        self.every = check_positive("every", every)
         self.history: list[dict[str, float]] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -238,7 +241,7 @@ class GradientBlending(keras.callbacks.Callback):
     def __init__(self, scales: Mapping[str, GradientScale], losses: Any, every: int = 2) -> None:
         super().__init__()
         self.scales, self.losses = dict(scales), losses
-        self.every = _positive("every", every)
+        self.every = check_positive("every", every)
         self.history: list[dict[str, float]] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -260,12 +263,6 @@ def _assign(scales: Mapping[str, GradientScale], values: Mapping[str, float]) ->
         raise ValueError(f"scales for {sorted(scales)}, but values for {sorted(values)}")
     for name, layer in scales.items():
         layer.scale.assign(values[name])
-
-
-def _positive(what: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{what} must be a positive integer, got {value!r}")
-    return value
 
 
 # ------------------------------------------------------------------------------ killed, resumed
@@ -321,7 +318,7 @@ class Resume(keras.callbacks.Callback):
         The order is that of `tf.random.experimental.index_shuffle`, which gives the place of one
         row without a list of all of them.
         """
-        last = _positive("count", count) - 1
+        last = check_positive("count", count) - 1
 
         def place(i: Tensor) -> Tensor:
             return tf.random.experimental.index_shuffle(i, [self.seed, self.epoch], last)
@@ -357,10 +354,8 @@ class Resume(keras.callbacks.Callback):
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
         arrays = {f"v{i}": ops.convert_to_numpy(v) for i, v in enumerate(_variables(self.model))}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.file.with_suffix(".part")
-        with open(scratch, "wb") as file:
+        with whole(self.file) as file:
             np.savez(file, history=np.array(json.dumps(self.history)), **arrays)
-        scratch.replace(self.file)
 
 
 def _variables(model: keras.Model) -> Sequence[Any]:

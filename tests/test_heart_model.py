@@ -147,12 +147,12 @@ def test_seeds():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"n": 0}, "n=0"),
-        ({"n": 2.5}, "n=2.5 must be a whole number"),
-        ({"n": -1}, "n=-1"),
-        ({"n": 5, "seed": -1}, "seed=-1"),
-        ({"n": 5, "seed": "a"}, "seed='a'"),
-        ({"n": 5, "recording": True}, "recording=True"),
+        ({"n": 0}, "n must be a positive integer, got 0"),
+        ({"n": 2.5}, "n must be a positive integer, got 2.5"),
+        ({"n": -1}, "n must be a positive integer, got -1"),
+        ({"n": 5, "seed": -1}, "seed must be an integer from 0, got -1"),
+        ({"n": 5, "seed": "a"}, "seed must be an integer from 0, got 'a'"),
+        ({"n": 5, "recording": True}, "recording must be an integer from 0, got True"),
         ({"n": 5, "prevalence": 1.0}, "prevalence=1.0"),
         ({"n": 5, "prevalence": float("nan")}, "prevalence=nan"),
         ({"n": 5, "missing": 1.2}, "1.2 is no probability"),

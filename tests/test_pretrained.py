@@ -396,7 +396,7 @@ def test_calls_at_the_same_time_compute_once(tmp_path):
 def test_a_folder_that_cannot_be_written_costs_the_cache_not_the_features(tmp_path):
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     model = small()
-    with pytest.warns(UserWarning, match="not cached"):
+    with pytest.warns(UserWarning, match="features cannot be cached"):
         result = cached_features(model, X, cache=tmp_path / "file" / "features")
     np.testing.assert_allclose(result, run(model, X), rtol=1e-5)
 

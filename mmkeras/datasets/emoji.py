@@ -9,20 +9,19 @@ import functools
 import hashlib
 import io
 import json
-import os
 import re
-import uuid
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from .. import assets
+from .. import assets, files
+from ..arguments import check_integer
 from .splits import deal, positions
 
 ARTISTS = ("noto", "twemoji", "openmoji", "fluent")
@@ -34,7 +33,7 @@ DEFAULT_GROUPS = (
     "activities",
     "objects",
 )
-_SIZES = range(16, 513)
+_SIZES = (16, 512)
 _FAMILY_SIZE = 48  # pixels at which pictures are compared, whatever size is asked for
 # Distances at which a reader no longer tells two pictures apart at a glance. Both stand in a gap:
 # no pair of the default groups, but those with like labels, is within 0.0004 of either.
@@ -160,8 +159,7 @@ def load_emoji(
         ValueError: a size out of range; an unknown, repeated or missing artist or group.
         mmkeras.assets.AssetError: the data is not in the cache and cannot be fetched.
     """
-    if not isinstance(size, int | np.integer) or size not in _SIZES:
-        raise ValueError(f"size={size!r} must be a whole number from {_SIZES[0]} to {_SIZES[-1]}")
+    size = check_integer("size", size, *_SIZES)
     _check_choice("artists", artists, ARTISTS)
     names, known = _names()
     _check_choice("groups", known if groups is None else groups, known)
@@ -237,24 +235,20 @@ def _pictures(artist: str, hexcodes: list[str], size: int) -> np.ndarray:
     asset = assets.catalogue()[f"emoji-{artist}"]
     key = " ".join([asset.sha256, version("resvg-py"), *hexcodes])
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    folder = assets.cache_dir() / "rendered"
-    path = folder / f"{artist}-{asset.version}-{size}px-{digest}.npy"
-    try:
+    name = f"{artist}-{asset.version}-{size}px-{digest}.npy"
+    shape = (len(hexcodes), size, size, 3)
+
+    def read(path: Path) -> np.ndarray | None:
         pictures = np.load(path, mmap_mode="r")
-        if pictures.shape == (len(hexcodes), size, size, 3) and pictures.dtype == np.uint8:
-            return pictures
-    except (OSError, ValueError, EOFError):  # not there, or cut short: render it
-        pass
-    pictures = _render_all(artist, hexcodes, size)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temp = folder / f".{path.stem}-{uuid.uuid4().hex}.tmp"
-        with temp.open("wb") as stream:
-            np.save(stream, pictures)
-        os.replace(temp, path)
-    except OSError as error:
-        warnings.warn(f"the pictures cannot be cached in {folder}: {error}", stacklevel=2)
-    return pictures
+        return pictures if pictures.shape == shape and pictures.dtype == np.uint8 else None
+
+    return files.cached(
+        assets.cache_dir() / "rendered" / name,
+        lambda: _render_all(artist, hexcodes, size),
+        read=read,
+        write=np.save,
+        what="pictures",
+    )
 
 
 def _render_all(artist: str, hexcodes: list[str], size: int) -> np.ndarray:

@@ -7,10 +7,6 @@ machines without the Debian client.
 """
 
 import hashlib
-import os
-import uuid
-import warnings
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +16,8 @@ import pandas as pd
 import soundfile
 from scipy.signal import lfilter, resample_poly
 
-from .. import assets
+from .. import assets, files
+from ..arguments import check_integer
 from .splits import deal, positions
 
 ASSET = "mandarin-syllables"
@@ -136,22 +133,18 @@ def load_syllables(rate: int = 8000, *, rendered: bool = False) -> Syllables:
         mmkeras.assets.AssetError: the recordings are not in the cache and cannot be fetched, or a
             file cannot be decoded.
     """
-    if isinstance(rate, bool) or not hasattr(rate, "__index__"):
-        raise ValueError(f"rate={rate!r} must be a whole number of samples per second")
-    if not _RATES[0] <= rate <= _RATES[1]:
-        raise ValueError(f"rate={rate} must be from {_RATES[0]} to {_RATES[1]} samples per second")
-    rate = rate.__index__()
+    rate = check_integer("rate", rate, *_RATES)
     if rendered:
         return _rendered(rate)
     root = assets.fetch(ASSET) / "gcin-voice" / "ogg"
-    files = [
+    recorded = [
         (folder.name, voice, folder / file)
         for voice, file in _FILES.items()
         for folder in sorted(root.iterdir())
         if (folder / file).is_file()
     ]
-    clips, lengths = _recordings([path for *_, path in files], rate)
-    rows = [(*syllable_and_tone(name), voice) for name, voice, _ in files]
+    clips, lengths = _recordings([path for *_, path in recorded], rate)
+    rows = [(*syllable_and_tone(name), voice) for name, voice, _ in recorded]
     return Syllables(_table(rows, clips, lengths / rate), clips, rate, rendered=False)
 
 
@@ -179,26 +172,21 @@ def _recordings(paths: list[Path], rate: int) -> tuple[np.ndarray, np.ndarray]:
     asset = assets.catalogue()[ASSET]
     key = " ".join([asset.sha256, str(SECONDS), *(f"{p.parent.name}/{p.name}" for p in paths)])
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    folder = assets.cache_dir() / "rendered"
-    path = folder / f"syllables-{rate}hz-{digest}.npz"
     shape = (len(paths), round(SECONDS * rate))
-    try:
+
+    def read(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
         with np.load(path) as kept:
             clips, lengths = kept["clips"], kept["lengths"]
-        if clips.shape == shape and clips.dtype == np.float32 and lengths.shape == shape[:1]:
-            return clips, lengths
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):  # not there, or damaged
-        pass
-    clips, lengths = _decode_all(paths, rate)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temp = folder / f".{path.stem}-{uuid.uuid4().hex}.tmp"
-        with temp.open("wb") as stream:
-            np.savez(stream, clips=clips, lengths=lengths)
-        os.replace(temp, path)
-    except OSError as error:
-        warnings.warn(f"the clips cannot be cached in {folder}: {error}", stacklevel=3)
-    return clips, lengths
+        fits = clips.shape == shape and clips.dtype == np.float32 and lengths.shape == shape[:1]
+        return (clips, lengths) if fits else None
+
+    return files.cached(
+        assets.cache_dir() / "rendered" / f"syllables-{rate}hz-{digest}.npz",
+        lambda: _decode_all(paths, rate),
+        read=read,
+        write=lambda file, kept: np.savez(file, clips=kept[0], lengths=kept[1]),
+        what="clips",
+    )
 
 
 def _decode_all(paths: list[Path], rate: int) -> tuple[np.ndarray, np.ndarray]:

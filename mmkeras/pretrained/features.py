@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from filelock import FileLock
 
-from .. import assets
+from .. import assets, files
 
 
 def cached_features(
@@ -54,14 +49,23 @@ def cached_features(
     images = np.ascontiguousarray(images)
     _check_call(model, images)
     folder = Path(cache) if cache is not None else assets.cache_dir() / "features"
-    path = folder / f"{_content_hash(model, images)}.npz"
-    with _one_at_a_time(path):
-        features = _read(path, (len(images), model.outputs[0].shape[1]))
-        if features is None:
-            predicted = model.predict(images, batch_size=batch_size, verbose=0)
-            features = np.asarray(predicted, "float32")
-            _write(path, features)
-    return features
+    shape = (len(images), model.outputs[0].shape[1])
+
+    def compute() -> np.ndarray:
+        return np.asarray(model.predict(images, batch_size=batch_size, verbose=0), "float32")
+
+    def read(path: Path) -> np.ndarray | None:
+        with np.load(path) as stored:  # a zip: each array has a checksum
+            features = stored["features"]
+        return features if features.shape == shape and features.dtype == np.float32 else None
+
+    return files.cached(
+        folder / f"{_content_hash(model, images)}.npz",
+        compute,
+        read=read,
+        write=lambda file, features: np.savez(file, features=features),
+        what="features",
+    )
 
 
 def _check_call(model: keras.Model, images: np.ndarray) -> None:
@@ -89,40 +93,3 @@ def _content_hash(model: keras.Model, images: np.ndarray) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view("uint8").data)
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Let other processes that want this file wait; where no lock can be had, just go on."""
-    lock = FileLock(path.with_name(f".{path.stem}.lock"))
-    with contextlib.suppress(OSError, NotImplementedError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """Return the features in a cache file; None if it is missing or damaged (a zip has a CRC)."""
-    try:
-        with np.load(path) as stored:
-            features = stored["features"]
-    except Exception:  # whatever is wrong with a cache file, computing it again is the cure
-        return None
-    return features if features.shape == shape and features.dtype == np.float32 else None
-
-
-def _write(path: Path, features: np.ndarray) -> None:
-    """Write beside the target, then rename: a reader finds the whole file or none."""
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, features=features)
-        part.replace(path)
-    except OSError as error:
-        warnings.warn(f"features not cached in {path.parent}: {error}", stacklevel=3)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()

@@ -10,13 +10,13 @@ the disease. data/README.md has the card.
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ... import assets
+from ...arguments import check_integer
 from ..splits import positions
 from . import model
 from .model import MODALITIES
@@ -116,7 +116,7 @@ class Heart:
             ValueError: a seed that is no whole number from 0, a repeated one, or none; recordings
                 of recordings.
         """
-        seeds = [_whole_number("seed", s) for s in np.atleast_1d(np.asarray(seed, object))]
+        seeds = [check_integer("seed", s, least=0) for s in np.atleast_1d(np.asarray(seed, object))]
         if not seeds or len(set(seeds)) < len(seeds):
             raise ValueError(f"seed={seed!r} must be one number or several different ones")
         if self.table["recording"].nunique() > 1:
@@ -190,7 +190,7 @@ class Heart:
         if by != "patient":
             raise ValueError(f"by={by!r} must be 'patient' or 'hospital'")
         smallest = self.table.drop_duplicates("patient")["disease"].value_counts().min()
-        if not 2 <= _whole_number("k", k) <= smallest:
+        if not 2 <= check_integer("k", k) <= smallest:
             raise ValueError(
                 f"k={k} must be at least 2 and at most {smallest}, the patients of the rarer class"
             )
@@ -260,7 +260,7 @@ def load_heart(*, recording: int = 0) -> Heart:
     raw = pd.read_csv(assets.fetch("heart") / "heart_disease_uci.csv")
     twins = raw.groupby(list(raw.columns.drop("id")), dropna=False)["id"]
     table = pd.DataFrame({"patient": twins.transform("min") - 1})
-    table["recording"] = _whole_number("recording", recording)
+    table["recording"] = check_integer("recording", recording, least=0)
     table["hospital"] = raw["dataset"]
     table[_VALUES] = raw[_VALUES]
     table["sex"] = raw["sex"].str.lower()
@@ -305,16 +305,15 @@ def simulate_heart(
     Raises:
         ValueError: an argument out of range, an unknown modality or mechanism.
     """
-    if _whole_number("n", n) < 1:
-        raise ValueError("n=0: ask for at least one patient")
+    n, seed = check_integer("n", n), check_integer("seed", seed, least=0)
     if prevalence is not None and not 0 < prevalence < 1:
         raise ValueError(f"prevalence={prevalence!r} must be between 0 and 1, or None")
     if mechanism not in ("random", "severity"):
         raise ValueError(f"mechanism={mechanism!r} must be 'random' or 'severity'")
     rates = _rates(missing)
-    values = model.sample(n, _whole_number("seed", seed), prevalence)
+    values = model.sample(n, seed, prevalence)
     table = pd.DataFrame({"patient": seed * 1_000_000_000 + np.arange(n)})
-    table["recording"] = _whole_number("recording", recording)
+    table["recording"] = check_integer("recording", recording, least=0)
     table["hospital"] = values["hospital"]
     table[_VALUES] = values[_VALUES]
     table["grade"] = values["grade"]
@@ -343,9 +342,3 @@ def _rates(missing: float | Mapping[str, float]) -> dict[str, float]:
     if bad := [rate for rate in rates.values() if not 0 <= rate <= 1]:
         raise ValueError(f"missing={missing!r}: {bad[0]!r} is no probability from 0 to 1")
     return rates
-
-
-def _whole_number(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise ValueError(f"{name}={value!r} must be a whole number from 0")
-    return int(value)
