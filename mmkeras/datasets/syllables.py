@@ -208,7 +208,7 @@ def decode(path: Path, rate: int) -> np.ndarray:
         mmkeras.assets.AssetError: unreadable, empty, not finite, or too long; names the file.
     """
     name = f"{ASSET}: {path.parent.name}/{path.name}"
-    mend = f"To fetch it again: mmkeras data verify {ASSET}, then fetch"
+    mend = f"To fetch it again: mmkeras data fetch {ASSET}"
     try:
         wave, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
