@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmkeras.table import columns, measure, predict, report, train
+from mmkeras.table import columns, fit, measure, predict, report, run, train
 from mmkeras.table import weather as rendered
 
 # One of each kind of thing that a page, a plot or a table of Markdown could take for markup.
@@ -80,7 +80,8 @@ def weather(tmp_path_factory, cache):
 
 
 def test_the_run_is_complete_and_tells_what_it_does(weather):
-    assert sorted(p.name for p in weather.run.iterdir()) == sorted(train.FILES)
+    kept = ["training"]  # the last epoch was the best, or near it: it can be trained on
+    assert sorted(p.name for p in weather.run.iterdir()) == sorted([*run.FILES, *kept])
     assert not list(weather.folder.glob(".*")), "scratch is left behind"
     for words in (
         "image    'image': ",
@@ -180,7 +181,13 @@ def test_a_column_that_is_gone_counts_as_blank_in_every_row(weather, tmp_path):
     answers = []
     for name, edit in (("blank", blank), ("gone", drop)):
         path = change(new, edit, weather.folder / f"{name}.csv")
-        status, out, _ = call(predict.main, weather.run, path, "--out", tmp_path / f"{name}.csv")
+        to = tmp_path / f"{name}.csv"
+        if name == "gone":
+            status, _, err = call(predict.main, weather.run, path, "--out", to)
+            assert status == 1 and "no such column" in err and not to.exists()
+            assert "--allow-missing-columns" in err
+        arguments = ["--allow-missing-columns"] if name == "gone" else []
+        status, out, _ = call(predict.main, weather.run, path, "--out", to, *arguments)
         assert status == 0
         assert ("no column 'audio': every row goes without audio" in out) == (name == "gone")
         answers.append(read(tmp_path / f"{name}.csv").drop(columns="audio", errors="ignore"))
@@ -234,7 +241,7 @@ def test_predict_from_another_folder_and_never_over_a_file(weather, monkeypatch,
         (lambda run: (run / "settings.json").unlink(), "is not a run of mmkeras train"),
         (
             lambda run: (run / "settings.json").write_text("{}"),
-            "settings.json is damaged: 'format'",
+            "settings.json is damaged: it lacks the key 'format'",
         ),
         (lambda run: (run / "settings.json").write_text('{"format": 99}'), "has format 99"),
         (lambda run: (run / "model.keras").write_bytes(b"PK"), "model.keras cannot be loaded"),
@@ -252,37 +259,44 @@ def test_a_run_that_is_not_whole_is_refused(weather, tmp_path, spoil, says):
     assert status == 1 and says in err and not (tmp_path / "o.csv").exists()
 
 
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 def test_a_run_is_not_replaced_unless_asked_and_ctrl_c_leaves_it_alone(weather, monkeypatch):
-    before = {p.name: p.read_bytes() for p in weather.run.iterdir()}
+    before = contents(weather.run)
     status, _, err = call(train.main, weather.data)
-    assert status == 1 and "holds a run already" in err
+    assert status == 1 and "holds a run that can go on: add --resume" in err
 
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "fit", stop)
+    monkeypatch.setattr(fit, "fit", stop)
+    monkeypatch.setattr(run, "TRAINING", "of_this_test")
     status, _, err = call(train.main, weather.data, "--force", "--skip-bad-rows", "--no-cache")
     assert status == 130 and "nothing was written" in err
-    assert {p.name: p.read_bytes() for p in weather.run.iterdir()} == before
+    assert contents(weather.run) == before
 
 
-def test_a_write_that_fails_leaves_the_earlier_run_whole(weather, tmp_path):
+def test_a_write_that_fails_leaves_the_earlier_run_whole(weather, tmp_path, monkeypatch):
     folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "model.keras").write_text("old")
-    (folder / "mine.txt").write_text("mine")
+    best = folder / "training" / "seed-0"
+    best.mkdir(parents=True)
+    for name, text in {"model.keras": "old", "mine.txt": "mine"}.items():
+        (folder / name).write_text(text)
+    for name in ("model.keras", "state.npz"):
+        (best / name).write_text("new")
+    before = contents(folder)
 
-    def no_space(path):
-        Path(path).write_text("half")
+    def no_space(*_):
         raise OSError("No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
-        train.write(SimpleNamespace(save=no_space), None, folder)
-    assert {p.name: p.read_text() for p in folder.iterdir()} == {
-        "model.keras": "old",
-        "mine.txt": "mine",
-    }
-    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    settings = {"label": "l", "data": "d"}
+    made = report.Run(settings, {}, None, None), pd.DataFrame({"row": [2]})
+    monkeypatch.setattr(report, "write", no_space)
+    with pytest.raises(OSError, match="No space"), run.opened(folder, resume=True):
+        run.finish(folder, best, *made, more=False)
+    assert contents(folder) == before
 
 
 # ------------------------------------------------------------------------------ errors
@@ -556,7 +570,7 @@ def test_the_worst_mistakes_are_the_surest_and_hold_the_right_row():
     ],
 )
 def test_class_weights(counts, choice, expected):
-    weights = train.class_weights(counts, choice)
+    weights = fit.class_weights(counts, choice)
     if expected is None:
         assert weights is None
     else:

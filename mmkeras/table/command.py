@@ -4,15 +4,21 @@ Nothing heavy is imported here, so that `--help` comes at once.
 """
 
 import argparse
+import contextlib
 import csv
 import difflib
 import math
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-STATUS = "Exit status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl-C."
+STATUS = (
+    "Exit status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl-C (143 by "
+    "SIGTERM)."
+)
 MOST_SEED = 2**32 - 1  # what NumPy and TensorFlow take
 
 
@@ -20,29 +26,73 @@ class RunError(Exception):
     """A command cannot go on; the message says why, and what to do."""
 
 
-def exit_status(work: Callable[[], None], *, advice: str, stopped: str) -> int:
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a scheduler sends it before it kills."""
+
+
+def exit_status(
+    work: Callable[[], None],
+    *,
+    advice: str = "",
+    missing: str = "",
+    stopped: str,
+    kept: Callable[[], str] = str,
+) -> int:
     """What a command returns to the shell: 0, 1 after an error that is told, 130 when stopped.
 
     Args:
         work: everything the command does.
         advice: printed after problems of single rows, or "".
+        missing: printed after a column was not found, or "".
         stopped: printed when the user stops it.
+        kept: what to print when it did not come to its end, or ""; then instead of `stopped`.
     """
     from .reading import TableError  # here, so that no pandas is loaded for --help
 
     try:
-        work()
+        with _terminable():
+            work()
+        return 0
     except BrokenPipeError:
         raise
     except (TableError, RunError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        if isinstance(error, TableError) and advice and error.problems["row"].gt(1).any():
-            print(advice, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\nstopped: {stopped}", file=sys.stderr)
-        return 130
-    return 0
+        if isinstance(error, TableError):
+            if advice and error.problems["row"].gt(1).any():
+                print(advice, file=sys.stderr)
+            if missing and error.problems["reason"].str.startswith("no such column").any():
+                print(missing, file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt as stop:
+        print(f"\nstopped{'' if kept() else f': {stopped}'}", file=sys.stderr)
+        status = 143 if isinstance(stop, Terminated) else 130
+    except Exception as error:
+        gone = re.search(r"^Refused: (.*)$", str(error), re.MULTILINE)  # inside TensorFlow's report
+        if not gone:
+            print(kept(), file=sys.stderr)
+            raise
+        print(f"error: a file has gone or changed after it was checked: {gone[1]}", file=sys.stderr)
+        status = 1
+    if text := kept():
+        print(text, file=sys.stderr)
+    return status
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises `Terminated`, so that it leaves things as tidy as Ctrl-C does."""
+
+    def stop(*_: Any) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # ------------------------------------------------------------------------------ options

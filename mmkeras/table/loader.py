@@ -97,6 +97,7 @@ class Table:
         seed: int = 0,
         *,
         present: bool = True,
+        first_pass: int = 0,
     ) -> Any:
         """A streaming `tf.data.Dataset` of ``(x, y)``, or of ``x`` alone without a label.
 
@@ -110,6 +111,7 @@ class Table:
                 in the file.
             seed: of the orders: the same seed gives the same sequence of orders.
             present: include the presence mask, for `multimodal_model(…, missing=True)`.
+            first_pass: skip so many orders: a training that goes on in epoch 5 passes 5.
 
         Returns:
             ``x`` is a dict with, if given, "text" int32 (batch, words), "image" uint8 (batch,
@@ -126,7 +128,7 @@ class Table:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number from 1 up, got {batch_size!r}")
         shuffled = part == "train" if shuffle is None else shuffle
-        passes = itertools.count()
+        passes = itertools.count(first_pass)
 
         def batches() -> Iterator[Any]:
             rng = np.random.default_rng((seed, next(passes)))

@@ -3,83 +3,50 @@
     mmkeras predict weather/run weather/new.csv
 
 Adds a column `prediction` and one `probability_<class>` a class. A column that the file does not
-have is a modality that no row has. With --skip-bad-rows a row that cannot be read stays in the
-output, with an empty prediction and the reason in one more column, `problem`.
+have is an error, or with --allow-missing-columns a modality that no row has. With --skip-bad-rows a
+row that cannot be read stays in the output, with an empty prediction and the reason in one more
+column, `problem`.
 """
 
 import argparse
+import codecs
 import csv
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .command import Parser, RunError, delimiter, encoding, exit_status
+from .. import files
+from . import run as runs
+from .command import STATUS, Parser, RunError, add_reading, exit_status, reading_of
 
 if TYPE_CHECKING:  # loaded by the functions that need them: --help comes at once
     import pandas as pd
 
+MISSING = (
+    "The model was trained with it. Name the column as in the training, or let every row go "
+    "without: --allow-missing-columns"
+)
 PREDICTION, PROBABILITY, PROBLEM = "prediction", "probability_", "problem"
 
 
-def load_run(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """The model and the settings of a folder that `mmkeras train` wrote.
-
-    Raises:
-        RunError: it is no such folder, or from a newer version of this package.
-    """
-    from .train import FORMAT
-
-    file = folder / "settings.json"
-    if not file.is_file() or not (folder / "model.keras").is_file():
-        raise RunError(
-            f"{folder} is not a run of mmkeras train: it needs model.keras and {file.name}"
-        )
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        version = settings["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file} is damaged: {error}") from None
-    if version != FORMAT:
-        raise RunError(f"{file} has format {version!r}, but this mmkeras reads {FORMAT}")
-    import keras
-
-    from .. import models  # noqa: F401  registers our classes
-
-    try:
-        return keras.saving.load_model(folder / "model.keras"), settings
-    except (ValueError, OSError, TypeError) as error:
-        raise RunError(f"{folder / 'model.keras'} cannot be loaded: {error}") from None
-
-
 def predict(
-    model: Any,
-    settings: dict[str, Any],
-    path: Path,
-    *,
-    skip_bad_rows: bool = False,
-    allow_outside: bool = False,
-    encoding: str | None = None,
-    delimiter: str | None = None,
-    cache: bool = True,
+    model: Any, settings: dict[str, Any], path: Path, **reading: Any
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Probabilities of every row of a CSV.
 
     Args:
-        model, settings: from `load_run`.
-        path: the CSV, with some of the columns that the model was trained on.
-        skip_bad_rows: go on without rows that cannot be read, instead of raising.
-        allow_outside: paths may leave the folder of the CSV.
-        encoding, delimiter: of the CSV; None: as in training.
-        cache: keep decoded copies of the files, see `load_table`.
+        model, settings: from `run.load`.
+        path: the CSV, with the columns that the model was trained on.
+        reading: how `load_table` is to read it, such as on_error or encoding; what is not given is
+            as in training.
 
     Returns:
         Two DataFrames: by row number in the file (the header is 1), a float column a class; and
         the problems, with columns row, column, value, reason.
 
     Raises:
-        TableError: the rows that cannot be read, all of them.
+        TableError: the rows that cannot be read, all of them; a column that is not there.
     """
     import numpy as np
     import pandas as pd
@@ -87,17 +54,8 @@ def predict(
     from .loader import load_table
     from .measure import probabilities
 
-    table = load_table(
-        path,
-        label=None,
-        on_error="skip" if skip_bad_rows else "raise",
-        allow_missing_columns=True,
-        allow_outside=allow_outside,
-        encoding=encoding or settings["encoding"],
-        delimiter=delimiter or settings["delimiter"],
-        cache=None if cache else False,
-        **settings["table"],
-    )
+    as_trained = {key: settings[key] for key in ("encoding", "delimiter")}
+    table = load_table(path, label=None, **as_trained | reading, **settings["table"])
     classes = settings["classes"]
     found = [np.empty((0, len(classes)))]
     if len(table):
@@ -158,15 +116,27 @@ def joined(
     return out
 
 
-def write(path: Path, rows: list[list[str]], delimiter: str) -> None:
-    """The whole file or nothing; UTF-8."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            csv.writer(file, delimiter=delimiter).writerows(rows)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def write(path: Path, rows: list[list[str]], encoding: str, delimiter: str) -> str:
+    """The whole file or nothing; gives the encoding, UTF-8 with BOM where names do not fit."""
+    if encoding != "utf-8":
+        try:
+            "".join(cell for row in rows for cell in row).encode(encoding, "surrogateescape")
+        except UnicodeEncodeError:
+            encoding = "utf-8-sig"
+    with files.whole(path, "w", newline="", encoding=encoding, errors="surrogateescape") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return encoding
+
+
+def codec_of(path: Path, encoding: str) -> str:
+    """The encoding to write a CSV in that is to look like this one: its byte-order mark counts."""
+    if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+        with path.open("rb") as file:
+            return "utf-8-sig" if file.read(3) == codecs.BOM_UTF8 else "utf-8"
+    return encoding
+
+
+# ------------------------------------------------------------------------------ command line
 
 
 def parser() -> argparse.ArgumentParser:
@@ -175,30 +145,16 @@ def parser() -> argparse.ArgumentParser:
         prog="mmkeras predict",
         description="Answer every row of a CSV with a model that mmkeras train made: adds a "
         "column prediction and a probability_<class> for each class.",
-        epilog="Example: mmkeras predict weather/run weather/new.csv. The columns are "
-        "those of the training; one that is missing altogether is absent in every row. Exit "
-        "status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl-C.",
+        epilog="Example: mmkeras predict weather/run weather/new.csv. The columns are those of the "
+        f"training, and the output is encoded as the input is. {STATUS}",
     )
     p.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
     p.add_argument("csv", type=Path, metavar="new.csv", help="rows to answer")
     p.add_argument("--out", type=Path, metavar="FILE", help="default: new.predicted.csv beside it")
-    p.add_argument("--skip-bad-rows", action="store_true",
-                   help="rows that cannot be read get no answer, but a reason")  # fmt: skip
-    p.add_argument("--allow-outside", action="store_true", help="paths may leave the CSV's folder")
-    p.add_argument(
-        "--encoding",
-        type=encoding,
-        metavar="NAME",
-        help="of the CSV (default: as in training)",
-    )
-    p.add_argument(
-        "--delimiter",
-        type=delimiter,
-        metavar="MARK",
-        help="of the CSV (default: as in training)",
-    )
-    p.add_argument("--no-cache", action="store_true", help="keep no decoded copies of files")
     p.add_argument("--force", action="store_true", help="replace the output file")
+    p.add_argument("--allow-missing-columns", action="store_true", help="a column of the training "
+                   "that the file lacks is blank in every row")  # fmt: skip
+    add_reading(p.add_argument_group("reading").add_argument, trained="as in training")
     return p
 
 
@@ -207,40 +163,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     out = options.out or options.csv.with_suffix(f".predicted{options.csv.suffix}")
     advice = "" if options.skip_bad_rows else "To answer the other rows: --skip-bad-rows"
-    return exit_status(lambda: _run(options, out), advice=advice, stopped=f"{out} was not written")
+    return exit_status(
+        lambda: _run(options, out),
+        advice=advice,
+        missing=MISSING,
+        stopped=f"{out} was not written",
+    )
+
+
+def check_output(out: Path, csv: Path, force: bool) -> None:
+    """Raises RunError where the file could not be written, before anything is computed."""
+    if out.is_dir():
+        raise RunError(f"{out} is a folder; name a file with --out")
+    if not out.parent.is_dir():
+        raise RunError(f"there is no folder {out.parent} to write {out.name} into; make it, or "
+                       "name another file with --out")  # fmt: skip
+    if not os.access(out.parent, os.W_OK):
+        raise RunError(f"nothing can be written to {out.parent}; name another file with --out")
+    if out.exists() and not force:
+        raise RunError(f"{out} exists; name another file with --out, or --force")
+    if out.exists() and os.path.samefile(out, csv):
+        raise RunError(f"{out} is the input itself; name another file with --out")
 
 
 def _run(options: argparse.Namespace, out: Path) -> None:
     """Everything but telling the errors."""
-    import mmkeras as mm
-
     if not options.csv.is_file():
         raise RunError(f"there is no CSV at {options.csv}")
-    if out.exists() and not options.force:
-        raise RunError(f"{out} exists; name another file with --out, or --force")
-    if out.exists() and os.path.samefile(out, options.csv):
-        raise RunError(f"{out} is the input itself; name another file with --out")
+    check_output(out, options.csv, options.force)
+    runs.read_settings(options.run)  # its faults are said before TensorFlow is loaded
+    import mmkeras as mm
 
     mm.start()
-    model, settings = load_run(options.run)
+    model, settings = runs.load(options.run)
     codec = options.encoding or settings["encoding"]
     mark = options.delimiter or settings["delimiter"]
+    reading = reading_of(options) | {"encoding": codec, "delimiter": mark}
+    missing = options.allow_missing_columns
     answers, problems = predict(
-        model,
-        settings,
-        options.csv,
-        skip_bad_rows=options.skip_bad_rows,
-        allow_outside=options.allow_outside,
-        encoding=codec,
-        delimiter=mark,
-        cache=not options.no_cache,
+        model, settings, options.csv, allow_missing_columns=missing, **reading
     )
     records = read_records(options.csv, codec, mark)
     header = [name.strip() for name in records[min(records)]]
     for modality, column in settings["columns"].items():
         if column not in header:
             print(f"There is no column {column!r}: every row goes without {modality}.")
-    write(out, joined(records, answers, problems), mark)
+    wanted = codec_of(options.csv, codec)
+    used = write(out, joined(records, answers, problems), wanted, mark)
     bad = len(records) - 1 - len(answers)
     left = f", {bad} with problems left empty" if bad else ""
     print(f"Wrote {out}: {len(answers)} rows answered{left}")
+    if used != wanted:
+        print(f"It is in UTF-8: {wanted} has no letters for a name of a class.")

@@ -1,0 +1,159 @@
+"""From a CSV and the options of `mmkeras train` to a `Table`: columns chosen, sizes measured."""
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from .columns import Choice, choose, kind_of, least_words, sample_cells, unspaced
+from .command import RunError, reading_of
+from .parts import PARTS
+
+ROLES = {"label": "is learned", "split": "says the part", "group": "equal values stay together"}
+
+
+def roles_of(options: argparse.Namespace) -> dict[str, str | None]:
+    """Role → column, for what is not input."""
+    return {role: getattr(options, role) for role in ROLES}
+
+
+def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]]]:
+    """The chosen columns, and the cells they were judged by.
+
+    Raises:
+        RunError: the columns cannot be told, or the label is a quantity.
+        TableError: the CSV cannot be read.
+    """
+    from .reading import Problems, read_cells
+
+    path = options.csv
+    if not path.is_file():
+        raise RunError(f"there is no CSV at {path}")
+    roles = roles_of(options)
+    wanted = {role: column for role, column in roles.items() if column}
+    # The faults of the file as a whole are said by the reader of the loader.
+    read_cells(path, wanted, (), encoding=options.encoding, delimiter=options.delimiter,
+               problems=Problems())  # fmt: skip
+    cells = sample_cells(path, options.encoding, options.delimiter)
+    named = {m: getattr(options, m) for m in ("text", "image", "audio")}
+    choice = choose(cells, named, without=options.without, taken=roles)
+    labels = [cell for cell in cells[options.label] if cell]
+    if kind_of(labels).name == "number" and len(set(labels)) > max(20, len(labels) / 5):
+        raise RunError(
+            f"the label {options.label!r} holds {len(set(labels))} different numbers in "
+            f"{len(labels)} rows: this command learns classes, not quantities. Put them into a few "
+            "classes, or build a model with a 'regression' head (mmkeras.multimodal_model)"
+        )
+    return choice, cells
+
+
+def chosen(
+    choice: Choice, cells: Mapping[str, Sequence[str]], options: argparse.Namespace
+) -> Iterator[str]:
+    """Lines: what each column is taken for, and why."""
+    yield f"Columns of {options.csv.name}"
+    for modality, column in choice.columns.items():
+        yield f"  {modality:8} {column!r}: {choice.why[modality]}"
+    for role, name in roles_of(options).items():
+        if name:
+            yield f"  {role:8} {name!r}"
+    for column, kind in choice.unused.items():
+        yield f"  not used {column!r}: {kind.name}, {kind.why}"
+        if not options.split and looks_like_parts(cells[column]):
+            yield f"    it names parts: to train, stop and test by it, add --split {column}"
+
+
+def looks_like_parts(cells: Sequence[str]) -> bool:
+    """Do these cells say which part a row belongs to?"""
+    return {cell for cell in cells if cell} == set(PARTS)
+
+
+def load(options: argparse.Namespace, choice: Choice, cells: Mapping[str, list[str]]) -> Any:
+    """The `Table`: sizes that were not given are taken from the data.
+
+    Raises:
+        TableError: with all problems.
+    """
+    from .loader import load_table
+
+    sizes: dict[str, Any] = {**choice.columns}
+    if "text" in choice.columns:
+        texts = cells[choice.columns["text"]]
+        sizes["tokens"] = "character" if unspaced(texts) else "word"
+        sizes["words"] = options.words or least_words(texts)
+    if "audio" in choice.columns:
+        paths = cells[choice.columns["audio"]]
+        sizes["audio_rate"] = options.audio_rate
+        sizes["audio_seconds"] = options.audio_seconds or _usual_seconds(options, paths)
+    return load_table(
+        options.csv,
+        label=options.label,
+        split=options.split,
+        group=options.group,
+        seed=options.seed,
+        classes=options.classes,
+        image_size=(options.image_size, options.image_size),
+        encoding=options.encoding,
+        delimiter=options.delimiter,
+        **reading_of(options),
+        **sizes,
+    )
+
+
+def _usual_seconds(options: argparse.Namespace, paths: Sequence[str]) -> float:
+    """A length that holds nine of ten recordings whole, up to 10 s; of at most 50 of them."""
+    import soundfile
+
+    from .decode import Refused, resolve
+
+    folder = os.path.realpath(options.csv.parent)
+    found = [path for path in dict.fromkeys(paths) if path]
+    lengths = []
+    for path in found[:: max(1, len(found) // 50)]:
+        with suppress(Refused, OSError, RuntimeError, ValueError):  # the loader will say it
+            lengths.append(soundfile.info(resolve(folder, path, options.allow_outside)).duration)
+    usual = float(np.quantile(lengths, 0.9)) if lengths else 2.0
+    return round(float(np.clip(usual, 0.25, 10)), 2)
+
+
+def overview(table: Any) -> Iterator[str]:
+    """Lines: rows by class and part, gaps, what was skipped, sizes."""
+    import pandas as pd
+
+    rows, parts = table.rows, list(table.parts)
+    counts = pd.crosstab(rows["label"], rows["part"])
+    yield f"Rows{'':16}" + "".join(f"{part:>8}" for part in parts)
+    shown = table.classes[:20]
+    for name in shown:
+        yield f"  {name[:16]:18}" + "".join(f"{counts.get(p, {}).get(name, 0):8}" for p in parts)
+    if len(table.classes) > len(shown):
+        yield f"  and {len(table.classes) - len(shown)} more classes"
+    yield f"  {'all':18}" + "".join(f"{n:8}" for n in table.parts.values())
+    for m in table.modalities:
+        there = [(rows.loc[rows["part"] == part, m] != "").mean() for part in parts]
+        yield f"  with {m:13}" + "".join(f"{share:8.0%}" for share in there)
+    yield from _skipped(table)
+    yield "Sizes: " + "; ".join(f"{m} {_size(table, m)}" for m in table.modalities)
+
+
+def _skipped(table: Any) -> Iterator[str]:
+    if len(table.report):
+        skipped = table.report["row"].nunique()
+        yield f"Skipped {skipped} row{'' if skipped == 1 else 's'} with problems:"
+        for row, column, _, reason in table.report.head(5).itertuples(index=False):
+            yield f"  row {row}, {column}: {reason}"
+        if len(table.report) > 5:
+            yield f"  and {len(table.report) - 5} more; the report lists them"
+
+
+def _size(table: Any, modality: str) -> str:
+    s = table.settings
+    return {
+        "text": lambda: f"{s['words']} {s['tokens']}s, {len(table.vocabulary)} in the vocabulary",
+        "image": lambda: f"{s['image_size'][0]}×{s['image_size'][1]} pixels",
+        "audio": lambda: f"{s['audio_seconds']:g} s at {s['audio_rate']} Hz",
+        "numbers": lambda: f"{len(table.number_names)} features",
+    }[modality]()
