@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn import metrics as sk
 
 from ..arguments import check_labels, check_positive, check_probabilities, check_threshold
@@ -39,15 +40,16 @@ class Answers:
     @functools.cached_property
     def truth(self) -> np.ndarray:
         """Bool (classes, n): is this the true class?"""
-        return self.y == self._classes
+        return self.y == self.classes
 
     @functools.cached_property
     def chosen(self) -> np.ndarray:
         """Bool (classes, n): is this the predicted class?"""
-        return self.predicted == self._classes
+        return self.predicted == self.classes
 
     @property
-    def _classes(self) -> np.ndarray:
+    def classes(self) -> np.ndarray:
+        """Int (classes, 1): which class each row of `scores` is of."""
         return np.array([[1]]) if self.binary else np.arange(len(self.scores))[:, None]
 
     @property
@@ -68,9 +70,17 @@ class Metric(NamedTuple):
     weighted: Callable[[Answers, np.ndarray], np.ndarray]
 
 
-def _ratio(a: Answers, weights: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """Weighted sum over weighted sum, both (classes, n), averaged over classes: (replicates,)."""
-    return _divide(weights @ top.T.astype(float), weights @ bottom.T.astype(float)).mean(axis=1)
+def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """(replicates, classes) each, the ratio averaged over the classes: (replicates,)."""
+    return _divide(top, bottom).mean(axis=1)
+
+
+def _sums(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Weight of the rows of each class: (replicates, n), bool (classes, n) → (…, classes).
+
+    Each row is of one class at most, so a sparse matrix saves nearly all of the work.
+    """
+    return weights @ sparse.csr_array(rows, dtype=float).T
 
 
 def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
@@ -90,26 +100,42 @@ def _ties(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np
     return positives, np.add.reduceat(ordered, starts, axis=1) - positives
 
 
-def _weighted_auc(a: Answers, weights: np.ndarray) -> np.ndarray:
+def _each_curve(a: Answers, weights: np.ndarray, area: Callable, classes: int) -> np.ndarray:
+    """The mean over the classes of an area of (positives, negatives) at each distinct score.
+
+    NaN, and not computed, in a replicate without a positive of each class, or if `classes` is 2
+    without a negative.
+    """
+    positives = _sums(weights, a.truth)
+    defined = (positives > 0).all(axis=1)
+    if classes == 2:
+        defined &= (positives < weights.sum(axis=1, keepdims=True)).all(axis=1)
+    found = np.full(len(weights), np.nan)
+    if defined.any():
+        pairs = zip(a.truth, a.scores, strict=True)
+        areas = [area(*_ties(truth, score, weights[defined])) for truth, score in pairs]
+        found[defined] = np.mean(areas, axis=0)
+    return found
+
+
+def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     """The share of pairs (positive, negative) in the right order; a tie counts half."""
-    values = []
-    for truth, score in zip(a.truth, a.scores, strict=True):
-        positives, negatives = _ties(truth, score, weights)
-        above = positives.cumsum(axis=1) - positives / 2
-        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-        values.append(_divide((above * negatives).sum(axis=1), pairs))
-    return np.mean(values, axis=0)
+    above = positives.cumsum(axis=1) - positives / 2
+    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+    return (above * negatives).sum(axis=1) / pairs
 
 
-def _weighted_precision(a: Answers, weights: np.ndarray) -> np.ndarray:
+def _precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     """The mean over the positives of the precision at their score."""
-    values = []
-    for truth, score in zip(a.truth, a.scores, strict=True):
-        positives, negatives = _ties(truth, score, weights)
-        found = positives.cumsum(axis=1)
-        precision = found / np.maximum(found + negatives.cumsum(axis=1), np.finfo(float).tiny)
-        values.append(_divide((precision * positives).sum(axis=1), positives.sum(axis=1)))
-    return np.mean(values, axis=0)
+    found = positives.cumsum(axis=1)
+    precision = found / np.maximum(found + negatives.cumsum(axis=1), np.finfo(float).tiny)
+    return (precision * positives).sum(axis=1) / positives.sum(axis=1)
+
+
+def _weighted_specificity(a: Answers, weights: np.ndarray) -> np.ndarray:
+    negatives = weights.sum(axis=1, keepdims=True) - _sums(weights, a.truth)
+    alarms = _sums(weights, a.chosen) - _sums(weights, a.truth & a.chosen)
+    return _ratio(negatives - alarms, negatives)
 
 
 def _weighted_ece(a: Answers, weights: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -120,11 +146,20 @@ def _weighted_ece(a: Answers, weights: np.ndarray, bins: int = BINS) -> np.ndarr
     return np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1)
 
 
-def _each_class(score: Callable[..., float], **options: Any) -> Callable[[Answers], float]:
-    """The mean over the classes of a metric of (truth, chosen) by scikit-learn."""
-    return lambda a: float(
-        np.mean([score(t, c, **options) for t, c in zip(a.truth, a.chosen, strict=True)])
-    )
+def _each_class(score: Callable[..., Any]) -> Callable[[Answers], float]:
+    """The mean over the classes of a metric of (y, predicted) by scikit-learn; 0/0 is NaN."""
+
+    def value(a: Answers) -> float:
+        classes = a.classes.ravel()
+        of = score(a.y, a.predicted, labels=classes, average=None, zero_division=np.nan)
+        return float(np.mean(of))
+
+    return value
+
+
+def _specificity(a: Answers) -> float:
+    counts = sk.multilabel_confusion_matrix(a.y, a.predicted, labels=a.classes.ravel())
+    return float(np.mean(_divide(counts[:, 0, 0], counts[:, 0].sum(axis=1))))
 
 
 def _each_ranking(score: Callable[..., float], classes: int) -> Callable[[Answers], float]:
@@ -139,36 +174,42 @@ def _each_ranking(score: Callable[..., float], classes: int) -> Callable[[Answer
     return value
 
 
-def _brier(a: Answers) -> float:
-    pairs = zip(a.truth.astype(int), a.scores, strict=True)
-    return float(sum(sk.brier_score_loss(t, s, pos_label=1) for t, s in pairs))
+def _squares(a: Answers) -> np.ndarray:
+    """Float64 (n,): squared error of the probabilities, summed over the classes one by one."""
+    total = np.zeros(a.y.size)
+    for truth, score in zip(a.truth, a.scores, strict=True):
+        total += (score - truth) ** 2
+    return total
 
 
-UNDEFINED = {"zero_division": np.nan}
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         lambda a: float(sk.accuracy_score(a.y, a.predicted)),
         lambda a, w: _average(w, a.y == a.predicted),
     ),
     "precision": Metric(
-        _each_class(sk.precision_score, **UNDEFINED),
-        lambda a, w: _ratio(a, w, a.truth & a.chosen, a.chosen),
+        _each_class(sk.precision_score),
+        lambda a, w: _ratio(_sums(w, a.truth & a.chosen), _sums(w, a.chosen)),
     ),
     "recall": Metric(
-        _each_class(sk.recall_score, **UNDEFINED),
-        lambda a, w: _ratio(a, w, a.truth & a.chosen, a.truth),
+        _each_class(sk.recall_score),
+        lambda a, w: _ratio(_sums(w, a.truth & a.chosen), _sums(w, a.truth)),
     ),
-    "specificity": Metric(
-        _each_class(lambda t, c: sk.recall_score(~t, ~c, **UNDEFINED)),
-        lambda a, w: _ratio(a, w, ~a.truth & ~a.chosen, ~a.truth),
-    ),
+    "specificity": Metric(_specificity, _weighted_specificity),
     "f1": Metric(
-        _each_class(sk.f1_score, **UNDEFINED),
-        lambda a, w: _ratio(a, w, 2 * (a.truth & a.chosen), a.truth * 1 + a.chosen),
+        _each_class(sk.f1_score),
+        lambda a, w: _ratio(
+            2 * _sums(w, a.truth & a.chosen), _sums(w, a.truth) + _sums(w, a.chosen)
+        ),
     ),
-    "roc_auc": Metric(_each_ranking(sk.roc_auc_score, 2), _weighted_auc),
-    "average_precision": Metric(_each_ranking(sk.average_precision_score, 1), _weighted_precision),
-    "brier": Metric(_brier, lambda a, w: _average(w, ((a.scores - a.truth) ** 2).sum(axis=0))),
+    "roc_auc": Metric(
+        _each_ranking(sk.roc_auc_score, 2), lambda a, w: _each_curve(a, w, _auc, classes=2)
+    ),
+    "average_precision": Metric(
+        _each_ranking(sk.average_precision_score, 1),
+        lambda a, w: _each_curve(a, w, _precision, classes=1),
+    ),
+    "brier": Metric(lambda a: float(_squares(a).mean()), lambda a, w: _average(w, _squares(a))),
     "ece": Metric(
         lambda a: float(_weighted_ece(a, np.ones((1, a.y.size)))[0]),
         _weighted_ece,

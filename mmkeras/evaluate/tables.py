@@ -54,6 +54,25 @@ def report(
         ValueError: input that is not as described; the message names the value.
     """
     models = answers(y, probabilities, threshold)
+    table = of_answers(
+        models, metrics, groups=groups, replicates=replicates, confidence=confidence, seed=seed
+    )
+    return table if isinstance(probabilities, Mapping) else table.droplevel("model")
+
+
+def of_answers(
+    models: Mapping[str, Answers],
+    metrics: Sequence[str] | None = None,
+    *,
+    groups: Arrays | None = None,
+    replicates: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`report` of answers that are checked already, in the dtype of their scores: no copy is made.
+
+    Args and Returns: as for `report`; index (model, metric).
+    """
     names = metric_names(metrics)
     draws = _bootstrap(models, names, groups, replicates, seed)
     rows = {}
@@ -61,8 +80,7 @@ def report(
         for j, name in enumerate(names):
             value = METRICS[name].value(a)
             rows[model, name] = (value, *_interval(draws[i, j], confidence))
-    table = _table(rows, ["value", "low", "high"])
-    return table if isinstance(probabilities, Mapping) else table.droplevel("model")
+    return _table(rows, ["value", "low", "high"])
 
 
 def compare(

@@ -1,7 +1,7 @@
-"""What a trained model does on the test part of a `mmkeras.datasets.Table`, in numbers.
+"""What a trained model does on the test part of a `mmkeras.table.Table`, in numbers.
 
-Used by `mmkeras train`: the model against each modality alone and the most frequent class, with
-intervals, class by class, and plain words on what is too small to mean much.
+The model against each modality alone and the most frequent class, with intervals; what each
+modality is worth; class by class; and plain words on what is too small to mean much.
 """
 
 import math
@@ -10,16 +10,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from .. import evaluate
-from .report import ALL, Example, percent
+from ..evaluate.metrics import Answers
+from ..evaluate.tables import of_answers
+from .caveats import ALL, MAJORITY, warnings_of
+from .intervals import Intervals, flat
+from .parts import PARTS
 
 Array = np.ndarray
+Subset = tuple[str, ...]
 METRICS = ("accuracy", "recall", "f1", "roc_auc", "brier", "ece")
+MANY = 1000  # classes above which no ROC AUC, one curve a class, is computed
+HELD = 2**30  # bytes of probabilities up to which the answers of all subsets are kept
 DRAWS = 2e8  # of the bootstrap, times rows, times classes: fewer draws where there are many rows
-MISTAKES = 12  # shown in the report
-SMALL_TEST, SMALL_VALID, SMALL_CLASS = 100, 20, 10  # rows below which a warning is due
+PAIRS = 20_000  # of classes in the confusion matrix of metrics.json
+FLOOR = 1e-7  # of a probability in the log loss: about the step of float32 below 1
+
+
+# ------------------------------------------------------------------------------ what it answers
 
 
 def probabilities(model: Any, x: Mapping[str, Array], classes: int) -> Array:
@@ -28,140 +37,242 @@ def probabilities(model: Any, x: Mapping[str, Array], classes: int) -> Array:
     return np.concatenate([1 - p, p], axis=1) if classes == 2 else p / p.sum(axis=1, keepdims=True)
 
 
-def subsets_of(modalities: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Name in the report → modalities that the model may see."""
+def answer(model: Any, table: Any, part: str = "test") -> tuple[Array, dict[Subset, Array]]:
+    """What the model answers when it sees only some of the modalities, in one pass over the data.
+
+    A modality that a row does not have stays absent. Nothing at all, (), gives one and the same
+    answer for every row: what the model expects before it has seen anything.
+
+    Returns:
+        y int (n,), and modalities, in the order of the table → probabilities float32 (n, classes),
+        for each of the 2^M subsets. Where these would take over 1 GiB there are only (), each
+        modality alone and all together.
+    """
+    from ..missing import only  # here, so that no TensorFlow is loaded for --help
+
+    names, classes = tuple(table.modalities), len(table.classes)
+    subsets = evaluate.subsets(names)
+    rows = table.parts[part] if part in table.parts else sum(table.parts.values())
+    if 4 * rows * classes * (len(subsets) - 1) > HELD:
+        subsets = [s for s in subsets if len(s) in (0, 1, len(names))]
+    nothing, *rest = subsets
+    truth: list[Array] = []
+    found: dict[Subset, list[Array]] = {subset: [] for subset in rest}
+    for x, y in table.dataset(part, shuffle=False).as_numpy_iterator():
+        if not truth:
+            prior = probabilities(model, only(x, nothing, names), classes)[0].astype(np.float32)
+        truth.append(y)
+        for subset, answers in found.items():
+            p = probabilities(model, only(x, subset, names), classes)
+            answers.append(p.astype(np.float32))
+    y = np.concatenate(truth)
+    done = {subset: np.concatenate(found.pop(subset)) for subset in rest}
+    return y, {nothing: np.broadcast_to(prior, (len(y), classes)), **done}
+
+
+def shown(modalities: Sequence[str]) -> dict[str, Subset]:
+    """Name in the report → modalities that the model sees."""
     alone = {f"{m} alone": (m,) for m in modalities} if len(modalities) > 1 else {}
     return {ALL: tuple(modalities), **alone}
 
 
-def answer(model: Any, table: Any, part: str) -> tuple[Array, dict[str, Array]]:
-    """y (n,), and name → probabilities (n, classes) of the model and of each modality alone."""
-    from ..missing import only  # here, so that no TensorFlow is loaded for --help
-
-    subsets = subsets_of(table.modalities)
-    truth: list[Array] = []
-    found: dict[str, list[Array]] = {name: [] for name in subsets}
-    for x, y in table.dataset(part, shuffle=False).as_numpy_iterator():
-        truth.append(y)
-        for name, subset in subsets.items():
-            seen = only(x, subset, table.modalities)
-            found[name].append(probabilities(model, seen, len(table.classes)))
-    return np.concatenate(truth), {name: np.concatenate(p) for name, p in found.items()}
+# ------------------------------------------------------------------------------ the numbers
 
 
-def measure(table: Any, y: Array, answers: Mapping[str, Array], seed: int) -> dict[str, Any]:
-    """Everything of metrics.json but the training, fit for JSON."""
-    rows, parts, classes = table.rows, list(table.parts), table.classes
-    counts = pd.crosstab(rows["label"], rows["part"]).reindex(
-        index=classes, columns=parts, fill_value=0
-    )
+def measure(
+    table: Any,
+    y: Array,
+    answers: Mapping[Subset, Array],
+    seed: int,
+    *,
+    part: str = "test",
+    learned: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Everything of metrics.json but the training, fit for JSON.
+
+    Args:
+        table: has the rows.
+        y: int (n,), classes of the rows of `part`.
+        answers: subset of the modalities → float (n, classes), as from `answer`.
+        seed: of the bootstrap.
+        part: which rows are tested; "all": all of them, as if they were one test part.
+        learned: class → rows it was learned from, where the table has no training part.
+
+    Returns:
+        rows, classes, present: counts and shares by part. models: name → metric → value, low and
+        high; differences: the whole model minus each other one, in accuracy. importance: modality
+        → its Shapley value for accuracy and for log_loss (in nats, by how much it lowers it), each
+        with low and high. interval: unit ("rows", "groups" or None) and kind. per_class;
+        confusion: true class → predicted class → rows, without zeros. warnings: sentences. None
+        stands where a number is undefined, or has no interval.
+    """
+    rows = table.rows.assign(part="test") if part == "all" else table.rows
+    tested = rows[rows["part"] == ("test" if part == "all" else part)]
+    counts = _counts(rows, table.classes, learned)
     shares = (counts["train"] / counts["train"].sum()).to_numpy()
-    models = {**answers, "majority class": np.tile(shares, (len(y), 1))}
-    groups = rows.loc[rows["part"] == "test", "group"] if "group" in rows else None
-    if groups is not None:
-        groups = [name or f"row {i}" for i, name in groups.items()]  # a blank one stands alone
-        groups = groups if len(set(groups)) > 1 else None
-    draws = int(np.clip(DRAWS / (len(y) * len(classes)), 200, 1000))
-    options: Any = {"groups": groups, "seed": seed, "replicates": draws}
-    whole = evaluate.report(y, models, metrics=METRICS, **options)
-    gaps = {
-        name: evaluate.compare(
-            y, {name: p, ALL: answers[ALL]}, name, metrics=["accuracy"], **options
-        ).loc[ALL]
-        for name, p in models.items()
-        if name != ALL
-    }
-    predicted = answers[ALL].argmax(axis=1)
-    confusion = np.zeros((len(classes), len(classes)), int)
-    np.add.at(confusion, (y, predicted), 1)
+    draws = int(np.clip(DRAWS / (len(y) * len(table.classes)), 200, 1000))
+    intervals = Intervals(len(y), _groups(tested), draws, seed)
+    models = {name: answers[subset] for name, subset in shown(table.modalities).items()}
+    models[MAJORITY] = np.broadcast_to(shares, (len(y), len(shares)))
+    said = {name: p.argmax(axis=1) for name, p in models.items()}
     metrics = {
-        "rows": table.parts,
+        "rows": {name: int(n) for name, n in counts.sum().items()},
         "skipped": int(table.report["row"].nunique()) if len(table.report) else 0,
-        "classes": {name: counts.loc[name].astype(int).to_dict() for name in classes},
-        "present": {
-            m: {part: float((rows.loc[rows["part"] == part, m] != "").mean()) for part in parts}
-            for m in table.modalities
-        },
-        "majority": classes[int(shares.argmax())],
+        "classes": {name: counts.loc[name].astype(int).to_dict() for name in table.classes},
+        "present": _present(rows, table.modalities),
+        "majority": table.classes[int(shares.argmax())],
         "bootstrap_draws": draws,
-        "models": {name: whole.loc[name].to_dict("index") for name in models},
-        "differences": {name: gap.to_dict("index") for name, gap in gaps.items()},
-        "accuracy_wilson": _wilson(int((predicted == y).sum()), len(y)),
-        "per_class": _per_class(classes, confusion),
-        "confusion": confusion.tolist(),
+        "interval": {"unit": intervals.unit, "kind": intervals.kind, "units": intervals.count},
+        "models": {name: _values(y, p, said[name], intervals) for name, p in models.items()},
+        "differences": _differences(y, said, intervals),
+        **_importance(y, answers, table.modalities, intervals),
+        "per_class": _per_class(y, said[ALL], table.classes, intervals),
+        **_confusion(y, said[ALL], table.classes),
     }
-    metrics["warnings"] = warnings_of(metrics, groups is not None)
-    return _jsonable(metrics)
+    told = _jsonable(metrics)
+    return {**told, "warnings": warnings_of(told)}
 
 
-def _wilson(right: int, n: int) -> list[float]:
-    if n == 0:
-        return [math.nan, math.nan]
-    interval = binomtest(right, n).proportion_ci(method="wilson")
-    return [float(interval.low), float(interval.high)]
+def _counts(rows: pd.DataFrame, classes: Sequence[str], learned: Any) -> pd.DataFrame:
+    """Rows of each class (index) in each part (columns, in the order of their use)."""
+    counts = pd.crosstab(rows["label"], rows["part"]).reindex(index=classes, fill_value=0)
+    parts = [part for part in PARTS if part in counts]
+    if learned is not None:
+        counts["train"], parts = [learned.get(name, 0) for name in classes], ["train", "test"]
+    return counts[parts]
 
 
-def _per_class(classes: Sequence[str], confusion: Array) -> list[dict[str, Any]]:
+def _groups(tested: pd.DataFrame) -> list[str] | None:
+    """The group of each row; one whose group is blank stands alone."""
+    if "group" not in tested:
+        return None
+    return [name or f"row {i}" for i, name in tested["group"].items()]
+
+
+def _present(rows: pd.DataFrame, modalities: Sequence[str]) -> dict[str, dict[str, float]]:
+    parts = [part for part in PARTS if (rows["part"] == part).any()]
+    there = {m: _there(rows, m) for m in modalities}
+    return {
+        m: {part: float(has[(rows["part"] == part).to_numpy()].mean()) for part in parts}
+        for m, has in there.items()
+    }
+
+
+def _there(rows: pd.DataFrame, modality: str) -> Array:
+    """Bool (rows,): does the row have it?"""
+    return (rows[modality] != "").to_numpy()
+
+
+def _values(y: Array, p: Array, said: Array, intervals: Intervals) -> dict[str, dict[str, float]]:
+    """Metric → value, low and high."""
+    names = [name for name in METRICS if name != "roc_auc" or p.shape[1] <= MANY]
+    rows = of_answers(
+        {"": Answers(y, said, p.T)},
+        names,
+        groups=intervals.groups if intervals.unit else None,
+        replicates=intervals.draws if intervals.unit else 1,
+        seed=intervals.seed,
+    )
+    values = {name: rows.loc[("", name)].to_dict() for name in names}
+    loss = _losses(y, p)[:, None]
+    low, high = intervals.mean(loss)[:, 0]
+    values["log_loss"] = {"value": loss.mean(), "low": low, "high": high}
+    for entry in values.values():
+        if intervals.unit is None or flat(entry["low"], entry["high"]):
+            entry["low"] = entry["high"] = math.nan
+    low, high = intervals.share(said == y)
+    values["accuracy"] = {"value": float((said == y).mean()), "low": low, "high": high}
+    undefined = dict.fromkeys(("value", "low", "high"), math.nan)
+    return {name: values.get(name, undefined) for name in (*METRICS, "log_loss")}
+
+
+def _losses(y: Array, p: Array) -> Array:
+    """-log of the probability of the true class, in nats: float64 (n,)."""
+    return -np.log(np.maximum(p[np.arange(len(y)), y].astype(np.float64), FLOOR))
+
+
+def _differences(
+    y: Array, said: Mapping[str, Array], intervals: Intervals
+) -> dict[str, dict[str, dict[str, float]]]:
+    """What the whole model has more than each other one in accuracy, on the same rows."""
+    others = [name for name in said if name != ALL]
+    right = {name: (answer == y).astype(float) for name, answer in said.items()}
+    gaps = np.stack([right[ALL] - right[name] for name in others], axis=1)
+    low, high = intervals.mean(gaps)
+    return {
+        name: {"accuracy": {"difference": gaps[:, i].mean(), "low": low[i], "high": high[i]}}
+        for i, name in enumerate(others)
+    }
+
+
+def _importance(
+    y: Array, answers: Mapping[Subset, Array], modalities: Sequence[str], intervals: Intervals
+) -> dict[str, Any]:
+    """Shapley values of the modalities, and the scores of the subsets they are made from.
+
+    A Shapley value is a weighted sum of the scores of the subsets, so that of a mean over rows is
+    the mean of those of the rows: which gives its interval.
+    """
+    subsets = evaluate.subsets(modalities)
+    scores: dict[str, dict[Subset, Array]] = {"accuracy": {}, "log_loss": {}}
+    for subset, p in answers.items():
+        scores["accuracy"][subset] = (p.argmax(axis=1) == y).astype(float)
+        scores["log_loss"][subset] = _losses(y, p)
+    told = {
+        " + ".join(subset) or "nothing": {name: of[subset].mean() for name, of in scores.items()}
+        for subset in answers
+    }
+    if len(answers) < len(subsets):
+        return {"importance": None, "subsets": told}
+    one = np.eye(len(subsets))
+    weights = np.stack(
+        [evaluate.shapley(dict(zip(subsets, row, strict=True)), modalities) for row in one]
+    )
+    shares: dict[str, dict[str, float]] = {m: {} for m in modalities}
+    for name, sign in (("accuracy", 1), ("log_loss", -1)):
+        of_rows = sign * np.stack([scores[name][s] for s in subsets], axis=1) @ weights
+        low, high = intervals.mean(of_rows)
+        for i, m in enumerate(modalities):
+            shares[m] |= {
+                name: of_rows[:, i].mean(),
+                f"{name}_low": low[i],
+                f"{name}_high": high[i],
+            }
+    return {"importance": shares, "subsets": told}
+
+
+def _per_class(
+    y: Array, said: Array, classes: Sequence[str], intervals: Intervals
+) -> list[dict[str, Any]]:
+    size = len(classes)
+    true, given, both = (np.bincount(v, minlength=size) for v in (y, said, y[y == said]))
+    starts = np.split(np.argsort(y, kind="stable"), true.cumsum()[:-1])
     entries = []
     for k, name in enumerate(classes):
-        right, true, said = confusion[k, k], confusion[k].sum(), confusion[:, k].sum()
-        low, high = _wilson(int(right), int(true))
+        low, high = intervals.share(said == y, starts[k]) if true[k] else (math.nan, math.nan)
         entries.append(
             {
                 "class": name,
-                "rows": int(true),
-                "precision": right / said if said else math.nan,
-                "recall": right / true if true else math.nan,
+                "rows": int(true[k]),
+                "precision": both[k] / given[k] if given[k] else math.nan,
+                "recall": both[k] / true[k] if true[k] else math.nan,
                 "recall_low": low,
                 "recall_high": high,
-                "f1": 2 * right / (true + said) if true + said else math.nan,
+                "f1": 2 * both[k] / (true[k] + given[k]) if true[k] + given[k] else math.nan,
             }
         )
     return entries
 
 
-def warnings_of(metrics: Mapping[str, Any], grouped: bool = False) -> list[str]:
-    """Plain sentences on what is too small for the numbers to mean much."""
-    said, rows, classes = [], metrics["rows"], metrics["classes"]
-    if (n := rows["test"]) < SMALL_TEST:
-        low, high = metrics["accuracy_wilson"]
-        wilson = "" if grouped else (
-            f" The interval of Wilson (1927), which holds for few rows too, is {percent(low)} to "
-            f"{percent(high)}."
-        )  # fmt: skip
-        said.append(
-            f"The test part has {n} row{'' if n == 1 else 's'} only: one more mistake moves the "
-            f"accuracy by {100 / n:.1f} points, and bootstrap intervals of so few rows tend to be "
-            f"too narrow.{wilson} For a firm statement test on hundreds of rows."
-        )
-    if (n := rows["valid"]) < SMALL_VALID:
-        said.append(f"The validation part has {n} rows only: when to stop was decided by chance.")
-    few = [name for name, of in classes.items() if of["train"] < SMALL_CLASS]
-    if few:
-        said.append(f"Fewer than {SMALL_CLASS} training rows of: {_some(few)}.")
-    absent = [name for name, of in classes.items() if not of["test"]]
-    if absent:
-        said.append(
-            f"No test row of: {_some(absent)}. Means over the classes are undefined (–), and "
-            "nothing is known about how well these are told."
-        )
-    gap = metrics["differences"]["majority class"]["accuracy"]
-    if not gap["low"] > 0:
-        said.append(
-            "It is not shown that the model beats always giving the most frequent answer: the "
-            f"interval of the difference, {gap['low']:.2f} to {gap['high']:.2f}, reaches 0."
-        )
-    for m, of in metrics["present"].items():
-        if of["train"] < 0.5:
-            said.append(f"Only {percent(of['train'])} of the training rows have {m}.")
-    if metrics["models"][ALL]["accuracy"]["value"] == 1 and rows["test"] >= SMALL_TEST:
-        said.append("Every test row is right: look for a clue to the label that new data lacks.")
-    return said
-
-
-def _some(names: Sequence[str], most: int = 10) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+def _confusion(y: Array, said: Array, classes: Sequence[str]) -> dict[str, Any]:
+    """True class → predicted class → rows; only pairs that occur, the most frequent if too many."""
+    pairs = pd.Series(y * len(classes) + said).value_counts()
+    kept = pairs.head(PAIRS).sort_index()
+    found: dict[str, dict[str, int]] = {}
+    for pair, rows in kept.items():
+        true, predicted = divmod(int(pair), len(classes))
+        found.setdefault(classes[true], {})[classes[predicted]] = int(rows)
+    return {"confusion": found, "confusion_left_out": len(pairs) - len(kept)}
 
 
 def _jsonable(value: Any) -> Any:
@@ -173,27 +284,3 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def worst_mistakes(table: Any, y: Array, p: Array, most: int = MISTAKES) -> list[Any]:
-    """The surest wrong answers of the test part, as the model saw them."""
-    predicted, sure = p.argmax(axis=1), p.max(axis=1)
-    wrong = np.flatnonzero(predicted != y)
-    chosen = wrong[np.argsort(-sure[wrong], kind="stable")][:most]
-    rows, found, start = table.rows[table.rows["part"] == "test"], {}, 0
-    for x, labels in table.dataset("test", shuffle=False).as_numpy_iterator():
-        for i in chosen[(chosen >= start) & (chosen < start + len(labels))]:
-            row = rows.iloc[i]
-            there = dict(zip(table.modalities, x["present"][i - start], strict=True))
-            found[i] = Example(
-                int(row["row"]),
-                table.classes[y[i]],
-                table.classes[predicted[i]],
-                float(sure[i]),
-                row["text"] if there.get("text") else None,
-                x["image"][i - start] if there.get("image") else None,
-                x["audio"][i - start] if there.get("audio") else None,
-                table.settings["audio_rate"],
-            )
-        start += len(labels)
-    return [found[i] for i in chosen]

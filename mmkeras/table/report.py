@@ -21,8 +21,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .. import plots
+from .caveats import ALL, MAJORITY
+from .examples import Example
+from .wording import number, percent, with_interval
 
-ALL = "whole model"
 SHOWN = 200  # skipped rows in the page
 CROWDED = 20  # classes from which on confusions are listed instead of drawn as a table
 TEXT = 400  # characters of a cell in the page
@@ -36,28 +38,6 @@ COLUMNS = {
 
 
 @dataclass
-class Example:
-    """One row of the test part: what was said, and what the model saw.
-
-    Attributes:
-        row: its number in the file; the header is row 1.
-        truth, predicted: class names; `probability` is that of `predicted`.
-        text: the cell, or None.
-        picture: uint8 (height, width, 3), or None.
-        sound: float (samples,) at `rate` samples per second, or None.
-    """
-
-    row: int
-    truth: str
-    predicted: str
-    probability: float
-    text: str | None = None
-    picture: np.ndarray | None = None
-    sound: np.ndarray | None = None
-    rate: int = 0
-
-
-@dataclass
 class Run:
     """Everything the page and the card tell.
 
@@ -65,7 +45,8 @@ class Run:
         settings, metrics: what settings.json and metrics.json hold.
         y: int (n,), the classes of the test rows.
         probabilities: float (n, classes) of the whole model.
-        mistakes: the worst first; None if rows of the data may not be shown.
+        examples: rows of the test part, mistakes and right ones; None if rows of the data may not
+            be shown.
         skipped: columns row, column, value, reason.
     """
 
@@ -73,7 +54,7 @@ class Run:
     metrics: dict[str, Any]
     y: np.ndarray
     probabilities: np.ndarray
-    mistakes: list[Example] | None = None
+    examples: list[Example] | None = None
     skipped: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
@@ -199,31 +180,15 @@ def page(run: Run) -> str:
 def headline(run: Run) -> str:
     """The result in two sentences."""
     models = run.metrics["models"]
-    ours, base = models[ALL]["accuracy"], models["majority class"]["accuracy"]
-    low, high, by = ours["low"], ours["high"], "groups"
-    if not run.settings["group"]:  # rows are independent: an interval that holds for few, too
-        (low, high), by = run.metrics["accuracy_wilson"], "Wilson"
+    ours, base = models[ALL]["accuracy"], models[MAJORITY]["accuracy"]
+    sure = ""
+    if ours["low"] is not None:
+        sure = f" (95% interval: {percent(ours['low'])} to {percent(ours['high'])})"
     return (
         f"On {run.metrics['rows']['test']} test rows the model is right in "
-        f"{percent(ours['value'])} (95% interval by {by}: {percent(low)} to {percent(high)}). "
-        f"To always answer {run.metrics['majority']!r} would be right in {percent(base['value'])}."
+        f"{percent(ours['value'])}{sure}. To always answer {run.metrics['majority']!r} would be "
+        f"right in {percent(base['value'])}."
     )
-
-
-def percent(share: float | None) -> str:
-    return "undefined" if share is None else f"{100 * share:.0f}%"
-
-
-def number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def with_interval(entry: Mapping[str, float | None]) -> str:
-    """A value or difference with its interval: 0.750 (0.500 to 0.917)."""
-    value = entry["value"] if "value" in entry else entry["difference"]
-    if value is None or entry["low"] is None:
-        return number(value)
-    return f"{value:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
 
 
 # ------------------------------------------------------------------------------ sections
@@ -260,9 +225,9 @@ def _results(run: Run) -> list[Markup]:
         table(["model", *COLUMNS.values()], rows),
         tag(
             "p",
-            "Below each value: 95% bootstrap intervals over "
-            f"{'groups' if run.settings['group'] else 'rows'} of the test part (percentile; Efron "
-            "1979). They tell how much the result depends on which rows were drawn for the test, "
+            "Below each value: its 95% interval, "
+            f"{run.metrics['interval']['kind'] or 'where there is one'}. It tells how much the "
+            "result depends on which rows were drawn for the test, "
             "not how much on the seed or the split, and say nothing about data of another origin. "
             "Balanced accuracy is the mean recall of the classes. A modality alone: the same model "
             "with all others marked absent, not a model trained on it alone.",
@@ -321,17 +286,17 @@ def _classes(run: Run) -> list[Markup]:
 
 
 def _confusion(metrics: Mapping[str, Any]) -> Markup:
-    names, counts = list(metrics["classes"]), np.array(metrics["confusion"])
+    names, counts = list(metrics["classes"]), metrics["confusion"]
     if len(names) > CROWDED:
-        off = counts * (1 - np.eye(len(names), dtype=int))
-        order = np.argsort(-off, axis=None, kind="stable")[:CROWDED]
-        pairs = [(k // len(names), k % len(names)) for k in order if off.flat[k]]
-        rows = [[names[i], names[j], off[i, j]] for i, j in pairs]
-        return table(["true class", "was taken for", "rows"], rows, left=(1,))
+        off = [(t, p, n) for t, of in counts.items() for p, n in of.items() if t != p]
+        most = sorted(off, key=lambda pair: -pair[2])[:CROWDED]
+        return table(["true class", "was taken for", "rows"], most, left=(1,))
     rows = []
-    for i, name in enumerate(names):
-        shares = counts[i] / max(counts[i].sum(), 1)
-        rows.append([name, *(_shaded(counts[i, j], shares[j], i == j) for j in range(len(names)))])
+    for name in names:
+        found = [counts.get(name, {}).get(other, 0) for other in names]
+        whole = max(sum(found), 1)
+        cells = (_shaded(n, n / whole, o == name) for o, n in zip(names, found, strict=True))
+        rows.append([name, *cells])
     return table(["true class ↓   predicted →", *names], rows)
 
 
@@ -373,24 +338,35 @@ def _training(run: Run) -> list[Markup]:
 
 
 def _mistakes(run: Run) -> list[Markup]:
-    title = tag("h2", "Worst mistakes")
-    if run.mistakes is None:
+    title = tag("h2", "Mistakes, and right answers")
+    if run.examples is None:
         return [title, tag("p", "Rows of the data are not shown (--no-examples).")]
-    if not run.mistakes:
-        return [title, tag("p", "There is none in the test part.")]
+    wrong = [e for e in run.examples if e.predicted != e.truth]
+    right = [e for e in run.examples if e.predicted == e.truth]
     text = (
         "Wrong answers of the test part, the surest first, as the model saw them. Look for wrong "
         "labels, unreadable input, and what they share. This page holds rows of your data: think "
         "of that before you pass it on (train with --no-examples to leave them out)."
     )
-    return [title, tag("p", text), *map(_mistake, run.mistakes)]
+    return [
+        title,
+        tag("p", text),
+        *(map(_mistake, wrong) if wrong else [tag("p", "There is none in the test part.")]),
+        tag("h3", "Right answers"),
+        *map(_mistake, right),
+    ]
 
 
 def _mistake(example: Example) -> Markup:
     shown: list[Any] = [
         tag("strong", f"Row {example.row}"),
-        f": is {example.truth!r}, taken for {example.predicted!r} "
-        f"with probability {example.probability:.2f}. ",
+        f": is {example.truth!r}, "
+        + (
+            "and was found"
+            if example.truth == example.predicted
+            else f"taken for {example.predicted!r}"
+        )
+        + f" with probability {example.probability:.2f}. ",
         tag("em", _short(example.text)) if example.text else "",
     ]
     parts = [tag("p", *shown)]
@@ -539,7 +515,7 @@ def card(run: Run) -> str:
         day=s["day"],
         versions=", ".join(f"{k} {v}" for k, v in s["versions"].items()),
         command=plain(s["command"]),
-        unit="groups" if s["group"] else "rows",
+        unit=m["interval"]["unit"] or "no unit",
         how=plain(s["how_split"]),
         weighted="Classes were weighted by their inverse frequency." if weighted else
         "Classes were not weighted.",

@@ -23,6 +23,7 @@ from .. import __version__
 from . import run as runs
 from .command import RunError, exit_status
 from .options import parser
+from .wording import with_interval
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -158,8 +159,9 @@ def _finish(
     best: _One,
 ) -> None:
     """Measure the best, and write the run."""
-    from .measure import answer, measure, worst_mistakes
-    from .report import ALL, Run
+    from .examples import examples
+    from .measure import answer, measure
+    from .report import Run
 
     print("Measuring, and writing the report …", flush=True)
     y, answers = answer(best.model, table, "test")
@@ -176,11 +178,12 @@ def _finish(
     if len(found) > 1:
         said = [_of_test(one.model, table) for one in found]
         metrics["seeds"] = spread([one.seed for one in found], y, said)
-    examples = None if options.no_examples else worst_mistakes(table, y, answers[ALL])
-    run = Run(settings, metrics, y, answers[ALL], examples, table.report)
+    p = answers[table.modalities]
+    shown = None if options.no_examples else examples(table, y, p)
+    run = Run(settings, metrics, y, p, shown, table.report)
     rows = table.rows[table.rows["part"] == "test"]
     predictions = runs.predictions(
-        rows, table.classes, y, answers[ALL], () if options.no_examples else table.modalities
+        rows, table.classes, y, p, () if options.no_examples else table.modalities
     )
     more = best.fitted.why in ("epochs", "time")
     best_folder = runs.seed_folder(options.out, best.seed)
@@ -228,8 +231,7 @@ def summary(metrics: Mapping[str, Any]) -> Iterator[str]:
     """Lines: the result on the test part, and what to beware of."""
     yield f"Test, {metrics['rows']['test']} rows     accuracy (95% interval)"
     for name, of in metrics["models"].items():
-        a = of["accuracy"]
-        yield f"  {name:18} {a['value']:.2f} ({a['low']:.2f} to {a['high']:.2f})"
+        yield f"  {name:18} {with_interval(of['accuracy'], digits=2)}"
     if seeds := metrics.get("seeds"):
         mean, sd, n = seeds["mean"]["accuracy"], seeds["sd"]["accuracy"], len(seeds["seed"])
         yield f"  {n} seeds: mean {mean:.2f}, sd {sd:.3f}; the best by validation is kept"

@@ -1,0 +1,33 @@
+"""Numbers as they stand in the report, the model card and the console."""
+
+from collections.abc import Mapping
+
+
+def percent(share: float | None) -> str:
+    """0.75 → 75%; only what is all reads 100%, and only what is nothing 0%."""
+    if share is None:
+        return "undefined"
+    if 0.995 <= share < 1:
+        return ">99%"
+    return "<1%" if 0 < share < 0.005 else f"{100 * share:.0f}%"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """0.75 → 0.750, 0.99999 → >0.999, 0.00001 → <0.001; what is undefined is a dash."""
+    if value is None:
+        return "–"
+    least = 10.0**-digits
+    if 1 - least / 2 <= value < 1:
+        return f">{1 - least:.{digits}f}"
+    return f"<{least:.{digits}f}" if 0 < value < least / 2 else f"{value:.{digits}f}"
+
+
+def with_interval(entry: Mapping[str, float | None], digits: int = 3) -> str:
+    """A value or difference with its 95% interval, if it has one: 0.750 (0.500 to 0.917)."""
+    value = entry["value"] if "value" in entry else entry["difference"]
+    if value is None or entry["low"] is None:
+        return number(value, digits)
+    return (
+        f"{number(value, digits)} ({number(entry['low'], digits)} to "
+        f"{number(entry['high'], digits)})"
+    )
