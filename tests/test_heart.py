@@ -178,7 +178,8 @@ def test_split_depends_on_the_seed_alone():
 @pytest.mark.parametrize("cohort", [HEART, HEART.record([4, 9])], ids=["one", "two"])
 def test_folds_test_everyone_once_and_share_no_patient(cohort):
     tested = []
-    for train, test in cohort.folds(5, seed=3):
+    for rows in cohort.fold_rows(5, seed=3):
+        train, test = map(cohort.take, rows)
         assert not patients(train) & patients(test)
         assert len(train) + len(test) == len(cohort)
         assert test.y.mean() == pytest.approx(cohort.y.mean(), abs=0.03)
@@ -187,7 +188,7 @@ def test_folds_test_everyone_once_and_share_no_patient(cohort):
 
 
 def test_folds_by_hospital():
-    folds = list(HEART.folds(by="hospital"))
+    folds = [tuple(map(HEART.take, rows)) for rows in HEART.fold_rows(by="hospital")]
     assert [set(test.table["hospital"]) for _, test in folds] == [{name} for name in HOSPITALS]
     for train, test in folds:
         assert not set(train.table["hospital"]) & set(test.table["hospital"])
@@ -203,11 +204,10 @@ def test_folds_by_hospital():
         (lambda: HEART.split(hospital="Hungary", valid=1.0), "valid=1.0"),
         (lambda: HEART.take(range(304)).split(hospital="Cleveland"), "only hospital"),
         (lambda: HEART.take(range(3)).split(test=0.01), "leaves a side empty"),
-        (lambda: HEART.fold_rows(1), "k=1 must be at least 2"),
-        (lambda: HEART.fold_rows(1000), "at most 41"),
-        (lambda: HEART.fold_rows(2.5), "k must be a positive integer, got 2.5"),
+        (lambda: HEART.fold_rows(1), "k must be an integer from 2, got 1"),
+        (lambda: HEART.fold_rows(1000), "at most 410, the number of groups of class 0"),
+        (lambda: HEART.fold_rows(2.5), "k must be an integer from 2, got 2.5"),
         (lambda: HEART.fold_rows(by="sex"), "by='sex'"),
-        (lambda: HEART.folds(by="sex"), "by='sex'"),
         (lambda: load_heart(recording=-1), "recording must be an integer from 0, got -1"),
         (lambda: load_heart(recording=None), "recording must be an integer from 0, got None"),
     ],

@@ -8,15 +8,15 @@ the disease. data/README.md has the card.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from ... import assets
 from ...arguments import check_integer
+from ...evaluate import folds
 from ..splits import positions
 from . import model
 from .model import MODALITIES
@@ -162,41 +162,30 @@ class Heart:
         training, validation = rest._cut(valid, seed)
         return training, validation, testing
 
-    def folds(
+    def fold_rows(
         self, k: int = 5, *, by: str = "patient", seed: int = 0
-    ) -> Iterator[tuple["Heart", "Heart"]]:
-        """Training and test set of each fold; every patient is tested once and is on one side.
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """`mmkeras.evaluate.folds` of these rows: every patient is tested once, and on one side.
 
         Args:
-            k: number of folds, stratified by grade; not used with by="hospital".
+            k: number of folds, stratified by grade (by disease where a grade has fewer than k
+                patients); not used with by="hospital".
             by: "patient", or "hospital": each hospital in turn is the test set.
             seed: of the draw.
+
+        Returns:
+            List of (training rows, test rows), each int64 positions in this object.
 
         Raises:
             ValueError: k too small or too large, an unknown ``by``, or only one hospital.
         """
-        rows = self.fold_rows(k, by=by, seed=seed)  # here, so that a bad argument is told at once
-        return ((self.take(train), self.take(test)) for train, test in rows)
-
-    def fold_rows(
-        self, k: int = 5, *, by: str = "patient", seed: int = 0
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """As `folds`, but positions: [(training rows, test rows), …], int64."""
-        if by == "hospital":
-            self._check_hospitals(None)
-            place = self.table["hospital"].to_numpy()
-            names = [name for name in HOSPITALS if (place == name).any()]
-            return [(np.flatnonzero(place != n), np.flatnonzero(place == n)) for n in names]
-        if by != "patient":
+        if by not in ("patient", "hospital"):
             raise ValueError(f"by={by!r} must be 'patient' or 'hospital'")
-        smallest = self.table.drop_duplicates("patient")["disease"].value_counts().min()
-        if not 2 <= check_integer("k", k) <= smallest:
-            raise ValueError(
-                f"k={k} must be at least 2 and at most {smallest}, the patients of the rarer class"
-            )
-        maker = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
-        label = self._strata(k)
-        return list(maker.split(np.zeros(len(self)), label, self.patient))
+        if by == "patient":
+            label = self._strata(check_integer("k", k, least=2))
+            return folds(label, k=k, groups=self.patient, seed=seed)
+        self._check_hospitals(None)
+        return folds(self.y, groups=self.patient, leave_out=self.table["hospital"])
 
     def _strata(self, k: int) -> np.ndarray:
         """The grade where each grade has k patients, else the disease."""

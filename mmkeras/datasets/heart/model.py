@@ -12,13 +12,11 @@ the parameters are few (rounded from the real cohort), hence Bayes' rule is a fi
 posterior of the disease (grade > 0) is exact.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
-from ...evaluate import importance
+from ...evaluate import subsets
 
 MODALITIES = ("note", "ecg", "scan")
 SITES = ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")
@@ -70,11 +68,6 @@ OF = {
 _ABSENT_BY_GRADE = np.array(
     [1.4, 1.0, 0.7, 0.5, 0.4]
 )  # missing="severity": the ill are examined more
-
-
-def subsets(modalities: Sequence[str] = MODALITIES) -> list[tuple[str, ...]]:
-    """The 2^M - 1 subsets that are not empty, small ones first, modalities in their order."""
-    return importance.subsets(modalities)[1:]
 
 
 def sample(n: int, seed: int, prevalence: float | None) -> pd.DataFrame:
@@ -137,12 +130,14 @@ def posterior(
         return by_grade[:, 1:].sum(1) / by_grade.sum(1)
 
     nothing = np.ones((1, 5, 1))
-    out = pd.DataFrame({"+".join(s): given(s, nothing) for s in subsets()}, index=table.index)
+    out = pd.DataFrame(
+        {"+".join(s): given(s, nothing) for s in subsets(MODALITIES)[1:]}, index=table.index
+    )
     weight = nothing
     if absent is not None:
         weight = np.where(present[:, None], 1 - absent, absent).prod(2)[:, :, None]
     out["observed"] = 0.0
-    for subset in [(), *subsets()]:
+    for subset in subsets(MODALITIES):
         rows = (present == [m in subset for m in MODALITIES]).all(1)
         if rows.any():
             out.loc[rows, "observed"] = np.broadcast_to(given(subset, weight), len(rows))[rows]
