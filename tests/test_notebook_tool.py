@@ -17,6 +17,7 @@ import notebooks
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from notebook_page import BOX_OPEN
 from notebook_rules import RULES, lint
 from notebooks import ROOT
 
@@ -46,7 +47,8 @@ is, and [this](#Exercises), and [this](https://example.org/a/b).
 
 ![A single dot](figures/dot.png)
 """
-BOX = "> **What goes wrong.** The trap, made visible, and its cure."
+WRONG = "> ⚠ **What goes wrong.** The trap, made visible, and its cure."
+BOX = f"{BOX_OPEN}\n\n{WRONG}\n\n</div>"
 REFERENCES = """\
 ## References
 
@@ -397,6 +399,12 @@ BROKEN: dict[str, list[Callable[[Course], None]]] = {
         swap("## Recap", "## Summary"),
         swap("## The idea", "## References"),
         swap("One sentence.", "One sentence.\n\n## Recap"),
+    ],
+    "warnings": [
+        swap("## The idea", "> [!WARNING]\n> Mind the gap.\n\n## The idea"),
+        swap("## The idea", "> ⚠ **What goes wrong.** A quote and no box.\n\n## The idea"),
+        swap("## The idea", f"{BOX.replace('⚠ ', '')}\n\n## The idea"),
+        swap("## The idea", f"{BOX.replace('</div>', '')}\n\n## The idea"),
     ],
     "what_goes_wrong": [box_in_code],
     "exercises": [

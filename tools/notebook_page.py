@@ -11,6 +11,7 @@ from typing import NamedTuple
 import nbformat
 from nbformat import NotebookNode
 
+BOX_OPEN = '<div class="alert alert-warning" style="color: black; background: #ffe0b2">'
 IGNORE, RAISES = "nbval-ignore-output", "raises-exception"
 
 
@@ -127,6 +128,11 @@ def prose(source: str) -> str:
     ):
         source = re.sub(pattern, " ", source)
     return source
+
+
+def boxes(source: str) -> list[str]:
+    """What stands in the warning boxes of a markdown cell."""
+    return re.findall(rf"(?ms)^{re.escape(BOX_OPEN)}\n\n(>.*?)\n\n</div>(?:\n\n|\s*\Z)", source)
 
 
 def images(source: str) -> list[tuple[str, str]]:

@@ -16,11 +16,13 @@ from urllib.parse import unquote
 
 import nbformat
 from notebook_page import (
+    BOX_OPEN,
     IGNORE,
     RAISES,
     Block,
     Page,
     anchors,
+    boxes,
     check_calls,
     images,
     links,
@@ -35,6 +37,7 @@ MAX_BYTES = 1_500_000
 MAX_UNCOMPARED = 0.15
 BEFORE = "before the first code cell"
 RUN = "run tools/notebooks.py run"
+BOX_LEAD = "> ⚠ **What goes wrong"
 SECTIONS = ("Recap", "Exercises", "References")
 
 Findings = Iterator[tuple[int | None, str]]
@@ -162,6 +165,17 @@ def alt_text(page: Page) -> Findings:
         for alt, target in images(cell.source):
             if not alt.strip():
                 yield n, f"the picture {target!r} has no alternative text: ![what it shows](…)"
+
+
+def warnings(page: Page) -> Findings:
+    """A box looks like a warning in JupyterLab, VS Code and Colab, and like a quote on GitHub."""
+    for n, cell in page.markdown:
+        if found := re.search(r"(?m)^\s*>\s*(\[!\w+\])", cell.source):
+            yield n, f"{found[1]} is shown as these very letters in JupyterLab: remove the line"
+        inside = "".join(boxes(cell.source))
+        for line in re.findall(r"(?m)^>.*What goes wrong.*", cell.source):
+            if not (line in inside and line.startswith(BOX_LEAD)):
+                yield n, f"write the box as {BOX_OPEN}, an empty line, '{BOX_LEAD} …', and </div>"
 
 
 def claims(page: Page) -> Findings:
@@ -336,8 +350,8 @@ def sections(page: Page) -> Findings:
 
 
 def what_goes_wrong(page: Page) -> Findings:
-    if not any(re.search(r"(?m)^>.*What goes wrong", cell.source) for _, cell in page.markdown):
-        yield None, "needs a box '> **What goes wrong.** …' that shows the trap and its cure"
+    if not any("What goes wrong" in box for _, cell in page.markdown for box in boxes(cell.source)):
+        yield None, f"needs a box '{BOX_LEAD} …' that shows the trap and its cure"
 
 
 def exercises(page: Page) -> Findings:
@@ -392,8 +406,8 @@ def references(page: Page) -> Findings:
 Rule = Callable[[Page], Findings]
 EVERYWHERE: tuple[Rule, ...] = (
     file_name, valid, executed, errors, stderr, plain_python, cell_size, start, link_targets,
-    alt_text, claims, uncompared_share, plots, run_times, file_size, known_tags, widgets, machine,
-    addresses, unfinished, partner, verdicts,
+    alt_text, warnings, claims, uncompared_share, plots, run_times, file_size, known_tags, widgets,
+    machine, addresses, unfinished, partner, verdicts,
 )  # fmt: skip
 CHAPTERS_ONLY: tuple[Rule, ...] = (header, sections, what_goes_wrong, exercises, references)
 RULES: dict[str, Rule] = {rule.__name__: rule for rule in EVERYWHERE + CHAPTERS_ONLY}
