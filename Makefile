@@ -1,24 +1,30 @@
 # make help lists what is here. Needed: make and Python 3.11, 3.12 or 3.13; nothing else has to be installed.
 #   make lab PYTHON=/path/to/python3.12    with a Python of your choice
+#   make lab FRESH=1                       with new copies of the notebooks; yours move to work/before-…
 #   make lab CUDA=no                       without the GPU packages, on a machine with an NVIDIA GPU
 
 PYTHON ?=
 CUDA ?=
+FRESH ?=
 WORKERS ?= 2
 PY := .venv/bin/python
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	--nbval-cell-timeout=120
 
-export PYTHON CUDA
+export PYTHON CUDA FRESH
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test course notebooks lint format requirements setup data doctor clean
+.PHONY: help lab check test course notebooks lint format requirements setup data doctor clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-lab: setup data ## set everything up, then open the course in JupyterLab
-	@sh tools/lab.sh notebooks/00_welcome.ipynb
+lab: setup data ## set everything up, then open your copy of the course in JupyterLab
+	@sh tools/lab.sh 00_welcome.ipynb
+
+check: lint data ## for every day: ruff, mypy, notebook lint and unit tests, no notebook is run
+	$(PY) tools/notebooks.py lint
+	$(PY) -m pytest -q -n $(WORKERS) --dist loadfile tests --ignore tests/test_notebooks.py
 
 test: setup data ## set everything up, then unit tests, notebook lint, and every output compared
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile tests

@@ -2,7 +2,6 @@
 
 import ast
 import importlib.metadata
-import os
 import re
 import shutil
 import subprocess
@@ -138,7 +137,7 @@ echo "$*" >> "$CALLS"
 rm -rf .venv; mkdir -p .venv/bin
 cat > .venv/bin/python <<'END'
 #!/bin/sh
-[ "$1" = -c ] && exit ${BROWSER_STATUS:-0}
+[ "$1" = -c ] && exit
 echo "$*" >> "$CALLS"
 exit ${PIP_STATUS:-0}
 END
@@ -153,8 +152,7 @@ class Clone:
         self.folder, self.bin, self.calls = folder / "clone", folder / "bin", folder / "calls"
         (self.folder / "tools").mkdir(parents=True)
         self.bin.mkdir()
-        for script in ("setup.sh", "lab.sh"):
-            shutil.copy(ROOT / "tools" / script, self.folder / "tools")
+        shutil.copy(ROOT / "tools" / "setup.sh", self.folder / "tools")
         for file in ("requirements.txt", "pyproject.toml"):
             shutil.copy(ROOT / file, self.folder)
         for tool in "sh cat cmp dirname head id mkdir chmod mv rm sed uname".split():
@@ -164,11 +162,11 @@ class Clone:
         (self.bin / name).write_text(text, encoding="utf-8")
         (self.bin / name).chmod(0o755)
 
-    def run(self, script="setup.sh", *arguments, **env):
+    def run(self, **env):
         """Status, everything printed, and the calls that were made."""
         self.calls.write_text("", encoding="utf-8")
         ran = subprocess.run(
-            [shutil.which("sh"), f"{self.folder}/tools/{script}", *arguments],
+            [shutil.which("sh"), f"{self.folder}/tools/setup.sh"],
             env={"PATH": str(self.bin), "CALLS": str(self.calls), **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -285,19 +283,6 @@ def test_a_python_named_by_the_user_is_the_only_one_tried(clone):
         and "python9: not found" in printed
         and "python3.13" not in printed.split("make")[0]
     )
-
-
-@posix
-@pytest.mark.parametrize(
-    ("env", "opens"),
-    [({}, False), ({"DISPLAY": ":0"}, True), ({"DISPLAY": ":0", "BROWSER_STATUS": "1"}, False)],
-)
-def test_lab_opens_a_browser_where_there_is_one(clone, env, opens):
-    clone.run()
-    status, printed, (call,) = clone.run("lab.sh", "notebooks/00_welcome.ipynb", **env)
-    assert status == 0 and "url=/lab/tree/notebooks/00_welcome.ipynb" in call
-    assert ("--no-browser" not in call) == opens == ("address" not in printed)
-    assert ("--allow-root" in call) == (os.getuid() == 0)
 
 
 @posix

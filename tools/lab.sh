@@ -1,5 +1,6 @@
 #!/bin/sh
-# Open a notebook in JupyterLab; where there is no browser, print the address instead.
+# Open a student's copy of a notebook in JupyterLab; where there is no browser, print the address instead.
+#   sh tools/lab.sh 00_welcome.ipynb            FRESH=1 copies all notebooks anew (see tools/work.py)
 set -eu
 cd "$(dirname "$0")/.."
 notebook=$1
@@ -9,7 +10,15 @@ has_browser() {
     .venv/bin/python -c "import webbrowser; webbrowser.get()" 2>/dev/null
 }
 
-set -- --ServerApp.root_dir=. --LabApp.default_url="/lab/tree/$notebook"
+case "${FRESH:-}" in "" | 0 | no) fresh= ;; *) fresh=--fresh ;; esac
+.venv/bin/python tools/work.py $fresh
+
+# Defaults of this .venv's JupyterLab: it asks nobody whether to fetch news.
+settings=.venv/share/jupyter/lab/settings
+mkdir -p "$settings"
+cp tools/jupyterlab.json "$settings/overrides.json"
+
+set -- --ServerApp.root_dir=. --LabApp.default_url="/lab/tree/work/$notebook"
 if ! has_browser; then
     echo "No browser here: open the address that JupyterLab prints below. Ctrl-C ends it."
     set -- "$@" --no-browser

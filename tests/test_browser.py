@@ -1,0 +1,195 @@
+"""What a student sees: a chapter, opened by tools/lab.sh in JupyterLab, in a headless browser.
+
+Skipped where there is no Chromium or Chrome, and where the shell scripts do not run.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTER = "03_images.ipynb"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+LIMIT = 60  # seconds until something that should come is given up
+
+websocket = pytest.importorskip("websocket", reason="jupyter_server brings it")
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome here"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="tools/lab.sh"),
+]
+
+
+def wait(what: str, ask: Callable[[], Any]) -> Any:
+    """The first true answer of `ask`."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        if answer := ask():
+            return answer
+        time.sleep(0.1)
+    pytest.fail(f"after {LIMIT} seconds still no {what}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process that this test has started, and what is left of its group."""
+    process.terminate()
+    try:
+        process.wait(LIMIT)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """JupyterLab as `make lab` starts it, in a small clone with one chapter; its address."""
+    clone = tmp_path_factory.mktemp("clone")
+    for name in ("tools", "docs"):
+        shutil.copytree(ROOT / name, clone / name)
+    (clone / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / CHAPTER, clone / "notebooks")
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    home = clone / "home"
+    home.mkdir()
+    settings = clone / ".venv/share/jupyter/lab/settings"
+    server = {
+        "ServerApp": {"ip": "127.0.0.1", "port": 0, "open_browser": False},
+        "LabApp": {"app_settings_dir": str(settings)},
+    }
+    (home / "jupyter_server_config.json").write_text(json.dumps(server), encoding="utf-8")
+    env = {**os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home)}
+    env |= {"JUPYTER_RUNTIME_DIR": str(home), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
+    env |= {"JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
+    with open(home / "log", "wb") as log:
+        lab = subprocess.Popen(
+            ["sh", str(clone / "tools" / "lab.sh"), CHAPTER],
+            env=env, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        (file,) = wait("server", lambda: list(home.glob("jpserver-*.json")))
+        found = wait("address", lambda: json.loads(file.read_text("utf-8") or "null"))
+        yield f"{found['url']}lab/tree/work/{CHAPTER}?token={found['token']}"
+    finally:
+        stop(lab)
+
+
+class Browser:
+    """One page of a headless browser, steered by the DevTools protocol."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [str(BROWSER), "--headless", "--disable-gpu", "--no-first-run"]
+        command += ["--remote-debugging-port=0", f"--user-data-dir={folder}", "--no-sandbox"]
+        command += ["--window-size=1400,1000", "--disable-dev-shm-usage", "about:blank"]
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
+        try:
+            file = folder / "DevToolsActivePort"
+            port, path = wait("browser", lambda: file.exists() and file.read_text().split())
+            self.socket = websocket.create_connection(
+                f"ws://127.0.0.1:{port}{path}", timeout=LIMIT, suppress_origin=True
+            )
+            self.count, self.session, self.events = 0, "", []
+            targets = self.call("Target.getTargets")["targetInfos"]
+            (page,) = [t["targetId"] for t in targets if t["type"] == "page"]
+            attached = self.call("Target.attachToTarget", targetId=page, flatten=True)
+            self.session = attached["sessionId"]
+            for domain in ("Page", "Runtime", "Log"):
+                self.call(f"{domain}.enable")
+        except BaseException:
+            self.close()
+            raise
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        self.count += 1
+        message = {"id": self.count, "method": method, "params": params}
+        if self.session:
+            message["sessionId"] = self.session
+        self.socket.send(json.dumps(message))
+        while True:
+            answer = json.loads(self.socket.recv())
+            if answer.get("id") == self.count:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self.events.append(answer)
+
+    def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression on the page, JSON-fit."""
+        done = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in done, done
+        return done["result"].get("value")
+
+    def errors(self) -> list[str]:
+        """What the page has complained of so far."""
+        found = []
+        for event in self.events:
+            params = event.get("params", {})
+            if event["method"] == "Runtime.exceptionThrown":
+                found.append(str(params["exceptionDetails"]))
+            elif event["method"] == "Log.entryAdded" and params["entry"]["level"] == "error":
+                found.append(str(params["entry"]))
+            elif event["method"] == "Runtime.consoleAPICalled" and params["type"] == "error":
+                found.append(str(params["args"]))
+        return found
+
+    def picture(self, file: Path) -> None:
+        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+    def close(self) -> None:
+        stop(self.process)
+
+
+@pytest.fixture(scope="module")
+def browser(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    try:
+        browser.call("Page.navigate", url=address)
+        wait("chapter", lambda: browser.ask("document.querySelectorAll('.jp-MarkdownCell').length"))
+        yield browser
+    finally:
+        browser.close()
+
+
+BOX = "document.querySelector('.jp-RenderedMarkdown .alert-warning')"
+
+
+def test_the_chapter_opens_without_a_complaint_or_a_pop_up(browser: Browser) -> None:
+    title = "document.querySelector('.jp-RenderedMarkdown h1')?.textContent"
+    assert "From files to pictures" in wait("title", lambda: browser.ask(title))
+    wait("kernel", lambda: browser.ask("!!document.querySelector('[data-status=idle]')"))
+    assert browser.ask("document.querySelectorAll('.jp-Dialog, .Toastify__toast').length") == 0
+    assert browser.errors() == []
+
+
+def test_a_warning_looks_like_one(browser: Browser, tmp_path: Path) -> None:
+    wait("box", lambda: browser.ask(f"!!{BOX}"))
+    # Pictures above it take their room as they come into view, so it moves on for a while.
+    scroll = (
+        """(box => {
+        box.scrollIntoView({block: "center"})
+        const {left, top, width, height} = box.getBoundingClientRect()
+        return box.contains(document.elementFromPoint(left + width / 2, top + height / 2))
+    })"""
+        + f"({BOX})"
+    )
+    wait("box in sight", lambda: browser.ask(scroll) and not time.sleep(1) and browser.ask(scroll))
+    browser.picture(tmp_path / "box.png")
+    text = browser.ask(f"{BOX}.textContent")
+    assert text.strip().startswith("⚠ What goes wrong.")
+    style = f"(s => [s.color, s.backgroundColor])(getComputedStyle({BOX}))"
+    assert browser.ask(style) == ["rgb(0, 0, 0)", "rgb(255, 224, 178)"]  # 16 : 1, on any theme
+    assert "[!" not in browser.ask("document.querySelector('.jp-Notebook').textContent")
