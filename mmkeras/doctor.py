@@ -3,7 +3,9 @@
     mmkeras doctor
 
 TensorFlow is tried in a process of its own, so that the report appears even where TensorFlow is
-missing or crashes. Exit status: 0 the course can run here, 1 something it needs is missing.
+missing or crashes. In a checkout the report is about the course, with its pins and its data;
+elsewhere about the installed package. Exit status: 0 it can run here, 1 something it needs is
+missing.
 """
 
 import argparse
@@ -26,7 +28,6 @@ from . import __version__
 
 DESCRIPTION = "What a bug report should say: this machine, the packages, the data."
 ROOT = Path(__file__).absolute().parents[1]
-INSTALL = "python -m pip install -r requirements.txt"
 FETCH = "mmkeras data fetch"
 PROBE = """
 import json, mmkeras, keras, tensorflow as tf
@@ -46,11 +47,35 @@ class Line(NamedTuple):
     needed: bool = False
 
 
+def checkout(root: Path | None = None) -> bool:
+    """Whether this is the course, not the installed package."""
+    return ((root or ROOT) / "requirements.txt").is_file()
+
+
+def install(*needed: str, root: Path | None = None) -> str:
+    """The command that brings packages: the course's pins, else what the package asks for."""
+    if checkout(root):
+        return "python -m pip install -r requirements.txt"
+    ranges = {_name(line): line.split(";")[0].strip() for line in _required()}
+    return " ".join(["python -m pip install", *(f'"{ranges.get(n, n)}"' for n in needed)])
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+
+
+def _required() -> list[str]:
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.requires("mmkeras") or []
+    return []
+
+
 def machine() -> Iterator[Line]:
     """Python, system, processor, memory."""
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    mend = "" if fits else "make clean setup PYTHON=/path/to/python3.12"
-    yield Line("Python", f"{platform.python_version()}, {sys.executable}", mend, needed=not fits)
+    mend = "make clean setup PYTHON=/path/to/python3.12" if checkout() else "install Python 3.12"
+    text = f"{platform.python_version()}, {sys.executable}"
+    yield Line("Python", text, "" if fits else mend, needed=not fits)
     yield Line("System", platform.platform())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     model, memory = platform.processor() or platform.machine(), "unknown"
@@ -64,15 +89,15 @@ def machine() -> Iterator[Line]:
 
 def wanted(root: Path = ROOT) -> tuple[dict[str, str], set[str]]:
     """{package: its pin, or "" where there is none}, and which packages mmkeras itself needs."""
-    if (root / "requirements.txt").is_file() and (root / "pyproject.toml").is_file():
+    if checkout(root) and (root / "pyproject.toml").is_file():
         table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
         ranges = table["project"]["dependencies"]
         text = (root / "requirements.txt").read_text(encoding="utf-8")
         # A pin with a marker is meant for some machines only: that it is absent says nothing.
         pins = dict(re.findall(r"^([\w.-]+)==([^\s;#]+)\s*(?:#.*)?$", text, re.MULTILINE))
     else:
-        ranges, pins = importlib.metadata.requires("mmkeras") or [], {}
-    needed = {re.split(r"[^\w.-]", r, maxsplit=1)[0] for r in ranges if "extra ==" not in r}
+        ranges, pins = _required(), {}
+    needed = {_name(line) for line in ranges if "extra ==" not in line}
     return {**dict.fromkeys(needed, ""), **pins}, needed
 
 
@@ -86,12 +111,21 @@ def packages(root: Path = ROOT) -> Iterator[Line]:
     yield Line("mmkeras", f"{__version__}, {Path(__file__).parent}")
     yield Line("Packages", ", ".join(f"{name} {found[name]}" for name in sorted(needed & {*found})))
     if missing := sorted(needed - {*found}):
-        yield Line("Packages", f"missing: {', '.join(missing)}", INSTALL, needed=True)
+        mend = install(*missing, root=root)
+        yield Line("Packages", f"missing: {', '.join(missing)}", mend, needed=True)
     if missing := sorted({*pins} - needed - {*found}):
-        yield Line("Packages", f"missing, for the course only: {', '.join(missing)}", INSTALL)
+        text = f"missing, for the course only: {', '.join(missing)}"
+        yield Line("Packages", text, install(*missing, root=root))
     other = [f"{n} {v} (pinned {pins[n]})" for n, v in found.items() if pins[n] not in ("", v)]
     if other:
-        yield Line("Packages", f"not as pinned: {', '.join(other)}", INSTALL)
+        yield Line("Packages", f"not as pinned: {', '.join(other)}", install(root=root))
+
+
+def command() -> Line:
+    """Where the console script is; a notebook's environment need not be on PATH."""
+    if found := shutil.which("mmkeras"):
+        return Line("Command", f"mmkeras is {found}")
+    return Line("Command", "mmkeras is not on PATH; `python -m mmkeras` does the same")
 
 
 def _run(command: list[str], timeout: int) -> subprocess.CompletedProcess[str]:
@@ -111,13 +145,14 @@ def tensorflow(python: str = sys.executable) -> Iterator[Line]:
     try:
         ran = _run([python, "-c", PROBE], timeout=300)
     except subprocess.TimeoutExpired:
-        yield Line("TensorFlow", "did not start within 5 minutes", "make clean setup", needed=True)
+        mend = "make clean setup" if checkout() else install("tensorflow") + " --force-reinstall"
+        yield Line("TensorFlow", "did not start within 5 minutes", mend, needed=True)
         return
     if ran.returncode:
         last = (ran.stderr.strip().splitlines() or [f"ended with status {ran.returncode}"])[-1]
         if ran.returncode == -4:  # SIGILL
             last = "it is built for processors with AVX, which this one lacks; Colab has them"
-        yield Line("TensorFlow", f"does not work: {last}", INSTALL, needed=True)
+        yield Line("TensorFlow", f"does not work: {last}", install("tensorflow"), needed=True)
         return
     version, keras, gpus = json.loads(ran.stdout.splitlines()[-1])
     yield Line("TensorFlow", f"{version} computes, Keras {keras}")
@@ -142,29 +177,33 @@ def graphics(version: str, gpus: list[str]) -> Line:
 def data() -> Iterator[Line]:
     """The cache and its disk, the assets, and the clients that download them."""
     try:
-        from .assets import AssetError, cache_dir, catalogue, verify
+        from .assets import AssetError, cache_dir, catalogue, catalogue_path, verify
 
         assets, cache = list(catalogue().values()), cache_dir()
     except (ImportError, RuntimeError) as error:
-        yield Line("Data", f"mmkeras.assets does not work: {error}", INSTALL, needed=True)
+        text = f"mmkeras.assets does not work: {error}"
+        yield Line("Data", text, install("filelock"), needed=True)
         return
     size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
     disk = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(disk).free
     mend = "set MMKERAS_CACHE to a folder on a disk with 2 GB free" if free < 2e9 else ""
     yield Line("Cache", f"{cache}, {size / 1e6:.0f} MB; {free / 1e9:.1f} GB free on its disk", mend)
+    yield Line("Catalogue", f"{catalogue_path()}, {len(assets)} assets")
+    course = checkout()  # its notebooks need the default ones
     present = [asset for asset in assets if asset.folder.is_dir()]
     missing = [asset.name for asset in assets if asset not in present]
     yield Line("Data", f"here: {', '.join(asset.name for asset in present) or 'nothing'}")
     yield Line("Data", f"not here: {', '.join(missing) or 'nothing'}")
     for asset in assets:
         try:
-            if asset in present or asset.default:
+            if asset in present or (course and asset.default):
                 verify(asset.name)
         except AssetError as error:
             fault = str(error).split(" To mend it:")[0]
-            yield Line("Data", fault, f"{FETCH} {asset.name}", needed=asset.default)
-    yield from clients({asset.client for asset in assets if asset.default and asset not in present})
+            yield Line("Data", fault, f"{FETCH} {asset.name}", needed=course and asset.default)
+    wanted = [asset for asset in assets if course and asset.default and asset not in present]
+    yield from clients({asset.client for asset in wanted})
 
 
 def clients(required: set[str]) -> Iterator[Line]:
@@ -183,7 +222,8 @@ def kernel() -> Iterator[Line]:
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError as error:
-        yield Line("Kernel", f"there is no Jupyter: {error}", INSTALL)
+        mend = install("jupyterlab") if checkout() else ""
+        yield Line("Kernel", f"there is no Jupyter, which only notebooks need: {error}", mend)
         return
     try:
         first = KernelSpecManager().get_kernel_spec("python3").argv[0]
@@ -206,8 +246,9 @@ def render(lines: list[Line]) -> str:
             rows.append(f"{'mend it:':>22} {line.mend}")
     errors = sum(bool(line.mend) and line.needed for line in lines)
     warnings = sum(bool(line.mend) for line in lines) - errors
+    what = "The course" if checkout() else "mmkeras"
     verdict = "cannot run here yet" if errors else "can run here"
-    rows.append(f"The course {verdict}: {errors} errors (x), {warnings} warnings (!).")
+    rows.append(f"{what} {verdict}: {errors} errors (x), {warnings} warnings (!).")
     home, text = str(Path.home()), "\n".join(rows)
     return text if home == Path(home).anchor else re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
 
@@ -215,7 +256,7 @@ def render(lines: list[Line]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; 1 when something needed is missing, else 0."""
     argparse.ArgumentParser(prog="mmkeras doctor", description=DESCRIPTION).parse_args(argv)
-    lines = [*machine(), *packages(), *tensorflow(), *data(), *kernel()]
+    lines = [*machine(), *packages(), command(), *tensorflow(), *data(), *kernel()]
     print(render(lines))
     return int(any(line.mend and line.needed for line in lines))
 

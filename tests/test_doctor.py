@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,14 +36,16 @@ def broken(tmp_path, monkeypatch):
 def test_the_report_appears_though_tensorflow_is_broken_and_the_cache_is_empty(tmp_path, broken):
     broken("raise ImportError('libcudart: cannot open shared object file')")
     env = {**os.environ, "MMKERAS_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-m", "mmkeras.doctor"]
+    command = [sys.executable, "-m", "mmkeras", "doctor"]
     ran = subprocess.run(command, cwd=doctor.ROOT, env=env, capture_output=True, encoding="utf-8")
     assert (ran.returncode, ran.stderr) == (1, "")
     labels = {line[2:].split(" ")[0] for line in ran.stdout.splitlines()}
-    wanted = "Python System Processor mmkeras Packages TensorFlow Cache Data Clients Kernel".split()
-    assert set(wanted) <= labels
+    wanted = (
+        "Python System Processor mmkeras Packages Command TensorFlow Cache Catalogue Data Clients"
+    )
+    assert {*wanted.split(), "Kernel"} <= labels
     assert "x TensorFlow  does not work: ImportError: libcudart" in ran.stdout
-    assert f"mend it: {doctor.INSTALL}" in ran.stdout
+    assert "mend it: python -m pip install -r requirements.txt" in ran.stdout
     assert "x Data        emoji-noto: not in the cache" in ran.stdout
     assert "mend it: mmkeras data fetch emoji-noto" in ran.stdout
     assert ran.stdout.splitlines()[-1].startswith("The course cannot run here yet:")
@@ -75,7 +78,8 @@ def test_tensorflow_that_is_not_installed(monkeypatch, broken):
     monkeypatch.setattr(importlib.metadata, "version", version)
     (line,) = doctor.tensorflow()
     assert "No module named tensorflow" in line.text and line.needed
-    assert Line("Packages", "missing: tensorflow", doctor.INSTALL, True) in list(doctor.packages())
+    want = Line("Packages", "missing: tensorflow", doctor.install(), True)
+    assert want in list(doctor.packages())
 
 
 @pytest.fixture
@@ -107,6 +111,33 @@ def test_an_installed_package_needs_no_checkout(tmp_path):
     pins, needed = doctor.wanted(tmp_path)
     assert {"tensorflow", "keras", "numpy"} <= needed and set(pins) == needed
     assert "nbval" not in needed
+
+
+def test_without_a_checkout_advice_needs_no_file_of_the_course(tmp_path, monkeypatch):
+    assert doctor.install("keras", "seaborn") == "python -m pip install -r requirements.txt"
+    advice = doctor.install("keras", "jupyterlab", "unheard-of", root=tmp_path)
+    command, *packages = re.findall(r'"([^"]+)"|(python -m pip install)', advice)
+    assert command[1] and [name for name, _ in packages] == [
+        *(r for r in importlib.metadata.requires("mmkeras") if r.startswith("keras")),
+        *(r.split(";")[0] for r in importlib.metadata.requires("mmkeras") if "jupyterlab" in r),
+        "unheard-of",
+    ]
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path / "cache"))
+    report = text(doctor.data())
+    assert "not here: emoji-noto" in report
+    assert "mmkeras can run here: 0 errors (x), 0 warnings" in report, "a CSV needs no course data"
+
+
+def test_the_catalogue_the_cache_and_the_command_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path))
+    lines = {line.label: line.text for line in doctor.data()}
+    assert lines["Catalogue"] == f"{assets.catalogue_path()}, {len(assets.catalogue())} assets"
+    assert lines["Cache"].startswith(f"{tmp_path}, 0 MB; ")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    assert doctor.command() == Line("Command", "mmkeras is /bin/mmkeras")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "`python -m mmkeras` does the same" in doctor.command().text
 
 
 def test_damaged_data_is_told_from_missing_data(tmp_path, monkeypatch):
@@ -185,6 +216,7 @@ def test_the_home_folder_is_not_given_away(monkeypatch, home, shown):
 def test_only_errors_fail(monkeypatch, capsys, line, status, verdict):
     for check in ("machine", "packages", "tensorflow", "data", "kernel"):
         monkeypatch.setattr(doctor, check, list)
+    monkeypatch.setattr(doctor, "command", lambda: Line("Command", "here"))
     monkeypatch.setattr(doctor, "machine", lambda: [line])
     assert doctor.main([]) == status
     assert verdict in capsys.readouterr().out

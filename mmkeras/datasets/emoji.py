@@ -2,7 +2,7 @@
 
 The pictures are rendered here from vector drawings (Noto, Twemoji, OpenMoji, Fluent); labels, tags
 and groups come from emojibase. data/README.md has the cards. Two things can be held out: the
-*concept* (what is drawn) and the *artist* (who draws).
+*concept* (what is drawn) and the *artist* (who draws). Used in chapters 00, 02, 03, 05, 06, 07, 08.
 """
 
 import functools
@@ -22,7 +22,7 @@ from PIL import Image
 
 from .. import assets, files
 from ..arguments import check_integer
-from .splits import deal, positions
+from .splits import hold_out, positions
 
 ARTISTS = ("noto", "twemoji", "openmoji", "fluent")
 DEFAULT_GROUPS = (
@@ -120,7 +120,7 @@ class Emoji:
         Raises:
             ValueError: an artist that is not here, shares out of range, or a side left empty.
         """
-        sides = deal(
+        sides = hold_out(
             self.table,
             "family",
             "artist",

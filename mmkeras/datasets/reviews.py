@@ -4,6 +4,7 @@ Sentences, each rated by 15 or more people from -4 (extremely negative) to 4 (ex
 positive): Hutto & Gilbert (2014), VADER, ICWSM. data/README.md has the card. Three things leak if
 sentences are dealt out one by one, and `split` keeps all three on one side: sentences of one
 review or article, articles that are in the set twice, and tweets that are variants of one another.
+Used in chapter 02.
 """
 
 import json
@@ -19,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
 
 from .. import assets
-from .splits import deal, positions
+from .splits import hold_out, positions
 
 SOURCES = ("tweets", "films", "products", "editorials")
 _FILES = {
@@ -118,7 +119,7 @@ class Reviews:
             ValueError: a source that is not here, or the only one; shares out of range, or too few
                 groups for them.
         """
-        sides = deal(
+        sides = hold_out(
             self.table,
             "group",
             "source",

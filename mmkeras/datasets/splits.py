@@ -2,7 +2,8 @@
 
 The emoji, the reviews and the syllables are split alike: what is the same thing (a family of
 concepts, a document, a syllable) stays together, and the test may be held by an origin of its own
-(an artist, a kind of writing, a voice).
+(an artist, a kind of writing, a voice). Units are many here, so that scikit-learn deals them out; a
+table of one's own, where a class may have a handful of rows, is dealt out by `table.parts`.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ def positions(rows: Sequence[int] | np.ndarray) -> np.ndarray:
     return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
 
 
-def deal(
+def hold_out(
     table: pd.DataFrame,
     unit: str,
     origin: str,

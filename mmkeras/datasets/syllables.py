@@ -3,7 +3,7 @@
 The recordings are real: two speakers, each reading the same list (data/README.md has the card).
 Two things can be held out: the *syllable* (what is said, whatever its tone) and the *voice* (who
 says it). `load_syllables(rendered=True)` draws syllables of the same kind by a formula, for
-machines without the Debian client.
+machines without the Debian client. Used in chapter 04.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from scipy.signal import lfilter, resample_poly
 
 from .. import assets, files
 from ..arguments import check_integer
-from .splits import deal, positions
+from .splits import hold_out, positions
 
 ASSET = "mandarin-syllables"
 SECONDS = 0.64  # length of every clip; the longest recording has 0.63
@@ -98,7 +98,7 @@ class Syllables:
         number = self.table["syllable"].nunique()
         if number < 10:
             raise ValueError(f"a split needs at least 10 different syllables, here are {number}")
-        sides = deal(
+        sides = hold_out(
             self.table,
             "syllable",
             "voice",

@@ -4,7 +4,7 @@ The **real cohort** has the patients of the UCI Heart Disease set (Janosi, Stein
 Detrano 1989): 920 rows from four hospitals, with real labels, real values and real gaps. The note,
 the ECG and the scan of a patient are rendered from those values. The **simulated cohort** has any
 number of patients from a written-out model, through the same renderers, with the exact posterior of
-the disease. data/README.md has the card.
+the disease. data/README.md has the card. Used in chapters 04, 08, 09, 10, 11, 12.
 """
 
 import functools
@@ -276,7 +276,7 @@ def simulate_heart(
 ) -> Heart:
     """Simulated patients with the exact posterior of the disease; not for clinical use.
 
-    `mmkeras.datasets.heart_model` writes the model out. Its parameters are rounded from the real
+    `mmkeras.datasets.heart.model` writes the model out. Its parameters are rounded from the real
     cohort; its patients are nobody. ``posterior`` holds P(disease | values) for each of the 7
     subsets of modalities, and "observed": given what is present and what is not. No model can
     beat it on average, and none that sees rendered signals can quite reach it.

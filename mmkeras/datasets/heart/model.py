@@ -9,7 +9,7 @@ The model, one line a level:
 
 So note, ECG and scan are independent of each other given grade and age. Every value is discrete and
 the parameters are few (rounded from the real cohort), hence Bayes' rule is a finite sum and the
-posterior of the disease (grade > 0) is exact.
+posterior of the disease (grade > 0) is exact. Chapter 12 works one out by hand.
 """
 
 import numpy as np
