@@ -1,6 +1,7 @@
 """The pins, the package as it is built, and the scripts behind make; nothing is installed."""
 
 import ast
+import importlib
 import importlib.metadata
 import re
 import shutil
@@ -109,6 +110,26 @@ def test_every_import_is_a_declared_dependency(folder, extras):
     found = list(imported(folder))
     assert found
     assert not [(owners, file) for owners, file in found if not owners & declared]
+
+
+# --- what the texts say ---------------------------------------------------------------------------
+
+LOADERS = {
+    "emoji": "load_emoji",
+    "reviews": "load_reviews",
+    "syllables": "load_syllables",
+    "heart.cohort": "(?:load|simulate)_heart",
+}
+
+
+@pytest.mark.parametrize("module", LOADERS)
+def test_a_data_set_says_which_chapters_use_it(module):
+    head = importlib.import_module(f"mmkeras.datasets.{module}").__doc__
+    said = re.search(r"Used in chapters? ([\d, ]+)\.", " ".join(head.split()))[1].split(", ")
+    pattern = re.compile(rf"\b{LOADERS[module]}\(")
+    chapters = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    used = [p.name[:2] for p in chapters if pattern.search(p.read_text(encoding="utf-8"))]
+    assert said == used
 
 
 # --- the package ---------------------------------------------------------------------------------
