@@ -21,23 +21,34 @@ def contents(folder):
 
 def test_every_file_is_there_and_each_row_tells_something(tmp_path):
     rows = records(weather.write(tmp_path, rows=60, new=6))
-    assert len(rows) == 60 and list(rows[0]) == ["text", "image", "audio", "label"]
+    assert len(rows) == 60 and list(rows[0]) == [*weather.INPUTS, "label"]
     assert {row["label"] for row in rows} == set(weather.CLASSES)
     new = records(tmp_path / "new.csv")
     assert len(new) == 6 and "label" not in new[0]
     for row in [*rows, *new]:
-        assert row["text"] or row["image"] or row["audio"]
+        assert row["text"] or row["image"] or row["audio"] or row["degrees"]
+        assert row["station"] in weather.STATIONS
         if row["image"]:
             with Image.open(tmp_path / row["image"]) as image:
                 assert image.format in ("PNG", "JPEG") and min(image.size) >= 56
         if row["audio"]:
             wave, rate = soundfile.read(tmp_path / row["audio"])
             assert (len(wave), rate) == (8000, 8000) and 0.01 < np.abs(wave).max() <= 1
-    for column in ("text", "image", "audio"):
+    for column in ("text", "image", "audio", "degrees"):
         blank = sum(not row[column] for row in rows)
         assert 0 < blank < 30, f"{column}: {blank} blank cells"
     assert {p.suffix for p in (tmp_path / "pictures").iterdir()} == {".png", ".jpg"}
     assert "Rendered" in (tmp_path / "README.txt").read_text(encoding="utf-8")
+
+
+def _nearest(row):
+    """The weather that the thermometer tells, where it is not between two."""
+    if row["degrees"]:
+        there = float(row["degrees"]) - weather.STATIONS[row["station"]]
+        for label, degrees in weather.DEGREES.items():
+            if abs(there - degrees) < 3.5:
+                return label
+    return None
 
 
 def test_each_modality_tells_about_half_and_no_file_name_tells_the_label(tmp_path):
@@ -46,6 +57,9 @@ def test_each_modality_tells_about_half_and_no_file_name_tells_the_label(tmp_pat
     told = [next((c for h, c in hints.items() if h in row["text"]), None) for row in rows]
     assert 0.4 < sum(t == row["label"] for t, row in zip(told, rows, strict=True)) / 300 < 0.7
     assert not any(t and t != row["label"] for t, row in zip(told, rows, strict=True))
+    near = [_nearest(row) for row in rows]
+    assert 0.4 < sum(k == row["label"] for k, row in zip(near, rows, strict=True)) / 300 < 0.7
+    assert not any(k and k != row["label"] for k, row in zip(near, rows, strict=True))
     looks = {c: {row["image"][-3:] for row in rows if row["label"] == c} for c in weather.CLASSES}
     assert all({"png", "jpg"} <= kinds for kinds in looks.values())
 

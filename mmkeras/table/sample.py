@@ -15,8 +15,9 @@ def parser() -> argparse.ArgumentParser:
     """The options, with their defaults."""
     p = Parser(
         prog="mmkeras sample",
-        description="Write a tiny rendered data set (no real notes, pictures or recordings): "
-        "data.csv with a label, new.csv without, and the pictures and sounds they name.",
+        description="Write a tiny rendered data set (no real notes, pictures, recordings or "
+        "temperatures): data.csv with a label, new.csv without, and the pictures and sounds they "
+        "name.",
         epilog="Example: mmkeras sample weather, then mmkeras train weather/data.csv --label "
         f"label. The folder is made where you are. {STATUS}",
     )
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"Rendered {options.rows} rows of weather notes, pictures and sounds: {data}")
+    print(
+        f"Rendered {options.rows} rows of weather notes, pictures, sounds and temperatures: {data}"
+    )
     print(f"and a few without a label: {folder / 'new.csv'}. It is rendered, not real data.")
     print(f"Next: mmkeras train {data} --label label")
     return 0

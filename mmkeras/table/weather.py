@@ -1,9 +1,9 @@
 """The rendered data set of `mmkeras sample`: the weather, told in several ways.
 
-Notes, pictures and sounds of three kinds of weather, all made by this script: nothing here was
-written, photographed or recorded by anybody. Each modality tells the weather in about half of the
-rows and is vague, or blank, in the others, but at least one of them tells it in every row. So each
-knows a part of the answer, and all together know it all.
+Notes, pictures, sounds and thermometers of three kinds of weather, all made by this script:
+nothing here was written, photographed, recorded or measured by anybody. Each modality tells the
+weather in about half of the rows and is vague, or blank, in the others, but at least one of them
+tells it in every row. So each knows a part of the answer, and all together know it all.
 """
 
 import csv
@@ -14,6 +14,7 @@ import soundfile
 from PIL import Image, ImageDraw
 
 CLASSES = ("rain", "snow", "sun")
+INPUTS = ["text", "image", "audio", "degrees", "station"]
 RATE = 8000  # samples per second
 SECONDS = 1.0
 BLANK = 0.35  # share of the vague cells that are left blank
@@ -40,16 +41,21 @@ HINTS = {
         "Sunglasses lost at the lake.",
     ),
 }
+STATIONS = {"harbour": 0.0, "valley": 3.0, "summit": -9.0}  # by how much it is warmer there
+DEGREES = {"rain": 8.0, "snow": -6.0, "sun": 22.0}  # in the harbour; in between it may be anything
+BETWEEN = (1.0, 15.0)
 VAGUE = ("Nothing special.", "Stayed indoors.", "Meetings all day.", "Read the paper.")
-ABOUT = """Rendered data, made by mmkeras sample with seed {seed}: no real notes,
-photographs or recordings. data.csv has {rows} rows with the weather as label, new.csv {new} rows
-without.
-Good for trying the commands; results on it say nothing about any real task.
+ABOUT = """Rendered data, made by mmkeras sample with seed {seed}: no real notes, photographs,
+recordings or measurements. The thermometers (degrees Celsius) hang at three stations, of which the
+summit is the coldest. data.csv has {rows} rows with the weather as label, new.csv {new} rows
+without. Good for trying the commands; results on it say nothing about any real task.
 """
 
 
 def write(folder: str | Path, *, rows: int = 108, new: int = 9, seed: int = 0) -> Path:
-    """Render the set: data.csv (text, image, audio, label), new.csv (no label), and the files.
+    """Render the set: data.csv, new.csv (without the label), and the files that they name.
+
+    Columns: text, image, audio, degrees (a number), station (a category), label.
 
     The same arguments give the same files. Existing files of the same names are replaced, others
     are left alone.
@@ -78,8 +84,8 @@ def write(folder: str | Path, *, rows: int = 108, new: int = 9, seed: int = 0) -
         for number in range(rows + new)
         for label in [CLASSES[number % len(CLASSES)]]
     ]
-    _write_csv(folder / "data.csv", ["text", "image", "audio", "label"], table[:rows])
-    _write_csv(folder / "new.csv", ["text", "image", "audio"], [row[:3] for row in table[rows:]])
+    _write_csv(folder / "data.csv", [*INPUTS, "label"], table[:rows])
+    _write_csv(folder / "new.csv", INPUTS, [row[:-1] for row in table[rows:]])
     about = ABOUT.format(seed=seed, rows=rows, new=new)
     (folder / "README.txt").write_text(about, encoding="utf-8")
     return folder / "data.csv"
@@ -91,23 +97,38 @@ def _write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
 
 
 def _row(rng: np.random.Generator, folder: Path, number: int, label: str) -> list[str]:
-    """The three cells of a row; the files of the last two are written."""
-    vague = rng.permutation(3)[: rng.choice(3, p=[0.1, 0.4, 0.5])]  # none, one or two of three
-    cells = []
-    for modality, render in enumerate((_note, _picture, _sound)):
+    """The cells of a row; the files that two of them name are written."""
+    vague = rng.permutation(4)[: rng.choice([1, 2, 3], p=[0.3, 0.4, 0.3])]
+    cells: list[str] = []
+    for modality, render in enumerate((_note, _picture, _sound, _weather_station)):
         blank = modality in vague and rng.random() < BLANK
         kind = "" if modality in vague else label
-        cells.append("" if blank else render(rng, folder, number, kind))
+        cells += render(rng, folder, number, None if blank else kind)
     return cells
 
 
-def _note(rng: np.random.Generator, folder: Path, number: int, kind: str) -> str:
+def _note(rng: np.random.Generator, folder: Path, number: int, kind: str | None) -> list[str]:
+    if kind is None:
+        return [""]
     parts = (BEGIN, HINTS.get(kind, VAGUE), END)
-    return " ".join(str(rng.choice(part)) for part in parts).strip()
+    return [" ".join(str(rng.choice(part)) for part in parts).strip()]
 
 
-def _picture(rng: np.random.Generator, folder: Path, number: int, kind: str) -> str:
+def _weather_station(
+    rng: np.random.Generator, folder: Path, number: int, kind: str | None
+) -> list[str]:
+    """Degrees and where they were read: the summit in sunshine is as warm as the valley in rain."""
+    station = str(rng.choice(list(STATIONS)))
+    if kind is None:
+        return ["", station]
+    here = DEGREES[kind] if kind else rng.choice(BETWEEN)
+    return [f"{here + STATIONS[station] + rng.uniform(-2, 2):.1f}", station]
+
+
+def _picture(rng: np.random.Generator, folder: Path, number: int, kind: str | None) -> list[str]:
     """A window of 56 to 79 pixels a side; "" is fog. Every other picture is a JPEG."""
+    if kind is None:
+        return [""]
     width, height = (int(n) for n in rng.integers(56, 80, 2))
     top, bottom = {
         "rain": ((70, 80, 100), (110, 115, 120)),
@@ -128,11 +149,13 @@ def _picture(rng: np.random.Generator, folder: Path, number: int, kind: str) -> 
             draw.ellipse((x - 1, y - 1, x + 1.5, y + 1.5), fill=(255, 255, 255))
     name = f"pictures/{number:03d}.{('png', 'jpg')[number % 2]}"
     image.save(folder / name)
-    return name
+    return [name]
 
 
-def _sound(rng: np.random.Generator, folder: Path, number: int, kind: str) -> str:
+def _sound(rng: np.random.Generator, folder: Path, number: int, kind: str | None) -> list[str]:
     """One second: hiss and drops (rain), steps (snow), birds (sun), or a hum (vague)."""
+    if kind is None:
+        return [""]
     t = np.arange(int(SECONDS * RATE)) / RATE
     noise = rng.normal(0, 1, len(t))
     wave = 0.004 * noise
@@ -153,4 +176,4 @@ def _sound(rng: np.random.Generator, folder: Path, number: int, kind: str) -> st
         wave += sum(0.15 / k * np.sin(2 * np.pi * base * k * t) for k in (1, 2, 3))
     name = f"sounds/{number:03d}.wav"
     soundfile.write(folder / name, np.clip(wave, -1, 1), RATE, subtype="PCM_16")
-    return name
+    return [name]
