@@ -15,6 +15,7 @@ from . import __version__
 # A command is a line here, and a module with main(argv) → exit status, light to import.
 COMMANDS = {
     "train": ("table.train", "a CSV in, a trained and tested model with a report out"),
+    "evaluate": ("table.evaluate", "judge a trained run by other rows that have a label"),
     "predict": ("table.predict", "answer new rows with a trained run"),
     "sample": ("table.sample", "write a tiny rendered data set to try the commands on"),
     "data": ("assets.command", "list, fetch and verify the data and weights of the course"),

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 STATUS = (
     "Exit status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl-C (143 by "
@@ -107,11 +107,19 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            known = list(self._option_string_actions)
-            close = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+            wrong = next((word for word in unknown if word.startswith("-")), unknown[0])
+            self.error(f"there is no option {wrong}{self._hint(wrong.split('=')[0])}")
         return options
+
+    def _hint(self, wrong: str) -> str:
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        begun = [flag for flag in known if len(wrong) > 3 and flag.startswith(wrong)]
+        close = [*begun, *difflib.get_close_matches(wrong, known, n=1)]
+        return f"; did you mean {close[0]}?" if close else ""
+
+    def error(self, message: str) -> NoReturn:
+        """One line, not the whole usage before it."""
+        self.exit(2, f"{self.prog}: error: {message}\n({self.prog} --help explains)\n")
 
 
 def at_least(least: float, kind: type = int, most: float = math.inf) -> Callable[[str], Any]:

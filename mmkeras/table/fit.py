@@ -138,6 +138,7 @@ def fit(
                 verbose=0,
                 callbacks=[best, resume, stop, _Progress(options.epochs, resume.history)],
             )
+    model.optimizer.build(model.trainable_variables)  # it is in the file, too
     model.load_weights(folder / "model.keras")
     history = {name: [logs[name] for logs in resume.history] for name in resume.history[0]}
     return Fitted(history, stop.why)

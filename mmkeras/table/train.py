@@ -147,6 +147,8 @@ def _one(
     ours = {"seed": seed, "weights": model.count_params(), "training": "not ended"}
     runs.write_json(folder / "settings.json", {**settings, **ours})
     fitted = fit.fit(model, table, options, weights, folder, seconds)
+    if fitted.why == "time":
+        print(f"Stopped by --time-limit in epoch {len(fitted.history['loss'])}")
     return _One(seed, model, fitted)
 
 
@@ -255,6 +257,7 @@ def settings_of(
         f"(seed {options.seed})"
     )  # fmt: skip
     roles = roles_of(options)
+    counts = table.rows.loc[table.rows["part"] == "train", "label"].value_counts()
     return {
         "format": runs.FORMAT,
         "table": table.settings,
@@ -263,6 +266,8 @@ def settings_of(
         "encoding": options.encoding,
         "delimiter": options.delimiter,
         "data": options.csv.name,
+        "data_sha256": runs.digest(options.csv),
+        "learned": {name: int(counts.get(name, 0)) for name in table.classes},
         **roles,
         "columns": choice.columns,
         "columns_chosen": {

@@ -1,0 +1,194 @@
+"""A trained run and new labelled rows in, the report on them out.
+
+    mmkeras evaluate weather/run weather/march.csv
+
+Writes a folder with report.html, metrics.json and predictions.csv: all rows of the CSV are one
+test part, whatever it was made for.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import run as runs
+from .command import STATUS, Parser, RunError, add_reading, exit_status, reading_of
+
+FILES = ("report.html", "metrics.json", "predictions.csv")
+MISSING = (
+    "The model was trained with it. Name the column as in the training (the label: --label), or "
+    "let every row go without an input: --allow-missing-columns"
+)
+SAME = (
+    "This is the very file that the model was trained on: it has seen most of these rows, so the "
+    "results are far too good. They say nothing about new rows; metrics.json of the run does."
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, with their defaults."""
+    p = Parser(
+        prog="mmkeras evaluate",
+        description="Judge a model that mmkeras train made by other rows that have a label; write "
+        f"a folder with {', '.join(FILES)}.",
+        epilog="Example: mmkeras evaluate weather/run march.csv --out march. All rows are tested; "
+        f"none may have been in the training. {STATUS}",
+    )
+    p.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
+    p.add_argument("csv", type=Path, metavar="labelled.csv", help="rows with their label")
+    p.add_argument("--out", type=Path, metavar="DIR", help="default: labelled.evaluation beside it")
+    p.add_argument("--force", action="store_true", help="replace the files of an earlier one")
+    p.add_argument("--label", metavar="COL", help="the true class (default: as in training)")
+    p.add_argument("--group", metavar="COL", help="rows of one value belong together, such as a "
+                   "patient: intervals count groups (default: as in training)")  # fmt: skip
+    p.add_argument("--no-examples", action="store_true",
+                   help="put no rows of the data into what is written")  # fmt: skip
+    p.add_argument("--allow-missing-columns", action="store_true", help="a column of the training "
+                   "that the file lacks is blank in every row")  # fmt: skip
+    add_reading(p.add_argument_group("reading").add_argument, trained="as in training")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; see `parser` for the exit status."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = parser().parse_args(arguments)
+    options.command = shlex.join(["mmkeras", "evaluate", *arguments])
+    options.out = options.out or options.csv.with_suffix(".evaluation")
+    advice = "" if options.skip_bad_rows else "To go on without these rows: --skip-bad-rows"
+    return exit_status(
+        lambda: _run(options),
+        advice=advice,
+        missing=MISSING,
+        stopped=f"nothing was written to {options.out}",
+    )
+
+
+def _run(options: argparse.Namespace) -> None:
+    """Everything but telling the errors."""
+    if not options.csv.is_file():
+        raise RunError(f"there is no CSV at {options.csv}")
+    settings = runs.read_settings(options.run)
+    learned = _learned(options.run, settings)
+    check_folder(options.out, options.force)
+    import mmkeras as mm
+
+    from .train import summary
+
+    mm.start()
+    model, settings = runs.load(options.run)
+    table = load(options, settings)
+    if settings.get("data_sha256") == runs.digest(options.csv):
+        print(f"Beware: {SAME}")
+    run, predictions = judge(model, settings, table, learned, options)
+    write(options.out, run, predictions)
+    for line in summary(run.metrics):
+        print(line)
+    print(f"Wrote {options.out}: {', '.join(FILES)}")
+    print(f"Next: open {options.out / 'report.html'}")
+
+
+def _learned(folder: Path, settings: dict[str, Any]) -> dict[str, int]:
+    """Class → training rows; version 0.1.0 has them in metrics.json only."""
+    if "learned" in settings:
+        return dict(settings["learned"])
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return {name: parts["train"] for name, parts in metrics["classes"].items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder / 'metrics.json'} does not say how many rows of each class the "
+                       f"model learned from: {error}") from None  # fmt: skip
+
+
+def check_folder(folder: Path, force: bool) -> None:
+    """Make the folder, before anything is computed; raises RunError if that cannot be."""
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; name a folder with --out")
+    if (folder / "settings.json").exists():
+        raise RunError(f"{folder} holds a run; name another folder with --out")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise RunError(f"{folder} holds files already; name another with --out, or --force")
+    if not folder.exists() and not folder.parent.is_dir():
+        raise RunError(f"there is no folder {folder.parent} to make {folder.name} in")
+    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
+        raise RunError(f"nothing can be written to {folder}; name another folder with --out")
+
+
+def load(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
+    """The labelled rows as a `Table`, all of them in its test part."""
+    from .columns import sample_cells
+    from .loader import load_table
+
+    codec = options.encoding or settings["encoding"]
+    mark = options.delimiter or settings["delimiter"]
+    group = options.group
+    if group is None and settings.get("group") in sample_cells(options.csv, codec, mark, rows=1):
+        group = settings["group"]
+    return load_table(
+        options.csv,
+        label=options.label or settings["label"],
+        group=group,
+        fractions=(0, 0, 1),
+        allow_missing_columns=options.allow_missing_columns,
+        encoding=codec,
+        delimiter=mark,
+        **reading_of(options),
+        **settings["table"],
+    )
+
+
+def judge(
+    model: Any,
+    settings: dict[str, Any],
+    table: Any,
+    learned: dict[str, int],
+    options: argparse.Namespace,
+) -> tuple[Any, Any]:
+    """The `report.Run` of these rows, and the table of predictions."""
+    from .examples import examples
+    from .measure import answer, measure
+    from .report import Run
+
+    y, answers = answer(model, table, "test")
+    metrics = measure(table, y, answers, settings.get("seed", 0), learned=learned)
+    if settings.get("data_sha256") == runs.digest(options.csv):
+        metrics["warnings"].insert(0, SAME)
+    p = answers[table.modalities]
+    shown = () if options.no_examples else table.modalities
+    now = {
+        "data": options.csv.name,
+        "label": options.label or settings["label"],
+        "group": options.group if "group" not in table.rows else options.group or settings["group"],
+        "how_split": "all rows of a file of their own",
+        "command": options.command,
+    }
+    run = Run(
+        {**settings, **now},
+        metrics,
+        y,
+        p,
+        None if options.no_examples else examples(table, y, p),
+        table.report,
+    )
+    return run, runs.predictions(table.rows, table.classes, y, p, shown)
+
+
+def write(folder: Path, run: Any, predictions: Any) -> None:
+    """All files, made beside each other, then moved in; other files are left."""
+    from . import report
+
+    part = folder / f".{os.getpid()}.part"
+    part.mkdir(parents=True)
+    try:
+        runs.write_json(part / "metrics.json", run.metrics)
+        predictions.to_csv(part / "predictions.csv", index=False)
+        (part / "report.html").write_text(report.page(run), encoding="utf-8")
+        for name in FILES:
+            os.replace(part / name, folder / name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
