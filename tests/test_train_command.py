@@ -1,273 +1,302 @@
-"""From a CSV to a tested model and its report, and back to a CSV of answers."""
+"""From a CSV to a tested model and its report: what is written, what is kept, what is refused."""
 
-import contextlib
-import csv
 import html
-import io
 import json
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import call, change, contents, orders, read, write
 
-from mmkeras.table import columns, fit, predict, report, run, train
-from mmkeras.table import weather as rendered
+from mmkeras.table import columns, fit, report, run, weather
 from mmkeras.table.wording import number, with_interval
 
-HOSTILE = "<script>alert(1)</script>"
-
-
-def read(path):
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
-
-
-def change(path, edit, to=None):
-    """Rewrites a CSV: `edit` gets its records, header first."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    edit(rows)
-    with open(to or path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-    return to or path
-
-
-def call(main, *arguments):
-    """(exit status, stdout, stderr)."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main([str(argument) for argument in arguments])
-    return status, out.getvalue(), err.getvalue()
-
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 # ------------------------------------------------------------------------------ one real run
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """Decoded copies go where they vanish again."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MMKERAS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def weather(tmp_path_factory, cache):
-    """A sample set with one bad row and one hostile text, trained on for a few epochs."""
-    folder = tmp_path_factory.mktemp("data") / "weather"
-    data = rendered.write(folder, rows=61, new=9)
-
-    def spoil(rows):
-        rows[3][0] = HOSTILE  # row 4
-        rows[61][1] = "pictures/gone.png"  # row 62
-
-    change(data, spoil)
-    status, out, err = call(
-        train.main,
-        *(data, "--label", "label", "--epochs", 6, "--image-encoder", "small", "--no-cache"),
-        *("--skip-bad-rows", "--seed", 3),
-    )
-    assert status == 0, err
-    run = folder / "run"
-    loaded = {
-        n: json.loads((run / f"{n}.json").read_text("utf-8")) for n in ("settings", "metrics")
-    }
-    html = (run / "report.html").read_text("utf-8")
-    return SimpleNamespace(folder=folder, data=data, run=run, out=out, html=html, **loaded)
-
-
-def test_the_run_is_complete_and_tells_what_it_does(weather):
+def test_the_run_is_complete_and_tells_what_it_does(trained):
     kept = ["training"]  # the last epoch was the best, or near it: it can be trained on
-    assert sorted(p.name for p in weather.run.iterdir()) == sorted([*run.FILES, *kept])
-    assert not list(weather.folder.glob(".*")), "scratch is left behind"
+    assert sorted(p.name for p in trained.run.iterdir()) == sorted([*run.FILES, *kept])
+    assert not list(trained.folder.glob(".*")), "scratch is left behind"
     for words in (
         "image    'image': ",
         "Skipped 1 row with problems:\n  row 62, image: ",
         "Beware: The test part has 9 rows only",
         "whole model",
         "majority class",
-        f"Next: open {weather.run / 'report.html'}",
+        f"Next: open {trained.run / 'report.html'}",
     ):
-        assert words in weather.out, words
-    epochs = re.findall(r"^epoch +(\d+)/6  loss \d", weather.out, re.MULTILINE)
+        assert words in trained.out, words
+    epochs = re.findall(r"^epoch +(\d+)/6  loss \d", trained.out, re.MULTILINE)
     assert epochs == [str(i) for i in range(1, 7)]
-    history = weather.metrics["training"]["history"]
+    history = trained.metrics["training"]["history"]
     assert len(history["val_loss"]) == 6 and history["loss"][-1] < history["loss"][0]
-    best = weather.metrics["training"]["best_epoch"]
+    best = trained.metrics["training"]["best_epoch"]
     assert history["val_loss"][best - 1] == min(history["val_loss"])
 
 
-def test_the_csv_of_answers_holds_what_the_reloaded_model_says(weather, tmp_path):
-    import keras
-
-    from mmkeras.table import load_table
-
-    out = tmp_path / "answers.csv"
-    assert call(predict.main, weather.run, weather.folder / "new.csv", "--out", out)[0] == 0
-    got, given = read(out), read(weather.folder / "new.csv")
-    pd.testing.assert_frame_equal(got[given.columns], given)
-    table = load_table(
-        weather.folder / "new.csv", label=None, cache=False, **weather.settings["table"]
-    )
-    model = keras.saving.load_model(weather.run / "model.keras")
-    p = model.predict(table.dataset("all"), verbose=0)
-    names = weather.settings["classes"]
-    written = got[[f"probability_{name}" for name in names]].to_numpy(float)
-    np.testing.assert_allclose(written, p, atol=2e-6)
-    assert got["prediction"].tolist() == [names[k] for k in p.argmax(axis=1)]
-    assert "problem" not in got
-
-
-def test_the_metrics_are_those_of_the_answers_to_the_test_rows(weather, tmp_path):
+def test_the_metrics_are_those_of_the_answers_to_the_test_rows(trained, tmp_path):
     """The confusion matrix anew: by predict, on the rows that a second load puts into the test."""
     from mmkeras.table import load_table
 
-    good = change(weather.data, lambda rows: rows.pop(61), weather.folder / "good.csv")
+    good = change(trained.data, lambda rows: rows.pop(61), trained.folder / "good.csv")
     out = tmp_path / "answers.csv"
-    assert call(predict.main, weather.run, good, "--out", out)[0] == 0
-    s = weather.settings
+    assert call("predict", trained.run, good, "--out", out)[0] == 0
+    s = trained.settings
     table = load_table(
-        weather.data, on_error="skip", cache=False, seed=s["seed"], **s["table"]
+        trained.data, on_error="skip", cache=False, seed=s["seed"], **s["table"]
     )  # fmt: skip
     rows = table.rows.loc[table.rows["part"] == "test", "row"]
     answers = read(out).iloc[rows.to_numpy() - 2]
     names = s["classes"]
     counts = pd.crosstab(answers["label"], answers["prediction"])
     counts = counts.reindex(index=names, columns=names, fill_value=0).to_numpy()
-    told = pd.DataFrame(weather.metrics["confusion"]).T.reindex(index=names, columns=names)
+    told = pd.DataFrame(trained.metrics["confusion"]).T.reindex(index=names, columns=names)
     assert counts.tolist() == told.fillna(0).astype(int).to_numpy().tolist()
-    accuracy = weather.metrics["models"]["whole model"]["accuracy"]
+    accuracy = trained.metrics["models"]["whole model"]["accuracy"]
     assert accuracy["value"] == pytest.approx(counts.trace() / counts.sum())
-    assert weather.metrics["rows"] == table.parts and counts.sum() == table.parts["test"]
+    assert trained.metrics["rows"] == table.parts and counts.sum() == table.parts["test"]
 
 
-def test_the_report_holds_the_numbers_and_no_markup_from_cells(weather):
-    for name, of in weather.metrics["models"].items():
-        assert f'<th scope="row">{name}</th>' in weather.html
+def test_the_report_holds_the_numbers_and_no_markup_from_cells(trained):
+    for name, of in trained.metrics["models"].items():
+        assert f'<th scope="row">{name}</th>' in trained.html
         for key in report.COLUMNS:
-            assert html.escape(number(of[key]["value"])) in weather.html
-    assert "<script" not in weather.html and "pictures/gone.png" in weather.html
-    assert "default-src &#x27;none&#x27;" in weather.html or "default-src 'none'" in weather.html
-    links = re.findall(r'(?:src|href)="(.{5})', weather.html)
+            assert html.escape(number(of[key]["value"])) in trained.html
+    assert "<script" not in trained.html and "pictures/gone.png" in trained.html
+    assert "default-src &#x27;none&#x27;" in trained.html or "default-src 'none'" in trained.html
+    links = re.findall(r'(?:src|href)="(.{5})', trained.html)
     assert links and set(links) == {"data:"}, "the page loads something"
-    assert weather.settings["command"].startswith("mmkeras train ")
-    assert "seed" in weather.html and weather.settings["versions"]["keras"] in weather.html
-    card = (weather.run / "model_card.md").read_text("utf-8")
+    assert trained.settings["command"].startswith("mmkeras train ")
+    assert "seed" in trained.html and trained.settings["versions"]["keras"] in trained.html
+    card = (trained.run / "model_card.md").read_text("utf-8")
     headings = re.findall(r"^## (.+)$", card, re.MULTILINE)
     assert headings == [
         *("Model details", "Intended use", "Factors", "Metrics", "Evaluation data"),
         *("Training data", "Quantitative analyses", "Ethical considerations"),
         "Caveats and recommendations",
     ]
-    accuracy = weather.metrics["models"]["whole model"]["accuracy"]
+    accuracy = trained.metrics["models"]["whole model"]["accuracy"]
     assert with_interval(accuracy) in card and "TODO" not in card
 
 
-def test_a_column_that_is_gone_counts_as_blank_in_every_row(weather, tmp_path):
-    new = weather.folder / "new.csv"
-
-    def blank(rows):
-        for row in rows[1:]:
-            row[2] = ""
-            row[0] = row[0] or "words"
-
-    def drop(rows):
-        blank(rows)
-        for row in rows:
-            del row[2]
-
-    answers = []
-    for name, edit in (("blank", blank), ("gone", drop)):
-        path = change(new, edit, weather.folder / f"{name}.csv")
-        to = tmp_path / f"{name}.csv"
-        if name == "gone":
-            status, _, err = call(predict.main, weather.run, path, "--out", to)
-            assert status == 1 and "no such column" in err and not to.exists()
-            assert "--allow-missing-columns" in err
-        arguments = ["--allow-missing-columns"] if name == "gone" else []
-        status, out, _ = call(predict.main, weather.run, path, "--out", to, *arguments)
-        assert status == 0
-        assert ("no column 'audio': every row goes without audio" in out) == (name == "gone")
-        answers.append(read(tmp_path / f"{name}.csv").drop(columns="audio", errors="ignore"))
-    pd.testing.assert_frame_equal(*answers)
+def test_the_predictions_of_the_test_rows_are_those_that_were_measured(trained):
+    found = read(trained.run / "test_predictions.csv")
+    given = read(trained.data).iloc[found["row"].astype(int) - 2].reset_index(drop=True)
+    assert len(found) == trained.metrics["rows"]["test"]
+    assert found["truth"].tolist() == given["label"].tolist()
+    assert found["text"].tolist() == given["text"].tolist()
+    right = (found["truth"] == found["prediction"]).mean()
+    assert right == pytest.approx(trained.metrics["models"]["whole model"]["accuracy"]["value"])
+    p = found[[f"probability_{name}" for name in trained.settings["classes"]]].astype(float)
+    assert p.max(axis=1).tolist() == found["probability"].astype(float).tolist()
 
 
-def test_rows_that_cannot_be_read_are_an_error_or_stay_without_an_answer(weather, tmp_path):
-    def spoil(rows):
-        rows[2][1] = "pictures/none.png"
-        rows[4][:3] = ["", "", ""]
-        for i, row in enumerate(rows):
-            row.append(f"id {i}")
-        rows.append([""] * 4)  # as spreadsheets write it
-
-    path = change(weather.folder / "new.csv", spoil, weather.folder / "bad.csv")
-    out = tmp_path / "answers.csv"
-    status, _, err = call(predict.main, weather.run, path, "--out", out)
-    assert status == 1 and not out.exists()
-    assert "row 3, column 'image': 'pictures/none.png': " in err and "row 5: are all blank" in err
-    assert "--skip-bad-rows" in err
-    status, said, _ = call(predict.main, weather.run, path, "--out", out, "--skip-bad-rows")
-    assert status == 0 and "7 rows answered, 3 with problems left empty" in said
-    got, given = read(out), read(path)
-    pd.testing.assert_frame_equal(got[given.columns], given)
-    assert (got["prediction"] == "").tolist() == [i in (1, 3, 9) for i in range(10)]
-    assert (got["probability_sun"] == "").tolist() == [i in (1, 3, 9) for i in range(10)]
-    assert got["problem"][1].startswith("image: ") and "blank" in got["problem"][3]
-    assert got["problem"][9] == "all cells are blank"
-    assert (got["problem"] == "").sum() == 7
+def test_the_lines_beside_the_model_load_it_in_a_plain_process(trained):
+    """model.keras alone is refused by Keras: its layers are ours."""
+    text = (trained.run / "README.txt").read_text("utf-8")
+    code = "\n".join(line[4:] for line in text.split("In Python,")[1].splitlines()
+                     if line.startswith("    ")).replace("new.csv", "../new.csv")  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}\nprint(model.count_params(), probabilities.shape)"],
+        cwd=trained.run, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == f"{trained.settings['weights']} (9, 3)"
 
 
-def test_predict_from_another_folder_and_never_over_a_file(weather, monkeypatch, capsys):
-    monkeypatch.chdir(weather.run)
-    new = Path("..") / "new.csv"
-    assert predict.main([".", str(new)]) == 0
-    written = weather.folder / "new.predicted.csv"
-    before = written.read_bytes()
-    assert len(read(written)) == 9
-    assert predict.main([".", str(new)]) == 1
-    assert "new.predicted.csv exists" in capsys.readouterr().err
-    assert predict.main([".", str(new), "--out", str(new), "--force"]) == 1
-    assert "is the input itself" in capsys.readouterr().err
-    assert predict.main([".", str(written)]) == 1
-    assert "has a column 'prediction' already" in capsys.readouterr().err
-    assert written.read_bytes() == before
+def test_the_settings_are_complete(trained):
+    told = trained.settings["parameters"]
+    assert told["image encoder"] == "small" and told["epochs, at most"] == 6 and told["seed"] == 3
+    assert told["vocabulary"] == len(trained.settings["table"]["vocabulary"])
+    assert all(not isinstance(value, dict | list) for value in told.values())
+    assert sum(trained.settings["learned"].values()) == trained.metrics["rows"]["train"]
 
 
-@pytest.mark.parametrize(
-    "spoil, says",
-    [
-        (lambda run: (run / "settings.json").unlink(), "is not a run of mmkeras train"),
-        (
-            lambda run: (run / "settings.json").write_text("{}"),
-            "settings.json is damaged: it lacks the key 'format'",
-        ),
-        (lambda run: (run / "settings.json").write_text('{"format": 99}'), "has format 99"),
-        (lambda run: (run / "model.keras").write_bytes(b"PK"), "model.keras cannot be loaded"),
-    ],
-)
-def test_a_run_that_is_not_whole_is_refused(weather, tmp_path, spoil, says):
-    run = tmp_path / "run"
-    run.mkdir()
-    for name in ("settings.json", "model.keras"):
-        (run / name).write_bytes((weather.run / name).read_bytes())
-    spoil(run)
-    status, _, err = call(
-        predict.main, run, weather.folder / "new.csv", "--out", tmp_path / "o.csv"
-    )
-    assert status == 1 and says in err and not (tmp_path / "o.csv").exists()
+def test_no_rows_are_shown_where_that_is_asked(two_seeds, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(two_seeds.run, out)
+    status, _, err = call(*two_seeds.arguments, "--out", out, "--resume", "--no-examples")
+    assert status == 0, err
+    for name in ("report.html", "metrics.json", "test_predictions.csv", "model_card.md"):
+        text = html.unescape((out / name).read_text("utf-8"))
+        assert "at table" not in text, name
+    assert list(read(out / "test_predictions.csv")) == [
+        *("row", "truth", "prediction", "probability", "probability_coffee", "probability_tea"),
+    ]
 
 
-def contents(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+# ------------------------------------------------------------------------------ kept
 
 
-def test_a_run_is_not_replaced_unless_asked_and_ctrl_c_leaves_it_alone(weather, monkeypatch):
-    before = contents(weather.run)
-    status, _, err = call(train.main, weather.data)
+def test_several_seeds_are_one_run_of_the_best_and_their_spread_is_told(two_seeds):
+    seeds = two_seeds.metrics["seeds"]
+    assert seeds["seed"] == [0, 1] and "Seed 1, 2 of 2" in two_seeds.out
+    for name in ("accuracy", "log_loss"):
+        assert seeds["mean"][name] == pytest.approx(np.mean(seeds[name]))
+        assert seeds["sd"][name] == pytest.approx(np.std(seeds[name], ddof=1))
+    losses = [np.load(folder / run.STATE)["history"] for folder in two_seeds.seeds]
+    losses = [min(epoch["val_loss"] for epoch in json.loads(str(one))) for one in losses]
+    best = int(np.argmin(losses))
+    assert min(two_seeds.metrics["training"]["history"]["val_loss"]) == losses[best]
+    kept = (two_seeds.seeds[best] / "model.keras").read_bytes()
+    assert (two_seeds.run / "model.keras").read_bytes() == kept
+    settings = json.loads((two_seeds.run / "settings.json").read_text("utf-8"))
+    assert settings["seed"] == best
+
+
+class Killed(BaseException):
+    """What no command catches: to the files it is what SIGKILL is."""
+
+
+def at_epoch(monkeypatch, epoch, act):
+    """Call `act` when this epoch (of the first seed, from 1) has ended and is on file."""
+    real = fit._Stop.on_epoch_end
+
+    def ended(self, number, logs=None):
+        if number + 1 == epoch:
+            act()
+        real(self, number, logs)
+
+    monkeypatch.setattr(fit._Stop, "on_epoch_end", ended)
+
+
+def arrays(folder):
+    with np.load(folder / run.STATE) as state:
+        return {name: state[name] for name in state.files}
+
+
+def test_a_killed_run_goes_on_with_the_result_of_one_that_was_not(two_seeds, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    arguments = [*two_seeds.arguments, "--out", out]
+
+    def kill():
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        at_epoch(patch, 2, kill)
+        call(*arguments)
+    kept = run.seed_folder(out, 0)
+    assert not (out / "settings.json").exists()
+    predicted = tmp_path / "o.csv"
+    assert call("predict", kept, two_seeds.data, "--out", predicted)[0] == 0
+    assert len(read(predicted)) == 40, "the best model so far is a run"
+    status, _, err = call("predict", out, two_seeds.data, "--out", predicted, "--force")
+    assert status == 1 and f"is a run as well: {kept}" in err
+
+    status, said, err = call(*arguments, "--resume")
+    assert status == 0, err
+    assert [line[:9] for line in said.splitlines() if line.startswith("epoch")] == [
+        *("epoch   3", "epoch   1", "epoch   2", "epoch   3"),
+    ]
+    for ours, never_killed in zip((0, 1), two_seeds.seeds, strict=True):
+        ours, theirs = arrays(run.seed_folder(out, ours)), arrays(never_killed)
+        assert ours.keys() == theirs.keys()
+        assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    for name in ("metrics.json", "test_predictions.csv"):
+        assert (out / name).read_bytes() == (two_seeds.run / name).read_bytes()
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_keep_what_is_there(two_seeds, tmp_path, monkeypatch, number, status):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        at_epoch(patch, 1, lambda: os.kill(os.getpid(), number))
+        ended, _, err = call(*two_seeds.arguments, "--out", out)
+    assert ended == status
+    kept = run.seed_folder(out, 0)
+    assert f"the best model so far is in {kept}" in err and "--resume" in err
+    assert {p.name for p in kept.iterdir()} == {"model.keras", "settings.json", run.STATE}
+    assert sorted(p.name for p in out.iterdir()) == [run.TRAINING]
+
+
+def test_a_full_disk_keeps_every_epoch_before_it(two_seeds, tmp_path, monkeypatch):
+    """A limit on the size of files fails as a full disk does: in the middle of a write."""
+    import resource
+
+    out = tmp_path / "run"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with monkeypatch.context() as patch:
+        full = (1000, limits[1])
+        at_epoch(patch, 1, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, full))
+        try:
+            status, _, err = call(*two_seeds.arguments, "--out", out)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 1 and "File too large" in err and "Nothing trained is lost" in err
+    kept = run.seed_folder(out, 0)
+    assert len(json.loads(str(arrays(kept)["history"]))) == 1
+    assert {p.name for p in kept.iterdir()} == {"model.keras", "settings.json", run.STATE}
+    assert keras.saving.load_model(kept / "model.keras").count_params() > 0
+
+
+def test_a_report_that_fails_loses_nothing_and_is_made_later(two_seeds, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    arguments = [*two_seeds.arguments[:4], "--out", out]
+
+    def fail(*_):
+        raise ZeroDivisionError("a fault of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "write", fail)
+        with pytest.raises(ZeroDivisionError):
+            call(*arguments)
+    before = arrays(run.seed_folder(out, 0))
+    status, said, err = call(*arguments, "--resume")
+    assert status == 0, err
+    assert "\nepoch" not in said, "nothing is trained again"
+    after = arrays(run.seed_folder(out, 0))
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(two_seeds, tmp_path):
+    arguments = ["train", two_seeds.data, "--epochs", 3, "--out", tmp_path / "run"]
+    status, _, err = call(*arguments, "--learning-rate", "1e30")
+    assert status == 1 and "no finite number" in err and "Lower --learning-rate" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_ends_in_time_and_can_go_on(two_seeds, tmp_path):
+    out = tmp_path / "run"
+    arguments = ["train", two_seeds.data, "--out", out, "--ignore", "number"]
+    status, said, err = call(*arguments, "--time-limit", ".01s", "--epochs", 40)
+    assert status == 0, err
+    metrics = json.loads((out / "metrics.json").read_text("utf-8"))
+    assert metrics["training"]["ended_by"] == "time" and metrics["training"]["epochs"] == 1
+    assert "Stopped by --time-limit in epoch 1" in said and "--resume" in said
+    status, said, _ = call(*arguments, "--resume", "--epochs", 2)
+    assert status == 0 and [line[:9] for line in said.splitlines() if line[:5] == "epoch"] == [
+        "epoch   2"
+    ]
+
+
+def test_a_file_that_goes_in_mid_training_is_named(tmp_path, monkeypatch):
+    data = weather.write(tmp_path / "set", rows=30, new=1)
+    for name in ("sounds", "pictures"):
+        assert list((tmp_path / "set" / name).iterdir())
+    at_epoch(monkeypatch, 1, lambda: shutil.rmtree(tmp_path / "set" / "sounds"))
+    without = ["--without", "text", "--without", "image"]
+    bare = change(data, lambda rows: [row.__setitem__(3, "") for row in rows[1:]])
+    status, _, err = call("train", bare, *without, "--no-cache", "--epochs", 3, "--skip-bad-rows")
+    assert status == 1 and re.search(
+        r"a file has gone or changed after it was checked: \S+/sounds/\d+.wav: no such file", err
+    ), err
+    assert "Nothing trained is lost" in err and "Traceback" not in err
+
+
+def test_a_run_is_not_replaced_unless_asked_and_ctrl_c_leaves_it_alone(trained, monkeypatch):
+    before = contents(trained.run)
+    status, _, err = call("train", trained.data)
     assert status == 1 and "holds a run that can go on: add --resume" in err
 
     def stop(*_):
@@ -275,30 +304,19 @@ def test_a_run_is_not_replaced_unless_asked_and_ctrl_c_leaves_it_alone(weather, 
 
     monkeypatch.setattr(fit, "fit", stop)
     monkeypatch.setattr(run, "TRAINING", "of_this_test")
-    status, _, err = call(train.main, weather.data, "--force", "--skip-bad-rows", "--no-cache")
+    status, _, err = call("train", trained.data, "--force", "--skip-bad-rows", "--no-cache")
     assert status == 130 and "nothing was written" in err
-    assert contents(weather.run) == before
+    assert contents(trained.run) == before
 
 
-def test_a_write_that_fails_leaves_the_earlier_run_whole(weather, tmp_path, monkeypatch):
-    folder = tmp_path / "run"
-    best = folder / "training" / "seed-0"
-    best.mkdir(parents=True)
-    for name, text in {"model.keras": "old", "mine.txt": "mine"}.items():
-        (folder / name).write_text(text)
-    for name in ("model.keras", "state.npz"):
-        (best / name).write_text("new")
-    before = contents(folder)
-
-    def no_space(*_):
-        raise OSError("No space left on device")
-
-    settings = {"label": "l", "data": "d"}
-    made = report.Run(settings, {}, None, None), pd.DataFrame({"row": [2]})
-    monkeypatch.setattr(report, "write", no_space)
-    with pytest.raises(OSError, match="No space"), run.opened(folder, resume=True):
-        run.finish(folder, best, *made, more=False)
-    assert contents(folder) == before
+def test_a_column_that_names_parts_is_suggested_as_such(tmp_path):
+    rows = orders(40)
+    for i, row in enumerate(rows):
+        row.append(("train", "train", "valid", "test")[i // 2 % 4] if i else "part")
+    data = write(tmp_path / "data.csv", rows)
+    status, said, err = call("train", data, "--epochs", 1)
+    assert status == 0, err
+    assert "add --split part" in said
 
 
 # ------------------------------------------------------------------------------ errors
@@ -306,7 +324,7 @@ def test_a_write_that_fails_leaves_the_earlier_run_whole(weather, tmp_path, monk
 
 @pytest.fixture
 def data(tmp_path):
-    return rendered.write(tmp_path / "set", rows=12, new=1)
+    return weather.write(tmp_path / "set", rows=12, new=1)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +338,7 @@ def data(tmp_path):
         (lambda rows: rows.clear(), [], "the file is empty"),
         (
             lambda rows: rows.__setitem__(
-                slice(1, None), [[*rows[1][:3], f"{i / 7:.3f}"] for i in range(90)]
+                slice(1, None), [[*rows[1][:-1], f"{i / 7:.3f}"] for i in range(90)]
             ),
             [],
             "learns classes, not quantities",
@@ -337,37 +355,20 @@ def test_what_is_wrong_is_said_in_words_and_nothing_is_written(data, edit, argum
         change(data, edit)
     if "'note'" in says:  # a column called "text" would be taken without asking
         change(data, lambda rows: rows[0].__setitem__(1, "note"))
-    status, _, err = call(train.main, data, "--epochs", 1, "--no-cache", *arguments)
+    status, _, err = call("train", data, "--epochs", 1, "--no-cache", *arguments)
     assert status == 1 and err.startswith("error: ") and says in err, err
     assert "Traceback" not in err and not (data.parent / "run").exists()
 
 
 def test_a_csv_or_an_output_that_cannot_be(tmp_path, data):
-    status, _, err = call(train.main, tmp_path / "no.csv")
+    status, _, err = call("train", tmp_path / "no.csv")
     assert status == 1 and "there is no CSV at" in err
-    status, _, err = call(train.main, data, "--out", data)
+    status, _, err = call("train", data, "--out", data)
     assert status == 1 and "is a file" in err
-    status, _, err = call(train.main, data, "--out", data.parent)
+    status, _, err = call("train", data, "--out", data.parent)
     assert status == 1 and "holds files already" in err
-    status, _, err = call(predict.main, tmp_path, tmp_path / "no.csv")
+    status, _, err = call("predict", tmp_path, tmp_path / "no.csv")
     assert status == 1 and "there is no CSV at" in err
-    wrongs = "--epochs 0", "--seed -1", "--words many", "--encoding utf-9", "--delimiter ;;", ""
-    for wrong in map(str.split, wrongs):
-        with pytest.raises(SystemExit) as stopped:
-            call(train.main, *wrong, *([str(data)] if wrong else []))
-        assert stopped.value.code == 2
-
-
-@pytest.mark.parametrize("command", ["sample", "train", "predict"])
-def test_help_has_an_example_and_works_from_anywhere(command, tmp_path):
-    ran = subprocess.run(
-        [sys.executable, "-m", "mmkeras", command, "--help"],
-        cwd=tmp_path,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert f"Example: mmkeras {command}" in " ".join(ran.stdout.split())
 
 
 # ------------------------------------------------------------------------------ columns

@@ -1,0 +1,59 @@
+"""What tests of the commands share: calling one, and reading and changing a CSV."""
+
+import contextlib
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from mmkeras.__main__ import main
+
+
+def call(*arguments):
+    """(exit status, stdout, stderr) of `mmkeras …`, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # of argparse
+            status = stop.code
+    return status, out.getvalue(), err.getvalue()
+
+
+def read(path):
+    """Every cell as a string."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def change(path, edit, to=None):
+    """Rewrites a CSV: `edit` gets its records, header first."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    edit(rows)
+    return write(to or path, rows)
+
+
+def write(path, rows, encoding="utf-8"):
+    with open(path, "w", newline="", encoding=encoding) as file:
+        csv.writer(file).writerows(rows)
+    return Path(path)
+
+
+def contents(folder):
+    """Relative path → bytes, of every file."""
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+SAYINGS = {
+    "tea": ("green tea with lemon", "a pot of black tea", "tea and honey please"),
+    "coffee": ("black coffee no sugar", "a strong coffee", "coffee with hot milk"),
+}
+
+
+def orders(rows=40):
+    """Records of a tiny table of texts: number, text, label."""
+    some = [(label, text) for texts in zip(*SAYINGS.values(), strict=True)
+            for label, text in zip(SAYINGS, texts, strict=True)]  # fmt: skip
+    body = [[f"{i}", f"{some[i % 6][1]} at table {i}", some[i % 6][0]] for i in range(rows)]
+    return [["number", "text", "label"], *body]

@@ -1,0 +1,59 @@
+"""Runs that several tests of the commands look at: each is trained once a session."""
+
+import json
+from types import SimpleNamespace
+
+import command_line
+import pytest
+
+from mmkeras.table import run, weather
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory):
+    """Decoded copies go where they vanish again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMKERAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A sample set with one bad row and one hostile text, trained on for a few epochs."""
+    folder = tmp_path_factory.mktemp("data") / "weather"
+    data = weather.write(folder, rows=61, new=9)
+
+    def spoil(rows):
+        rows[3][0] = HOSTILE  # row 4
+        rows[61][1] = "pictures/gone.png"  # row 62
+
+    command_line.change(data, spoil)
+    status, out, err = command_line.call(
+        *("train", data, "--label", "label", "--epochs", 6, "--image-encoder", "small"),
+        *("--no-cache", "--skip-bad-rows", "--seed", 3),
+    )
+    assert status == 0, err
+    made = folder / "run"
+    loaded = {
+        name: json.loads((made / f"{name}.json").read_text("utf-8"))
+        for name in ("settings", "metrics")
+    }
+    html = (made / "report.html").read_text("utf-8")
+    return SimpleNamespace(folder=folder, data=data, run=made, out=out, html=html, **loaded)
+
+
+@pytest.fixture(scope="session")
+def two_seeds(tmp_path_factory):
+    """A table of texts, trained with two seeds for three epochs, never stopped."""
+    folder = tmp_path_factory.mktemp("orders")
+    data = command_line.write(folder / "data.csv", command_line.orders())
+    arguments = ["train", data, "--epochs", 3, "--seeds", 2, "--ignore", "number"]
+    status, out, err = command_line.call(*arguments)
+    assert status == 0, err
+    metrics = json.loads((folder / "run" / "metrics.json").read_text("utf-8"))
+    return SimpleNamespace(
+        folder=folder, data=data, run=folder / "run", out=out, arguments=arguments,
+        metrics=metrics, seeds=[run.seed_folder(folder / "run", seed) for seed in (0, 1)],
+    )  # fmt: skip
