@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import mmkeras
+from mmkeras.__main__ import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -113,6 +114,24 @@ def test_every_import_is_a_declared_dependency(folder, extras):
 
 
 # --- what the texts say ---------------------------------------------------------------------------
+
+TEXTS = ["mmkeras", "README.md", "CONTRIBUTING.md", "docs", "data", "tools"]
+# `mmkeras train`, python -m mmkeras train, "To mend it: mmkeras data fetch", an indented line
+NAMED = re.compile(r"(?:`|-m |^ {2,}|: )mmkeras ([a-z]+)\b(?: ([a-z]+))?", re.MULTILINE)
+
+
+@pytest.mark.parametrize("place", TEXTS)
+def test_texts_name_commands_that_exist(place):
+    found = ROOT / place
+    paths = [found] if found.is_file() else [*found.rglob("*.py"), *found.rglob("*.md")]
+    for path in (path for path in paths if "cache" not in path.relative_to(ROOT).parts):
+        text = path.read_text(encoding="utf-8")
+        assert not re.findall(r"-m mmkeras\.\w+", text), f"{path}: modules are no commands"
+        for command, action in NAMED.findall(text):
+            assert command in {*COMMANDS, "help"}, f"{path}: mmkeras {command}"
+            if command == "data":
+                assert action in ("", "list", "fetch", "verify"), f"{path}: mmkeras data {action}"
+
 
 LOADERS = {
     "emoji": "load_emoji",

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -109,4 +110,6 @@ def test_sample_train_predict_and_the_doctor(installed: Installed) -> None:
     assert any(name.startswith(".cache/mmkeras/tables/") for name in cached)
     assert not [name for name in cached if not name.startswith(".")], "nothing a person would see"
     report = installed.mmkeras("doctor")
-    assert "mmkeras can run here: 0 errors (x)" in report and str(installed.bin.parent) in report
+    assert f"TensorFlow  {version('tensorflow')} computes, Keras {version('keras')}" in report
+    assert "mmkeras can run here: 0 errors (x)" in report
+    assert f"Command     mmkeras is {installed.bin / 'mmkeras'}" in report
