@@ -485,7 +485,7 @@ def test_permutation_moves_one_modality_as_whole_rows_and_keeps_the_rest(grouped
     n = 60
     rows = np.arange(n)
     patients = np.random.default_rng(1).integers(0, 9, n)
-    inputs = {"a": np.stack([rows, rows], axis=1), "b": rows, "present": rows}
+    inputs = {"a": np.stack([rows, rows], axis=1), "b": rows, "site": rows}
     seen = []
     ev.permutation_importance(
         lambda x: seen.append(x) or x["b"],
@@ -494,6 +494,7 @@ def test_permutation_moves_one_modality_as_whole_rows_and_keeps_the_rest(grouped
         lambda y, p: 0.0,
         repeats=3,
         groups=patients if grouped else None,
+        keep=["site"],
     )
     assert len(seen) == 1 + 3 * 2
     moved = [[name for name in x if not np.array_equal(x[name], inputs[name])] for x in seen]
@@ -517,6 +518,69 @@ def test_a_group_of_exactly_half_the_rows_can_be_dealt_out():
     )  # fmt: skip
     groups = np.array(list("aaabbc"))
     assert all((groups[t] != groups).all() for t in taken[1:])
+
+
+def gaps(n=4000, seed=0):
+    """Two modalities that half of the rows have; the truth depends on both where they are there."""
+    rng = np.random.default_rng(seed)
+    present = (rng.random((n, 2)) < 0.5).astype("float32")
+    x = rng.normal(size=(n, 2)) * present
+    y = (rng.random(n) < special.expit(3 * x.sum(axis=1))).astype(int)
+    return {"text": x[:, 0], "image": x[:, 1], "present": present}, y
+
+
+def of_gaps(inputs):
+    """The right probabilities of `gaps`: what a row is said to lack counts for nothing."""
+    x = np.stack([inputs["text"], inputs["image"]], axis=1) * inputs["present"]
+    return special.expit(3 * x.sum(axis=1))
+
+
+def negative_log_loss(y, p):
+    return -sk.log_loss(y, p, labels=[0, 1])
+
+
+def test_permutation_importance_deals_a_modality_among_the_rows_that_have_it():
+    inputs, y = gaps()
+    seen = []
+    got = ev.permutation_importance(
+        lambda x: seen.append(x) or of_gaps(x), inputs, y, negative_log_loss, repeats=5
+    )
+    there = inputs["present"] > 0
+    for x in seen:
+        for m, name in enumerate(("text", "image")):
+            assert (x[name][~there[:, m]] == 0).all()  # nobody is given what he has not
+            np.testing.assert_array_equal(np.sort(x[name]), np.sort(inputs[name]))
+    # The oracle: other rows that have it, by pairs (i, j) of those that do, each as often
+    rows = np.flatnonzero(there[:, 0])[:400]
+    i, j = np.repeat(rows, 400), np.tile(rows, 400)
+    changed = special.expit(3 * (inputs["text"][j] + inputs["image"][i]))
+    drop = negative_log_loss(y[rows], of_gaps(inputs)[rows]) - negative_log_loss(y[i], changed)
+    assert got.loc["text", "mean"] == pytest.approx(drop * there[:, 0].mean(), rel=0.12)
+
+
+def test_permutation_importance_with_gaps_equals_that_of_the_rows_that_have_it():
+    """The drop over all rows is that over the rows with the modality, times their share."""
+    inputs, y = gaps(600)
+    has = inputs["present"][:, 0] > 0
+    some = {name: values[has] for name, values in inputs.items()}
+    score = lambda y, p: -float(((p - y) ** 2).mean())  # noqa: E731
+    options = {"repeats": 60, "modalities": ["text", "image"]}
+    got = ev.permutation_importance(of_gaps, inputs, y, score, **options)
+    want = ev.permutation_importance(of_gaps, some, y[has], score, **options)
+    assert got.loc["text", "mean"] == pytest.approx(want.loc["text", "mean"] * has.mean(), rel=0.03)
+
+
+def test_columns_of_the_mask_follow_the_modalities_that_are_named():
+    inputs, y = gaps(200)
+    turned = {"image": inputs["image"], "text": inputs["text"], "present": inputs["present"]}
+    want = ev.permutation_importance(of_gaps, inputs, y, sk.roc_auc_score, repeats=3)
+    got = ev.permutation_importance(
+        of_gaps, turned, y, sk.roc_auc_score, repeats=3, modalities=["text", "image"]
+    )
+    pd.testing.assert_frame_equal(got, want)
+    nobody = {**inputs, "present": inputs["present"] * [1, 0]}
+    alone = ev.permutation_importance(of_gaps, nobody, y, sk.roc_auc_score, repeats=3)
+    assert tuple(alone.loc["image"]) == (0, 0)
 
 
 # ------------------------------------------------------------------------------ input
@@ -607,7 +671,19 @@ BAD = [
         lambda: ev.permutation_importance(
             lambda x: x["a"], {"a": P}, Y, sk.roc_auc_score, groups=np.arange(N) > 50
         ),
-        "a group of 69 holds over half of the 120 rows",
+        "a group of 69 holds over half of the 120 rows with a",
+    ),
+    (
+        lambda: ev.permutation_importance(
+            linear, {"a": P, "b": P, "present": np.ones((N, 3))}, Y, sk.roc_auc_score
+        ),
+        "must be of shape (120, 2), a column each for a, b; got (120, 3)",
+    ),
+    (
+        lambda: ev.permutation_importance(
+            linear, {"a": P}, Y, sk.roc_auc_score, modalities=["a", "b"]
+        ),
+        "inputs must hold a, b",
     ),
 ]
 

@@ -106,15 +106,20 @@ def permutation_importance(
     seed: int = 0,
     groups: Arrays | None = None,
     keep: Sequence[str] = ("present",),
+    modalities: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """How much the score drops when one modality is dealt out anew among the rows.
 
     Breiman (2001), for any model and a whole modality at a time (Fisher, Rudin & Dominici 2019).
     A model that can do with either of two modalities loses little by each: see `shapley`.
 
+    Where the inputs hold a presence mask, a modality is dealt out among the rows that have it, so
+    that no row gets what was absent elsewhere. A modality of fewer than two rows loses nothing.
+
     Args:
         predict: dict of inputs → probabilities, such as `model.predict`.
-        inputs: modality → array (n, …).
+        inputs: modality → array (n, …); "present", if there, is the mask (n, modalities), 1 where
+            the row has it, 0 where not.
         y: (n,), handed on to `score`.
         score: function of (y, probabilities), higher is better.
         repeats: how often each modality is dealt out anew.
@@ -123,46 +128,73 @@ def permutation_importance(
             of its own. None: of any row.
         keep: inputs that stay as they are, such as presence masks; names that are not there do no
             harm.
+        modalities: those to deal out, in the order of the columns of the mask; None: all inputs
+            that are not kept, in their order.
 
     Returns:
         Columns mean and sd (over the repeats; 0 for one repeat) of the drop, by modality.
 
     Raises:
-        ValueError: inputs of different lengths, nothing to permute, a group of over half the rows.
+        ValueError: inputs of different lengths, nothing to permute, a mask of another shape, a
+            group of over half the rows that have a modality.
     """
     arrays = {name: np.asarray(values) for name, values in inputs.items()}
-    modalities = [name for name in arrays if name not in keep]
+    modalities = modalities or [name for name in arrays if name not in keep]
     lengths = {name: len(values) for name, values in arrays.items()}
-    if not modalities or set(lengths.values()) != {len(y)} or len(y) < 2:
+    if (
+        not modalities
+        or not set(modalities) <= set(arrays)
+        or set(lengths.values()) != {len(y)}
+        or len(y) < 2
+    ):
         raise ValueError(
-            f"inputs must hold at least one modality besides keep={tuple(keep)}, and two or more "
+            f"inputs must hold {', '.join(modalities or ['at least one modality'])} besides "
+            f"keep={tuple(keep)}, and two or more "
             f"rows, as many as y; got {lengths} for {len(y)} labels"
         )
     check_positive("repeats", repeats)
     member = None if groups is None else check_codes("groups", groups, len(y))
+    there = _mask(arrays.get("present"), modalities, len(y))
     rng, truth = np.random.default_rng(seed), np.asarray(y)
     whole = score(truth, predict(dict(arrays)))
     drops = np.empty((repeats, len(modalities)))
     for r, (m, name) in itertools.product(range(repeats), enumerate(modalities)):
-        mixed = {**arrays, name: arrays[name][_deal(rng, len(y), member)]}
-        drops[r, m] = whole - score(truth, predict(mixed))
+        rows, mixed = np.flatnonzero(there[:, m]), arrays[name].copy()
+        mixed[rows] = arrays[name][rows[_deal(rng, rows, member, name)]]
+        drops[r, m] = whole - score(truth, predict({**arrays, name: mixed}))
     spread = drops.std(axis=0, ddof=1) if repeats > 1 else np.zeros(len(modalities))
     index = pd.Index(modalities, name="modality")
     return pd.DataFrame({"mean": drops.mean(axis=0), "sd": spread}, index=index)
 
 
-def _deal(rng: np.random.Generator, n: int, member: np.ndarray | None) -> np.ndarray:
-    """A permutation of n rows; with groups, one that takes no row from its own group.
+def _mask(present: np.ndarray | None, modalities: Sequence[str], n: int) -> np.ndarray:
+    """Bool (n, modalities): which row has what; everything without a mask."""
+    shape = (n, len(modalities))
+    if present is None:
+        return np.ones(shape, bool)
+    if present.shape != shape:
+        raise ValueError(
+            f"the mask 'present' must be of shape {shape}, a column each for "
+            f"{', '.join(modalities)}; got {present.shape}"
+        )
+    return present > 0
+
+
+def _deal(
+    rng: np.random.Generator, rows: np.ndarray, member: np.ndarray | None, name: str
+) -> np.ndarray:
+    """A permutation of as many places; with groups, one that takes no row from its own group.
 
     In a random order of the groups, each whole, a shift by the size of the largest leaves every
     group.
     """
-    if member is None:
+    n = len(rows)
+    if member is None or n < 2:
         return rng.permutation(n)
-    sizes = np.bincount(member)
+    sizes = np.bincount(member[rows])
     if 2 * sizes.max() > n:
-        raise ValueError(f"a group of {sizes.max()} holds over half of the {n} rows")
-    order = np.lexsort((rng.random(n), rng.permutation(len(sizes))[member]))
+        raise ValueError(f"a group of {sizes.max()} holds over half of the {n} rows with {name}")
+    order = np.lexsort((rng.random(n), rng.permutation(len(sizes))[member[rows]]))
     taken = np.empty(n, dtype=int)
     taken[order] = np.roll(order, sizes.max())
     return taken
