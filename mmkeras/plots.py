@@ -180,17 +180,26 @@ def spread(
     return ax
 
 
-def roc(y: Any, probabilities: Any, *, ax: Axes | None = None) -> Axes:
+def roc(
+    y: Any,
+    probabilities: Any,
+    *,
+    classes: Mapping[str, int] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """ROC curves, with the area under each in the legend; the diagonal is what chance does.
 
-    y, probabilities: one binary problem and one or several models, as for `evaluate.report`.
+    Args:
+        y, probabilities: one binary problem and one or several models, as for `evaluate.report`.
+        classes: name → number of classes of one multi-class model: a curve each, against the rest.
 
     Raises:
-        ValueError: as there, more than one column of probabilities, or one class only.
+        ValueError: as there, more than one column of probabilities and no classes, or rows of one
+            class only.
     """
     ax = _unit_square(ax)
     ax.plot([0, 1], [0, 1], color="0.6", ls=":", lw=1)
-    for i, (model, a) in enumerate(_binary_models(y, probabilities).items()):
+    for i, (model, a) in enumerate(_binary_models(y, probabilities, classes).items()):
         false_positive, true_positive, _ = roc_curve(a.truth[0], a.scores[0])
         label = f"{model} AUC {METRICS['roc_auc'].value(a):.3f}".strip()
         ax.plot(false_positive, true_positive, color=f"C{i}", ls=LINES[i % len(LINES)], label=label)
@@ -199,17 +208,20 @@ def roc(y: Any, probabilities: Any, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def precision_recall(y: Any, probabilities: Any, *, ax: Axes | None = None) -> Axes:
+def precision_recall(
+    y: Any,
+    probabilities: Any,
+    *,
+    classes: Mapping[str, int] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Precision over recall, average precision (AP) in the legend; dots: the share of class 1.
 
-    y, probabilities: one binary problem and one or several models, as for `evaluate.report`.
-
-    Raises:
-        ValueError: as there, more than one column of probabilities, or one class only.
+    Args and Raises: as for `roc`; with classes there are no dots.
     """
     ax = _unit_square(ax)
-    for i, (model, a) in enumerate(_binary_models(y, probabilities).items()):
-        if i == 0:
+    for i, (model, a) in enumerate(_binary_models(y, probabilities, classes).items()):
+        if i == 0 and classes is None:
             ax.axhline(a.truth.mean(), color="0.6", ls=":", lw=1)
         precision, recall, _ = precision_recall_curve(a.truth[0], a.scores[0])
         label = f"{model} AP {METRICS['average_precision'].value(a):.3f}".strip()
@@ -227,16 +239,23 @@ def _unit_square(ax: Axes | None) -> Axes:
     return ax
 
 
-def _binary_models(y: Any, probabilities: Any) -> dict[str, Answers]:
+def _binary_models(
+    y: Any, probabilities: Any, classes: Mapping[str, int] | None = None
+) -> dict[str, Answers]:
     models = answers(y, probabilities)
+    if classes is not None:
+        (whole,) = models.values()
+        models = {name: answers(whole.y == k, whole.scores[k])[""] for name, k in classes.items()}
     first = next(iter(models.values()))
     if not first.binary:
         raise ValueError(
             f"this picture is for a binary problem, but there are {len(first.scores)} columns of "
             "probabilities; for class k against the rest pass y == k and p[:, k]"
         )
-    if first.truth.all() or not first.truth.any():
-        raise ValueError(f"y must hold both classes, but all {first.y.size} rows are {first.y[0]}")
+    for name, a in models.items():
+        if a.truth.all() or not a.truth.any():
+            of = f" of {name}" if classes is not None else ""
+            raise ValueError(f"y must hold both classes, but all {a.y.size} rows{of} are {a.y[0]}")
     return models
 
 

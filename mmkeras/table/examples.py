@@ -19,7 +19,7 @@ class Example:
         text: the cell, or None.
         picture: uint8 (height, width, 3), or None.
         sound: float (samples,) at `rate` samples per second, or None.
-        numbers: column → cell as it stands in the file, blank ones left out.
+        numbers: such as "age=54, ward=B", or None.
     """
 
     row: int
@@ -30,7 +30,7 @@ class Example:
     picture: Array | None = None
     sound: Array | None = None
     rate: int = 0
-    numbers: dict[str, str] | None = None
+    numbers: str | None = None
 
 
 def pick(y: Array, p: Array, mistakes: int = MISTAKES, right: int = RIGHT) -> tuple[Array, Array]:
@@ -69,6 +69,7 @@ def at(table: Any, y: Array, p: Array, places: list[int], part: str = "test") ->
                 x["image"][i - start] if there.get("image") else None,
                 x["audio"][i - start] if there.get("audio") else None,
                 table.settings["audio_rate"],
+                row["numbers"] if there.get("numbers") else None,
             )
         start += len(labels)
     return [found[i] for i in places]

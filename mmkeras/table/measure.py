@@ -117,6 +117,7 @@ def measure(
     said = {name: p.argmax(axis=1) for name, p in models.items()}
     metrics = {
         "rows": {name: int(n) for name, n in counts.sum().items()},
+        "duplicates": getattr(table, "duplicates", None),
         "skipped": int(table.report["row"].nunique()) if len(table.report) else 0,
         "classes": {name: counts.loc[name].astype(int).to_dict() for name in table.classes},
         "present": _present(rows, table.modalities),

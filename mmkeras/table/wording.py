@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 
+ROUNDING = 1e-9  # below it a number is 0 but for the rounding of sums
+
 
 def percent(share: float | None) -> str:
-    """0.75 → 75%; only what is all reads 100%, and only what is nothing 0%."""
+    """0.75 → 75%, 0.996 → 99.6%; only what is all reads 100%, and only what is nothing 0%."""
     if share is None:
         return "undefined"
-    if 0.995 <= share < 1:
-        return ">99%"
-    return "<1%" if 0 < share < 0.005 else f"{100 * share:.0f}%"
+    if 0.9995 <= share < 1 - ROUNDING:
+        return ">99.9%"
+    if ROUNDING < share < 0.0005:
+        return "<0.1%"
+    edge = ROUNDING < share < 0.01 or 0.99 < share < 1 - ROUNDING
+    return f"{100 * share:.{1 if edge else 0}f}%"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -17,9 +22,9 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     least = 10.0**-digits
-    if 1 - least / 2 <= value < 1:
+    if 1 - least / 2 <= value < 1 - ROUNDING:
         return f">{1 - least:.{digits}f}"
-    return f"<{least:.{digits}f}" if 0 < value < least / 2 else f"{value:.{digits}f}"
+    return f"<{least:.{digits}f}" if ROUNDING < value < least / 2 else f"{value:.{digits}f}"
 
 
 def with_interval(entry: Mapping[str, float | None], digits: int = 3) -> str:

@@ -1,0 +1,172 @@
+"""The model card of a run, in Markdown."""
+
+import html
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from .columns import MODALITIES
+from .outcome import Run
+from .scores import COLUMNS
+from .wording import number, with_interval
+
+MOST = 50  # classes in the card
+
+
+def plain(text: Any) -> str:
+    """Text for a line of Markdown: nothing in it is markup, a table cell or a line break."""
+    escaped = html.escape(" ".join(str(text).split()), quote=False)
+    return "".join(f"\\{c}" if c in "\\`*_[]#|~$" else c for c in escaped)
+
+
+CARD = """# Model card: {label} of {data}
+
+The headings are those of Mitchell et al., *Model Cards for Model Reporting* (2019,
+doi:10.1145/3287560.3287596). Lines in italics are questions that only the owner of the model can
+answer.
+
+## Model details
+- Predicts `label` = {label}, one of {count} classes: {classes}.
+- Reads: {columns}. A modality may be absent; a learned vector stands in for it.
+- Keras model: encoders of {modalities}, {fusion} fusion, {weights:,} weights.
+- Trained on {day} with {versions}.
+- Made by: {command}
+- *Who is responsible for it, and how can they be reached? Under which licence may it be used?*
+
+## Intended use
+- *Which decision is it meant to support, and who takes the decision in the end?*
+- *Who are its users, and what must they know?*
+- *Which uses are out of scope?* Any data that does not come from the same source in the same way
+  as the training data is out of scope until it has been tested on it.
+
+## Factors
+- *Which groups of people, instruments, places or periods are in the data, and on which may it do
+  worse?* They were not examined here; only classes and modalities were.
+
+## Metrics
+- Accuracy, balanced accuracy (mean recall of the classes), ROC AUC (mean of each class against the
+  rest), Brier score, expected calibration error. {interval}
+- A class is predicted when it is the most probable; no costs of mistakes were taken into account.
+
+## Evaluation data
+- {test} rows of {data} that took no part in training, {how}.
+
+## Training data
+- {train} rows to learn from, {valid} to stop on. {weighted}
+- *Where does the data come from, who made the labels, and did the people in it agree?*
+
+| class | train | valid | test |
+|---|---|---|---|
+{class_rows}
+
+## Quantitative analyses
+| | accuracy | balanced accuracy | ROC AUC | Brier score | calibration error |
+|---|---|---|---|---|---|
+{result_rows}
+
+| modality | adds to accuracy (Shapley 1953) | lowers log loss by (nats) |
+|---|---|---|
+{importance_rows}
+
+| class | test rows | precision | recall |
+|---|---|---|---|
+{per_class_rows}
+
+## Ethical considerations
+- *Does the data hold personal or otherwise sensitive content? Who could be harmed by a wrong
+  answer, and how would they notice and object?*
+
+## Caveats and recommendations
+{caveats}
+"""
+
+
+def card(run: Run) -> str:
+    """The model card of a training, in Markdown."""
+    s, m = run.settings, run.metrics
+    kind = m["interval"]["kind"]
+    weighted = m["training"]["class_weight"]
+    return CARD.format(
+        label=plain(s["label"]),
+        data=plain(s["data"]),
+        count=len(m["classes"]),
+        classes=", ".join(map(plain, _most(m["classes"]))) + _more(m["classes"]),
+        columns=", ".join(f"{k} from {plain(v)}" for k, v in _columns(s).items()),
+        modalities=", ".join(_columns(s)),
+        fusion=plain(s["fusion"]),
+        weights=s["weights"],
+        day=s["day"],
+        versions=", ".join(f"{k} {v}" for k, v in s["versions"].items()),
+        command=plain(s["command"]),
+        interval=f"95% intervals: {kind}." if kind else "No intervals: all test rows are of one "
+        "group.",
+        how=plain(s["how_split"]),
+        weighted="Classes were weighted by their inverse frequency." if weighted else
+        "Classes were not weighted.",
+        **_tables(m),
+        caveats="\n".join(f"- {plain(text)}" for text in _caveats(m)),
+        **m["rows"],
+    )  # fmt: skip
+
+
+def _columns(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Modality → its columns."""
+    chosen = settings["columns_chosen"]
+    return {m: chosen[m][0] for m in MODALITIES if m in chosen}
+
+
+def _tables(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """The rows of each table."""
+    rows = {
+        "class_rows": [
+            [plain(name), of["train"], of["valid"], of["test"]]
+            for name, of in _most(metrics["classes"].items())
+        ],
+        "result_rows": [
+            [plain(name), *(with_interval(of[key]) for key in COLUMNS)]
+            for name, of in metrics["models"].items()
+        ],
+        "importance_rows": [
+            [m, *(with_interval(_entry(of, name)) for name in ("accuracy", "log_loss"))]
+            for m, of in (metrics["importance"] or {}).items()
+        ],
+        "per_class_rows": [
+            [plain(of["class"]), of["rows"], number(of["precision"]),
+             with_interval(_entry(of, "recall"))]
+            for of in _most(metrics["per_class"])
+        ],
+    }  # fmt: skip
+    for name in ("class_rows", "per_class_rows"):
+        width = len(rows[name][0])
+        if more := _more(metrics["classes"]):
+            rows[name].append([more.strip(), *[""] * (width - 1)])
+    return {name: "\n".join(map(_line, some)) for name, some in rows.items()}
+
+
+def _line(cells: Iterable[Any]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _entry(of: Mapping[str, Any], name: str) -> dict[str, float | None]:
+    return {"value": of[name], "low": of[f"{name}_low"], "high": of[f"{name}_high"]}
+
+
+def _most(names: Iterable[Any]) -> Iterator[Any]:
+    return itertools.islice(names, MOST)
+
+
+def _more(names: Collection[Any]) -> str:
+    return f" and {len(names) - MOST} more, in metrics.json" if len(names) > MOST else ""
+
+
+def _caveats(metrics: Mapping[str, Any]) -> Iterator[str]:
+    yield from metrics["warnings"]
+    if seeds := metrics.get("seeds"):
+        mean, sd = seeds["mean"]["accuracy"], seeds["sd"]["accuracy"]
+        yield (
+            f"One split; over {len(seeds['seed'])} seeds the accuracy is {number(mean)} in the "
+            f"mean, with a standard deviation of {number(sd)}."
+        )
+    else:
+        yield "One split and one seed: other splits and seeds give other numbers."
+    yield "A modality alone was measured by hiding the others, not by a model trained for it."
