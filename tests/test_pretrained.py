@@ -174,7 +174,7 @@ def test_unknown_weights():
 
 def test_a_random_start_needs_no_file(monkeypatch, encoder):
     monkeypatch.setattr(assets, "fetch", None)
-    model = efficientnet_lite0([64, 33, 3], weights=None, name="image")
+    model = efficientnet_lite0([np.int64(64), 33, 3], weights=None, name="image")
     assert (model.name, model.output_shape, model.input_shape[1:]) == (
         "image",
         (None, 1280),
@@ -408,11 +408,21 @@ def test_pictures_go_to_the_cache_of_the_assets(encoder, features, tmp_path, mon
 
 
 def test_what_cannot_be_cached_is_named(tmp_path):
-    for images in (X[:0], np.array([["a"]]), np.array([None])):
+    for images in (X[:0], X[:, :4], X[0], X[..., None], np.array([["a"] * 5]), np.array([None])):
         with pytest.raises(ValueError, match=r"expected numbers of shape \(n, 5\), n at least 1"):
             cached_features(small(), images, cache=tmp_path)
     a, b = keras.Input((5,)), keras.Input((5,))
     for model in (keras.Model([a, b], a + b), keras.Model(a, [a, a * 2]), keras.Sequential()):
         with pytest.raises(ValueError, match="one input and one output"):
             cached_features(model, X, cache=tmp_path)
+    with pytest.raises(ValueError, match="batch_size must be a positive integer, got 0"):
+        cached_features(small(), X, cache=tmp_path, batch_size=0)
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_model_may_leave_its_sizes_open(tmp_path):
+    inputs = keras.Input((None,), name="x")
+    model = Counted(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs), name="open")
+    for _ in range(2):
+        np.testing.assert_array_equal(cached_features(model, X, cache=tmp_path), X * 2)
+    assert model.computed == 1

@@ -14,6 +14,7 @@ March 2020.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ import numpy as np
 from keras import layers
 
 from .. import assets
+from ..arguments import check_integer
 from .weights import load_torch
 
 WEIGHTS = "efficientnet-lite0-57934424.pth"
@@ -85,8 +87,11 @@ def efficientnet_lite0(
 
 
 def _checked(shape: Any) -> tuple[int, int, int]:
-    match shape:
-        case (int(height), int(width), 3) if min(height, width) >= 32:
+    sizes: list[int] = []
+    with contextlib.suppress(TypeError, ValueError):
+        sizes = [check_integer("shape", size) for size in shape]
+    match sizes:
+        case height, width, 3 if min(height, width) >= 32:
             return height, width, 3
     raise ValueError(
         f"shape={shape!r}: expected (height, width, 3), whole numbers, height and width at least "

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from .. import assets, files
+from ..arguments import check_positive
 
 
 def cached_features(
@@ -41,15 +42,17 @@ def cached_features(
         float32 array (n, d), row i for `images[i]`.
 
     Raises:
-        ValueError: a model with several inputs or outputs, images that are no numbers or none.
+        ValueError: a model with several inputs or outputs, images that are no numbers, of another
+            shape than the model's input, or none; a batch size that is no positive integer.
 
     Warns:
         UserWarning: the folder cannot be written; the features are returned all the same.
     """
     images = np.ascontiguousarray(images)
     _check_call(model, images)
+    batch_size = check_positive("batch_size", batch_size)
     folder = Path(cache) if cache is not None else assets.cache_dir() / "features"
-    shape = (len(images), model.outputs[0].shape[1])
+    width = model.outputs[0].shape[1]  # None where the model leaves it open
 
     def compute() -> np.ndarray:
         return np.asarray(model.predict(images, batch_size=batch_size, verbose=0), "float32")
@@ -57,7 +60,8 @@ def cached_features(
     def read(path: Path) -> np.ndarray | None:
         with np.load(path) as stored:  # a zip: each array has a checksum
             features = stored["features"]
-        return features if features.shape == shape and features.dtype == np.float32 else None
+        fits = features.ndim == 2 and len(features) == len(images) and features.dtype == np.float32
+        return features if fits and width in (None, features.shape[1]) else None
 
     return files.cached(
         folder / f"{_content_hash(model, images)}.npz",
@@ -75,10 +79,14 @@ def _check_call(model: keras.Model, images: np.ndarray) -> None:
             f"{model.name!r} has {len(inputs)} inputs and outputs {[x.shape for x in outputs]}: "
             "expected a built model with one input and one output of shape (batch, features)"
         )
-    if images.dtype.kind not in "biuf" or not images.size:
+    wanted = inputs[0].shape[1:]
+    fits = images.ndim == len(wanted) + 1 and all(
+        size in (None, there) for size, there in zip(wanted, images.shape[1:], strict=True)
+    )
+    if not fits or images.dtype.kind not in "biuf" or not images.size:
         raise ValueError(
             f"images of shape {images.shape}, dtype {images.dtype}: expected numbers of shape "
-            f"(n, {', '.join(map(str, inputs[0].shape[1:]))}), n at least 1"
+            f"(n, {', '.join(map(str, wanted))}), n at least 1, as {model.name!r} takes them"
         )
 
 
