@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import mmkeras as mm
 from mmkeras.checks import ch08
 
 
@@ -84,33 +83,41 @@ def total(losses: Any, s: Any) -> float:
     return float(np.sum(np.exp(-s) * losses + s))
 
 
-def coefficients(p: Any, q: Any, y: Any, alpha: float) -> tuple[float, float]:
-    rows = np.arange(len(y))
-    confidence = {"text": p[rows, y].mean(), "image": q[rows, y].mean()}
-    found = mm.training.ogm_coefficients(confidence, alpha)
-    return found["text"], found["image"]
+def ratios(p: Any, y: Any) -> Any:
+    s = np.array([u[np.arange(len(y)), y].mean() for u in p])
+    return s * (len(s) - 1) / (s.sum() - s)
 
 
-def both_braked(p: Any, q: Any, y: Any, alpha: float) -> Any:
-    s = np.array([u[np.arange(len(y)), y].mean() for u in (p, q)])
-    return 1 - np.tanh(alpha * s / s[::-1])
+def brake(rho: Any, alpha: float) -> Any:
+    return np.where(rho > 1, 1 - np.tanh(alpha * rho), 1.0)
 
 
-def weaker_by_its_own_ratio(p: Any, q: Any, y: Any, alpha: float) -> Any:
-    s = np.array([u[np.arange(len(y)), y].mean() for u in (p, q)])
-    return np.where(s < s[::-1], both_braked(p, q, y, alpha), 1.0)
+def coefficients(p: Any, y: Any, alpha: float) -> Any:
+    return brake(ratios(p, y), alpha)
+
+
+def weaker_by_its_own_ratio(p: Any, y: Any, alpha: float) -> Any:
+    rho = ratios(p, y)
+    return np.where(rho < 1, 1 - np.tanh(alpha * rho), 1.0)
 
 
 def without_one_minus(*args: Any) -> Any:
-    right = np.array(coefficients(*args))
+    right = coefficients(*args)
     return np.where(right < 1, 1 - right, 1.0)
 
 
-def by_largest(p: Any, q: Any, y: Any, alpha: float) -> Any:
-    found = mm.training.ogm_coefficients(
-        {"text": p.max(axis=1).mean(), "image": q.max(axis=1).mean()}, alpha
-    )
-    return found["text"], found["image"]
+def by_largest(p: Any, y: Any, alpha: float) -> Any:
+    s = p.max(axis=2).mean(axis=1)
+    return brake(s * (len(s) - 1) / (s.sum() - s), alpha)
+
+
+def by_sum(p: Any, y: Any, alpha: float) -> Any:
+    return brake(ratios(p, y) / (len(p) - 1), alpha)
+
+
+def by_mean_of_all(p: Any, y: Any, alpha: float) -> Any:
+    s = np.array([u[np.arange(len(y)), y].mean() for u in p])
+    return brake(s / s.mean(), alpha)
 
 
 def best(losses: Any, heaviest: float) -> Any:
@@ -182,13 +189,19 @@ def test_stubs_get_a_start(capsys: pytest.CaptureFixture[str], check: Any) -> No
             lambda k, warm, *a: k / warm * a[1] if k <= warm else cosine(k, warm, *a),
             "ZeroDivisionError",
         ),
-        (ch08.modulation, lambda *a: coefficients(*a)[0], "return two numbers"),
-        (ch08.modulation, both_braked, "who does not lead is braked, too"),
+        (ch08.modulation, lambda *a: coefficients(*a)[0], "one coefficient a branch: 2 numbers"),
+        (
+            ch08.modulation,
+            lambda p, y, a: 1 - np.tanh(a * ratios(p, y)),
+            "who does not lead is braked, too",
+        ),
         (ch08.modulation, lambda *a: coefficients(*a)[::-1], "the weaker one is slowed down"),
         (ch08.modulation, weaker_by_its_own_ratio, "the weaker one is slowed down"),
         (ch08.modulation, without_one_minus, "this is tanh"),
         (ch08.modulation, by_largest, "the probability of the true class"),
-        (ch08.modulation, lambda p, q, y, alpha: coefficients(p, q, y, 0.5), "the picture leads"),
+        (ch08.modulation, by_sum, "by the mean of the others, not by their sum"),
+        (ch08.modulation, by_mean_of_all, "leave branch u itself out"),
+        (ch08.modulation, lambda p, y, alpha: coefficients(p, y, 0.5), "the second of two leads"),
         (ch08.affordable, lambda *a: min(limits(*a)), "is no whole number of settings"),
         (ch08.affordable, lambda *a: settings(*a) + 1, "round down"),
         (ch08.affordable, with_one(2), "that counts single runs"),

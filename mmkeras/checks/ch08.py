@@ -141,45 +141,54 @@ def uncertainty(total: Callable, best: Callable) -> str | None:
 
 @exercise(
     "08.4",
-    "brake the leader",
-    hint="p[np.arange(len(y)), y].mean() is how sure a modality is of the truth; divide the one by "
-    "the other to get ρ; the coefficient is 1 − tanh(α·ρ) where ρ > 1, and 1 where it is not",
+    "brake the leader of many",
+    hint="p[u][np.arange(len(y)), y].mean() is how sure branch u is of the truth; divide it by the "
+    "mean of the others to get ρ; the coefficient is 1 − tanh(α·ρ) where ρ > 1, else 1",
 )
 def modulation(coefficients: Callable) -> str | None:
-    """A function of p_text, p_image (n, K), y (n,), alpha: two coefficients in [0, 1]."""
+    """A function of p (M, n, K), y (n,), alpha: M coefficients in [0, 1]."""
     rng = np.random.default_rng(0)
-    sure, unsure = rng.dirichlet([1.0] * 3, 40), rng.dirichlet([1.0] * 3, 40)
-    y = rng.integers(0, 3, 40)
-    sure[np.arange(40), y] += 1.0
-    sure /= sure.sum(axis=1, keepdims=True)
-    for who, p, alpha in (
-        ("the words lead", (sure, unsure), 0.5),
-        ("the picture leads", (unsure, sure), 0.2),
-        ("both are equally sure", (sure, sure), 0.5),
+    p, y = rng.dirichlet([1.0] * 3, (3, 40)), rng.integers(0, 3, 40)
+    for branch, more in enumerate((1.0, 0.6, 0.0)):
+        p[branch, np.arange(40), y] += more
+    p /= p.sum(axis=2, keepdims=True)
+    for who, chosen, alpha in (
+        ("the first of two leads", [0, 2], 0.5),
+        ("the second of two leads", [2, 1], 0.2),
+        ("two are equally sure", [0, 0], 0.5),
+        ("two of three lead", [0, 1, 2], 0.3),
+        ("one of four leads", [2, 2, 0, 2], 0.5),
     ):
         case = f"where {who} (α = {alpha})"
-        got = coefficients(p[0].copy(), p[1].copy(), y.copy(), alpha)
-        if np.shape(got) != (2,):
-            raise NotYet("return two numbers: the coefficients of the words and of the picture")
+        these, count = p[chosen], len(chosen)
+        got = coefficients(these.copy(), y.copy(), alpha)
+        if np.shape(got) != (count,):
+            raise NotYet(f"return one coefficient a branch: {count} numbers, {case}")
+        s = these[:, np.arange(40), y].mean(axis=1)
+        rho = s * (count - 1) / (s.sum() - s)
 
-        def braked(s: list, both: bool = False, alpha: float = alpha) -> np.ndarray:
-            rho = np.array([s[0] / s[1], s[1] / s[0]])
-            return np.where((rho > 1) | both, 1 - np.tanh(alpha * rho), 1.0)
+        def braked(rho: np.ndarray, alpha: float = alpha) -> np.ndarray:
+            return np.where(rho > 1, 1 - np.tanh(alpha * rho), 1.0)
 
-        truth = [float(u[np.arange(40), y].mean()) for u in p]
-        want, mine = braked(truth), np.asarray(got)
+        want, mine = braked(rho), np.asarray(got)
+        leader, largest = want < 1, these.max(axis=2).mean(axis=1)
+        slips = {
+            "who does not lead is braked, too: 1 where ρ is not above 1": 1 - np.tanh(alpha * rho),
+            "this is tanh(α·ρ): the coefficient is 1 − tanh(α·ρ)": np.where(leader, 1 - want, 1),
+            "divide by the mean of the others, not by their sum": braked(s / (s.sum() - s)),
+            "the mean is over the others: leave branch u itself out": braked(s / s.mean()),
+            "take the probability of the true class, p[u, i, y[i]], not the largest": braked(
+                largest * (count - 1) / (largest.sum() - largest)
+            ),
+        }
         if mine.dtype.kind in "biuf" and not np.allclose(mine, want):
-            if np.allclose(mine, braked(truth, both=True)):
-                raise NotYet(f"{case}, who does not lead is braked, too: 1 where ρ is not above 1")
-            leader = want < 1
+            for advice, wrong in slips.items():
+                if np.allclose(mine, wrong):
+                    raise NotYet(f"{case}: {advice}")
             if leader.any() and (mine[leader] == 1).all() and (mine < 1).any():
                 raise NotYet(f"{case}, the weaker one is slowed down; brake the one with ρ > 1")
-            if np.allclose(mine, np.where(leader, 1 - want, 1.0)):
-                raise NotYet(f"{case}, this is tanh(α·ρ): the coefficient is 1 − tanh(α·ρ)")
-            if np.allclose(mine, braked([float(u.max(axis=1).mean()) for u in p])):
-                raise NotYet("take the probability of the true class, p[i, y[i]], not the largest")
         expect_close(got, want, f"{case}, the coefficients")
-    return "the leader waits, and nobody is hurried"
+    return "the leaders wait, and nobody is hurried"
 
 
 @exercise(
