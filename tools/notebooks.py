@@ -8,6 +8,7 @@
 A notebook is executed from top to bottom in a fresh kernel of the Python that runs this tool, and
 cleaned of everything that changes from run to run. A notebook that raises is left as it was. The
 rules of the lint are in notebook_rules.py; the exit status is 1 if a notebook raised or broke one.
+Without names, `lint` also reads the heads of the package's modules (module_rules.py).
 """
 
 import argparse
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import ipykernel.kernelspec
+import module_rules
 import nbformat
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
@@ -269,7 +271,12 @@ def main(arguments: list[str] | None = None) -> int:
         for problem in result.problems:
             print(problem)
     print(table(results))
-    return int(any(result.error or result.problems for result in results))
+    heads: list[str] = []
+    if options.command == "lint" and not options.notebooks:
+        heads = list(module_rules.problems(ROOT))
+        named = f"Derived in no chapter: {', '.join(module_rules.underived(ROOT))}"
+        print(*heads, named, sep="\n")
+    return int(bool(heads) or any(result.error or result.problems for result in results))
 
 
 if __name__ == "__main__":

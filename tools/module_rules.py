@@ -1,0 +1,56 @@
+"""The head of a module says which chapter derives it, and that chapter knows the module.
+
+`Derived in chapter 07.` (or `chapters 02 and 03`) stands in the docstring of a module whose code a
+chapter writes out or explains. The chapter has to exist, and to name something public of it.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from notebook_page import read
+
+DERIVED = re.compile(r"Derived in\s+chapters?\s+(\d\d(?:(?:,|,?\s+and)\s+\d\d)*)")
+
+
+def modules(root: Path) -> list[Path]:
+    """The modules of the package that a chapter could derive: not the checks, no __init__."""
+    found = sorted((root / "mmkeras").rglob("*.py"))
+    return [p for p in found if not p.name.startswith("__") and p.parent.name != "checks"]
+
+
+def chapters_of(module: Path) -> list[str]:
+    """Numbers of the chapters that the head of a module names."""
+    head = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    return [number for said in DERIVED.findall(head) for number in re.findall(r"\d\d", said)]
+
+
+def public_names(module: Path) -> set[str]:
+    """Functions and classes of a module that its users may call."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return {n.name for n in tree.body if isinstance(n, kinds) and not n.name.startswith("_")}
+
+
+def problems(root: Path) -> Iterator[str]:
+    """What is wrong with the heads, and what to do, one line each."""
+    for module in modules(root):
+        name = module.relative_to(root).as_posix()
+        for number in chapters_of(module):
+            chapters = sorted((root / "notebooks").glob(f"{number}_*.ipynb"))
+            if not chapters:
+                yield f"{name}: is derived in chapter {number}, which is not there: mend its head"
+                continue
+            text = "\n".join(cell.source for _, cell in read(chapters[0]).cells)
+            if not any(re.search(rf"\b{public}\b", text) for public in public_names(module)):
+                yield (
+                    f"{name}: is derived in chapter {number}, but {chapters[0].name} names nothing "
+                    "of it: mend the head, or say in the chapter what it becomes in the package"
+                )
+
+
+def underived(root: Path) -> list[str]:
+    """Modules whose head names no chapter, as `folder.name`."""
+    found = [p.relative_to(root / "mmkeras") for p in modules(root) if not chapters_of(p)]
+    return [".".join(p.with_suffix("").parts) for p in found]
