@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
+from sklearn.metrics import euclidean_distances
 
 from .. import assets, files
 from ..arguments import check_integer
@@ -300,21 +302,19 @@ def _families(concepts: pd.DataFrame, drawn: dict[str, dict[str, str]]) -> np.nd
         seen_by[both] += 1
         linked[both] |= _distances(pixels) < _ONE_ALIKE
     linked |= total < _ALL_ALIKE * seen_by  # false where no artist draws both
-    family = np.arange(len(concepts))
-    while (smallest := np.where(linked, family, len(concepts)).min(1)).tolist() != family.tolist():
-        family = smallest  # each concept takes the smallest number among those linked to it
-    return family
+    component = connected_components(linked, directed=False)[1]
+    first = np.unique(component, return_index=True)[1]
+    return first[component]  # the number of the first concept in it
 
 
 def _shrink(pictures: np.ndarray, by: int) -> np.ndarray:
     """Means of squares of ``by`` times ``by`` pixels, from 0..255 to 0..1."""
-    corners = [pictures[:, i::by, j::by] for i in range(by) for j in range(by)]
-    return np.stack(corners).mean(0) / 255
+    n, height, width, channels = pictures.shape
+    squares = pictures.reshape(n, height // by, by, width // by, by, channels)
+    return squares.mean(axis=(2, 4)) / 255
 
 
 def _distances(pixels: np.ndarray) -> np.ndarray:
     """Root mean square difference of each picture to each, ``(n, ...)`` to ``(n, n)``."""
     flat = pixels.reshape(len(pixels), -1)
-    square = (flat**2).mean(1)
-    product = flat @ flat.T / flat.shape[1]
-    return np.sqrt(np.maximum(square[:, None] + square[None] - 2 * product, 0))
+    return euclidean_distances(flat) / np.sqrt(flat.shape[1])
