@@ -1,4 +1,4 @@
-"""The gradient knob, the two rules that turn it, and runs that are killed and resumed."""
+"""Runs that are killed and resumed."""
 
 import os
 import signal
@@ -16,246 +16,18 @@ import tensorflow as tf
 from keras import layers
 
 import mmkeras as mm
-from mmkeras.training import (
-    GradientBlending,
-    GradientModulation,
-    GradientScale,
-    Resume,
-    blending_weights,
-    gradient_scales,
-    ogm_coefficients,
-    overfitting_to_generalisation,
-    scaled,
-)
+from mmkeras.training import Resume
 
 RNG = np.random.default_rng(0)
 X = {m: RNG.normal(size=(64, 5)).astype("float32") for m in ("text", "image")}
 Y = RNG.integers(0, 3, 64)
 
 
-def two_branches(
-    text: keras.Model | None = None, *, seed: int = 0, dropout: float = 0.0
-) -> keras.Model:
-    keras.utils.set_random_seed(seed)
-    branches = [scaled(mm.vector_branch(5, units=4, name=m)) for m in ("text", "image")]
-    return mm.multimodal_model(branches, {"group": 3}, dropout=dropout)
+def two_branches() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    branches = [mm.vector_branch(5, units=4, name=m) for m in ("text", "image")]
+    return mm.multimodal_model(branches, {"group": 3}, dropout=0.5)
 
-
-# --- GradientScale -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", [(3,), (7, 3), (4, 4, 2)])
-@pytest.mark.parametrize("scale", [0.0, 0.3, 2.0])
-def test_the_scale_changes_the_gradient_and_not_the_value(
-    shape: tuple[int, ...], scale: float
-) -> None:
-    x = tf.constant(RNG.normal(size=(2, *shape)), "float32")
-    layer = GradientScale(scale)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = layer(x)
-        loss = tf.reduce_sum(y**3)
-    np.testing.assert_array_equal(y, x)
-    np.testing.assert_allclose(tape.gradient(loss, x), scale * 3 * x.numpy() ** 2, rtol=1e-5)
-    assert layer.count_params() == 1 and not layer.trainable_variables
-
-
-def test_a_bad_scale_is_refused() -> None:
-    for bad in (-0.1, float("nan")):
-        with pytest.raises(ValueError, match="scale must be at least 0"):
-            GradientScale(bad)
-
-
-def test_behind_a_head_it_is_a_loss_weight() -> None:
-    def build(scale: float | None) -> keras.Model:
-        keras.utils.set_random_seed(3)
-        x = keras.Input((5,), name="x")
-        h = layers.Dense(4, name="h")(x)
-        outputs = {}
-        for name, factor in {"a": 1.0, "b": scale}.items():
-            p = layers.Dense(3, "softmax", name=f"{name}_head")(h)
-            outputs[name] = p if factor is None else GradientScale(factor, name=name)(p)
-        model = keras.Model(x, outputs)
-        weights = None if scale is not None else {"a": 1.0, "b": 0.25}
-        losses = dict.fromkeys(outputs, "sparse_categorical_crossentropy")
-        if scale is None:
-            model = keras.Model(
-                x, {"a": outputs["a"], "b": layers.Identity(name="b")(outputs["b"])}
-            )
-        model.compile(keras.optimizers.SGD(0.5), losses, loss_weights=weights)
-        for _ in range(3):
-            model.train_on_batch(X["text"], {"a": Y, "b": Y})
-        return model
-
-    by_scale, by_loss_weight = build(0.25), build(None)
-    for one, other in zip(
-        by_scale.trainable_variables, by_loss_weight.trainable_variables, strict=True
-    ):
-        np.testing.assert_allclose(one, other, atol=1e-6)
-
-
-def test_a_scale_of_zero_freezes_a_branch_under_fit_and_can_be_changed_without_compiling() -> None:
-    model = two_branches()
-    model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy")
-    scales = gradient_scales(model)
-    assert set(scales) == {"text", "image"}
-    kernels = {m: model.get_layer(f"{m}_encoder").trainable_variables[0] for m in scales}
-    for frozen, moving in (("text", "image"), ("image", "text")):
-        scales[frozen].scale.assign(0.0)
-        scales[moving].scale.assign(1.0)
-        before = {m: kernel.numpy() for m, kernel in kernels.items()}
-        model.fit(X, Y, epochs=1, verbose=0)
-        np.testing.assert_array_equal(kernels[frozen], before[frozen])
-        assert np.abs(kernels[moving].numpy() - before[moving]).max() > 1e-4
-
-
-def test_a_model_with_scales_comes_back_from_disk(tmp_path: Path) -> None:
-    model = two_branches()
-    gradient_scales(model)["image"].scale.assign(0.25)
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again(X), model(X))
-    assert float(gradient_scales(again)["image"].scale.numpy()) == 0.25
-    assert gradient_scales(again)["text"].get_config()["scale"] == 1.0
-    model.export(tmp_path / "saved", verbose=False)
-    served = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
-    (got,) = served(**{m: tf.constant(x) for m, x in X.items()}).values()
-    np.testing.assert_allclose(got, model(X), atol=1e-6)
-
-
-def test_masks_and_half_precision_pass_through() -> None:
-    layer = GradientScale(0.5, dtype="mixed_float16")
-    assert layer(tf.ones((2, 3), "float16")).dtype == "float16"
-    ids = keras.Input((4,), dtype="int32")
-    x = GradientScale(name="scale")(layers.Embedding(9, 2, mask_zero=True, name="words")(ids))
-    model = keras.Model(ids, layers.LSTM(2, name="lstm")(x))
-    padded, short = np.array([[5, 3, 0, 0]]), np.array([[5, 3, 0, 0]])
-    padded[0, 3] = 0
-    np.testing.assert_allclose(model(padded), model(short))
-    assert x._keras_mask is not None
-
-
-# --- OGM -----------------------------------------------------------------------------------------
-
-
-def test_ogm_is_equation_10() -> None:
-    got = ogm_coefficients({"audio": 0.6, "visual": 0.2}, alpha=0.3)
-    assert got == pytest.approx({"audio": 1 - np.tanh(0.3 * 3.0), "visual": 1.0})
-    assert ogm_coefficients({"a": 0.4, "b": 0.4}, alpha=1.0) == {"a": 1.0, "b": 1.0}
-    assert ogm_coefficients({"a": 0.9, "b": 0.1}, alpha=0.0) == {"a": 1.0, "b": 1.0}
-
-
-def test_ogm_with_three_compares_with_the_mean_of_the_others() -> None:
-    got = ogm_coefficients({"a": 0.6, "b": 0.2, "c": 0.1}, alpha=0.5)
-    assert got == pytest.approx({"a": 1 - np.tanh(0.5 * 0.6 / 0.15), "b": 1.0, "c": 1.0})
-
-
-@pytest.mark.parametrize(
-    ("confidence", "alpha", "problem"),
-    [
-        ({"a": 0.5}, 0.5, "two modalities"),
-        ({"a": 0.5, "b": 0.0}, 0.5, "'b' must be in"),
-        ({"a": 1.5, "b": 0.5}, 0.5, "'a' must be in"),
-        ({"a": 0.5, "b": 0.5}, -1.0, "alpha must be"),
-    ],
-)
-def test_ogm_refuses(confidence: dict[str, float], alpha: float, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
-        ogm_coefficients(confidence, alpha)
-
-
-def test_modulation_brakes_the_leader_under_fit() -> None:
-    model = two_branches()
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    answers = iter([{"text": 0.6, "image": 0.2}, {"text": 0.2, "image": 0.4}])
-    scales = gradient_scales(model)
-    callback = GradientModulation(scales, lambda: next(answers), alpha=0.5, every=2)
-    model.fit(X, Y, batch_size=16, epochs=1, verbose=0, callbacks=[callback])  # 4 batches
-    slow, slower = 1 - np.tanh(0.5 * 3), 1 - np.tanh(0.5 * 2)
-    assert [h["text"] for h in callback.history] == pytest.approx([slow, 1.0])
-    assert [h["image"] for h in callback.history] == pytest.approx([1.0, slower])
-    assert float(scales["image"].scale.numpy()) == pytest.approx(slower)
-
-
-@pytest.mark.parametrize("every", [0, -1, 1.5, True])
-def test_a_bad_interval_is_refused(every: Any) -> None:
-    for callback in (GradientModulation, GradientBlending):
-        with pytest.raises(ValueError, match="every must be a positive integer"):
-            callback({}, dict, every=every)
-
-
-def test_values_for_other_modalities_are_refused() -> None:
-    model = two_branches()
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    callback = GradientModulation(gradient_scales(model), lambda: {"text": 0.5, "audio": 0.5})
-    with pytest.raises(
-        ValueError, match=r"\['image', 'text'\], but values for \['audio', 'text'\]"
-    ):
-        model.fit(X, Y, verbose=0, callbacks=[callback])
-
-
-# --- gradient blending -----------------------------------------------------------------------
-
-
-BEFORE = ({"both": 1.8, "text": 1.7}, {"both": 1.8, "text": 1.75})
-AFTER = ({"both": 0.5, "text": 1.0}, {"both": 1.2, "text": 1.15})
-
-
-def test_ogr_and_weights_by_formula() -> None:
-    # both: the gap grew from 0 to 0.7, validation fell by 0.6; text: from 0.05 to 0.15, by 0.6
-    ogr = overfitting_to_generalisation(BEFORE, AFTER)
-    assert ogr == pytest.approx({"both": 0.7 / 0.6, "text": 0.1 / 0.6})
-    raw = {"both": 0.6 / 0.7**2, "text": 0.6 / 0.1**2}
-    want = {k: v / sum(raw.values()) for k, v in raw.items()}
-    assert blending_weights(BEFORE, AFTER) == pytest.approx(want)
-
-
-def test_the_weights_are_those_of_the_least_ogr() -> None:
-    """Proposition 1: with errors that do not go together, no other blend has a lower OGR²."""
-    gain, gap = np.array([0.6, 0.4, 0.5]), np.array([0.7, 0.1, 0.3])
-    names = list("abc")
-    start = (dict.fromkeys(names, 2.0), dict.fromkeys(names, 2.0))
-    end = (dict(zip(names, 2 - gain - gap, strict=True)), dict(zip(names, 2 - gain, strict=True)))
-    weights = blending_weights(start, end)
-    assert weights is not None
-    best = np.array([weights[k] for k in names])
-
-    def squared(w: np.ndarray) -> float:
-        return (w**2 * gap**2).sum() / (w * gain).sum() ** 2
-
-    for other in np.random.default_rng(1).dirichlet(np.ones(3), 500):
-        assert squared(best) <= squared(other) + 1e-12
-
-
-def test_a_head_that_got_worse_has_no_weight_and_without_any_there_is_no_answer() -> None:
-    worse = ({"both": 0.5, "text": 1.0}, {"both": 1.9, "text": 1.15})
-    assert blending_weights(BEFORE, worse) == {"both": 0.0, "text": 1.0}
-    assert blending_weights(BEFORE, (worse[0], {"both": 1.9, "text": 1.8})) is None
-    assert overfitting_to_generalisation(BEFORE, BEFORE) == {
-        "both": float("inf"),
-        "text": float("inf"),
-    }
-    with pytest.raises(ValueError, match="heads differ"):
-        blending_weights(BEFORE, (AFTER[0], {"both": 1.0}))
-
-
-def test_blending_under_fit() -> None:
-    model = two_branches()
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    third = ({"both": 0.4, "text": 0.9}, {"both": 1.3, "text": 1.2})  # both heads got worse
-    answers = iter([BEFORE, AFTER, third])
-    scales = {name: GradientScale(name=name) for name in ("both", "text")}
-    for layer in scales.values():
-        layer(tf.ones((1, 2)))
-    callback = GradientBlending(scales, lambda: next(answers), every=2)
-    model.fit(X, Y, epochs=4, verbose=0, callbacks=[callback])
-    weights = blending_weights(BEFORE, AFTER)
-    assert callback.history == [{"both": 0.5, "text": 0.5}, weights, weights]
-    assert weights is not None
-    assert float(scales["text"].scale.numpy()) == pytest.approx(weights["text"])
-
-
-# --- resuming ------------------------------------------------------------------------------------
 
 SCRIPT = """
 import sys, time
@@ -325,7 +97,7 @@ class Stop(keras.callbacks.Callback):
 
 
 def train(callback: Any, *more: Any, data: Any, first: int = 0) -> keras.Model:
-    model = two_branches(dropout=0.5)
+    model = two_branches()
     model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy")
     model.fit(
         data, initial_epoch=first, epochs=4, verbose=0, shuffle=False, callbacks=[callback, *more]
@@ -396,7 +168,7 @@ def test_resume_refuses_a_wrong_start_and_another_model(tmp_path: Path) -> None:
     assert Resume(tmp_path).done == 4 and set(resume.history[0]) == {"loss"}
     again = Resume(tmp_path)
     with pytest.raises(ValueError, match="begins at epoch 0, but 4 are done"):
-        model = two_branches(dropout=0.5)
+        model = two_branches()
         model.compile("adam", "sparse_categorical_crossentropy")
         model.fit(batches(again.rows(64)), epochs=6, verbose=0, shuffle=False, callbacks=[again])
     other = keras.Sequential([keras.Input((5,)), layers.Dense(3, name="d")])
