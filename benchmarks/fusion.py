@@ -209,6 +209,7 @@ def torch_twin(
 
     It starts from the weights of the Keras model and has the same sizes, optimiser and batches.
     """
+    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # crashes beside TensorFlow
     import torch
 
     torch.manual_seed(seed)

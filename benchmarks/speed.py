@@ -1,17 +1,15 @@
-"""What a training step costs, and what the cheap default image encoder gives up for it.
+"""What a training step costs: image encoders, text and picture beside PyTorch, tiny models.
 
-    python benchmarks/speed.py steps       time a step: image encoders, large pictures, PyTorch twin
+    python benchmarks/speed.py steps       processor time a step, oneDNN off and on
     python benchmarks/speed.py profile     where a step of the Keras model and of its twin goes
-    python benchmarks/speed.py accuracy    the encoders on emoji, from scratch
 
-The first writes benchmarks/results/speed.csv in about 3 minutes on two cores. These should do no
-other work: PyTorch's threads wait for each other at every operation, so that on busy cores it looks
-many times slower than it is. All variants of a group take turns in one process, so that a ratio is
-fair where the milliseconds are not. Everything is measured with TensorFlow's oneDNN kernels off
-(the default of this package, for repeatability) and on. The PyTorch twin needs the extra `bench`;
-without it the rest is still measured. The second writes benchmarks/results/image_encoders.csv, one
-row a test picture (1 where an encoder was right), in about an hour; TF_ENABLE_ONEDNN_OPTS=1, with
-which the stored table was made, halves that.
+Everything computes on one thread, and what counts is the processor's seconds: other work on the
+machine moves them little, where it doubles the time that passes. All variants of a group take turns
+in one process, forwards and backwards in alternation, and a ratio is taken turn by turn, so that it
+is fair where the milliseconds are not. TensorFlow's oneDNN kernels are off in one half of the table
+and on, as they come, in the other. The PyTorch twin has the same layers, weights and inputs and
+needs the extra `bench`; without it the rest is still measured. `steps` writes
+benchmarks/results/speed.csv in about 8 minutes, `profile` speed_profile.csv in half a minute.
 """
 
 import argparse
@@ -24,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +33,15 @@ from keras import layers
 
 import mmkeras as mm
 from mmkeras.branches import IMAGE_ENCODERS
-from mmkeras.datasets import Emoji, load_emoji
 
 RESULTS = Path(__file__).parent / "results"
-CLASSES, UNITS, THREADS = 6, 64, 2
+CLASSES, UNITS = 6, 64
 IDS, LENGTH = 800, 8  # of the names of the emoji
-SIDE, BATCH, ROUNDS = 48, 64, 25
-LARGE, LARGE_BATCH, LARGE_ROUNDS = 224, 4, 7
-EPOCH, EPOCHS = 20, 7  # steps of the joint models in a row, and how often
+BATCH, ROUNDS = 64, 15
+SIDE, LARGE, LARGE_BATCH, LARGE_ROUNDS = 48, 224, 4, 5
+SIDES, EPOCH, EPOCHS = (48, 96), 20, 8  # text and picture: steps in a row, and how often
+TINY_EPOCH, TINY_ROUNDS, AT_ONCE = 500, 7, 20  # steps in a row; of which so many a call
 DEFAULT, REFERENCE = "conv", "stack"
-COMPARED = (DEFAULT, "patch", REFERENCE)
-SEEDS = range(1, 6)
-STEPS, RATE, DROPOUT = 240, 2e-3, 0.5  # of every fit that is compared for accuracy
 
 
 # ------------------------------------------------------------------------------ models
@@ -69,9 +64,14 @@ def article(side: int) -> keras.Model:
     return keras.Model(pixels, layers.Dense(UNITS, activation="relu", name="features")(x))
 
 
-def joint_model() -> keras.Model:
+def joint_model(side: int) -> keras.Model:
     text = mm.text_branch(IDS, LENGTH, units=UNITS)
-    return compiled([text, mm.image_branch((SIDE, SIDE, 3), encoder=DEFAULT, units=UNITS)])
+    return compiled([text, mm.image_branch((side, side, 3), encoder=DEFAULT, units=UNITS)])
+
+
+def tiny_model() -> keras.Model:
+    """Two vectors of 16 numbers: a step is all overhead."""
+    return compiled([mm.vector_branch(16, units=16, name=name) for name in ("text", "image")])
 
 
 def torch_twin() -> Any:
@@ -81,6 +81,7 @@ def torch_twin() -> Any:
     mirrored pictures and kernels give the same answers (if the pooled maps have an even side), and
     nothing is copied to pad it.
     """
+    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # crashes beside TensorFlow
     import torch
     from torch import nn
 
@@ -114,26 +115,26 @@ def torch_twin() -> Any:
 # ------------------------------------------------------------------------------ time
 
 
-def race(runners: dict[str, Callable[[], None]], rounds: int, pictures: int) -> pd.DataFrame:
-    """Milliseconds a picture of each runner; they take turns, and the first two turns are left out.
+def race(runners: dict[str, Callable[[], None]], rounds: int, steps: int) -> pd.DataFrame:
+    """Milliseconds of the processor a step; runners take turns, two turns of each to warm up.
 
     Args:
-        runners: name → a function that trains on `pictures` pictures.
-        rounds: turns of each that count.
-        pictures: pictures a turn.
+        runners: name → a function that trains for `steps` steps.
+        rounds: turns of each that count; in every second one the last goes first.
+        steps: training steps a turn.
 
     Returns:
         Columns are the names, one row a turn.
     """
     turns = []
-    for _ in range(rounds + 2):
+    for n in range(rounds + 2):
         turn = {}
-        for name, run in runners.items():
-            started = time.perf_counter()
-            run()
-            turn[name] = 1000 * (time.perf_counter() - started) / pictures
+        for name in list(runners)[:: 1 if n % 2 == 0 else -1]:
+            started = time.process_time()
+            runners[name]()
+            turn[name] = 1000 * (time.process_time() - started) / steps
         turns.append(turn)
-    return pd.DataFrame(turns[2:])
+    return pd.DataFrame(turns[2:], columns=list(runners))
 
 
 def summary(group: str, times: pd.DataFrame, weights: dict[str, int], base: str) -> pd.DataFrame:
@@ -160,64 +161,89 @@ def encoders(side: int, batch: int, rounds: int, base: str) -> pd.DataFrame:
     if base == "article":
         branches["article"] = article(side)
     models = {name: compiled({"image": branch}) for name, branch in branches.items()}
-    times = race({n: step_of(model, x, y) for n, model in models.items()}, rounds, batch)
+    times = race({n: step_of(model, x, y) for n, model in models.items()}, rounds, 1)
     weights = {name: model.count_params() for name, model in models.items()}
     return summary(f"image {side}x{side}, batch {batch}", times, weights, base)
 
 
-def epoch_of_batches() -> tuple[np.ndarray, np.ndarray, np.ndarray, list[slice]]:
-    """Random ids, pictures, labels, and the batches they are dealt in."""
+def random_rows(side: int, steps: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Ids and pictures of so many batches, and their labels."""
     rng = np.random.default_rng(0)
-    n = EPOCH * BATCH
+    n = steps * BATCH
     ids = rng.integers(1, IDS, (n, LENGTH)).astype("int32")
-    pixels = rng.integers(0, 256, (n, SIDE, SIDE, 3)).astype("float32")
-    return (
-        ids,
-        pixels,
-        rng.integers(0, CLASSES, n),
-        [slice(i, i + BATCH) for i in range(0, n, BATCH)],
+    pixels = rng.integers(0, 256, (n, side, side, 3), dtype="uint8").astype("float32")
+    return {"text": ids, "image": pixels}, rng.integers(0, CLASSES, n)
+
+
+def batches(x: dict[str, np.ndarray], y: np.ndarray) -> list[tuple[dict[str, np.ndarray], Any]]:
+    parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
+    return [({name: values[b] for name, values in x.items()}, y[b]) for b in parts]
+
+
+def one_by_one(model: keras.Model, x: dict[str, np.ndarray], y: np.ndarray) -> Callable[[], None]:
+    dealt = batches(x, y)
+
+    def epoch() -> None:
+        for inputs, labels in dealt:
+            model.train_on_batch(inputs, labels)
+
+    return epoch
+
+
+def fitted(model: keras.Model, x: dict[str, np.ndarray], y: np.ndarray) -> Callable[[], None]:
+    return lambda: model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+
+
+def joint(side: int) -> pd.DataFrame:
+    """The concatenation model in Keras and in PyTorch; ratios are times that of Keras' step."""
+    x, y = random_rows(side, EPOCH)
+    model = joint_model(side)
+    base = "train_on_batch"
+    runners = {base: one_by_one(model, x, y), "fit": fitted(joint_model(side), x, y)}
+    if importlib.util.find_spec("torch"):
+        runners["PyTorch"] = torch_epoch(x, y)
+    else:
+        print("PyTorch is not installed (the extra `bench`): its twin is left out.")
+    weights = dict.fromkeys(runners, model.count_params())
+    group = f"text + image {side}x{side}, batch {BATCH}"
+    return summary(group, race(runners, EPOCHS, EPOCH), weights, base)
+
+
+def tiny() -> pd.DataFrame:
+    """What a step costs that computes next to nothing, and `steps_per_execution` spares of it."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, CLASSES, TINY_EPOCH * BATCH)
+    x = {name: rng.random((len(y), 16), "float32") for name in ("text", "image")}
+    model, many = tiny_model(), tiny_model()
+    many.compile(many.optimizer, many.loss, steps_per_execution=AT_ONCE)
+    many_name = f"fit, {AT_ONCE} steps a call"
+    runners = {
+        "train_on_batch": one_by_one(tiny_model(), x, y),
+        "fit": fitted(model, x, y),
+        many_name: fitted(many, x, y),
+    }
+    weights = dict.fromkeys(runners, model.count_params())
+    return summary(
+        f"two vectors, batch {BATCH}", race(runners, TINY_ROUNDS, TINY_EPOCH), weights, "fit"
     )
 
 
-def joint() -> pd.DataFrame:
-    """The concatenation model in Keras, both ways of training, and in PyTorch; whole epochs."""
-    ids, pixels, y, batches = epoch_of_batches()
-    model = joint_model()
-    weights = dict.fromkeys(["train_on_batch", "fit", "PyTorch"], model.count_params())
-
-    def one_by_one() -> None:
-        for b in batches:
-            model.train_on_batch({"text": ids[b], "image": pixels[b]}, y[b])
-
-    def at_once() -> None:
-        x = {"text": ids, "image": pixels}
-        model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
-
-    runners = {"train_on_batch": one_by_one, "fit": at_once}
-    if importlib.util.find_spec("torch"):
-        runners["PyTorch"] = torch_epoch(ids, pixels, y, batches)
-    else:
-        print("PyTorch is not installed (the extra `bench`): its twin is left out.")
-    base = "PyTorch" if "PyTorch" in runners else "train_on_batch"
-    group = f"text + image {SIDE}x{SIDE}, batch {BATCH}"
-    return summary(group, race(runners, EPOCHS, len(y)), weights, base)
-
-
-def torch_epoch(
-    ids: np.ndarray, pixels: np.ndarray, y: np.ndarray, batches: list[slice]
-) -> Callable[[], None]:
+def torch_epoch(x: dict[str, np.ndarray], y: np.ndarray) -> Callable[[], None]:
     import torch
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(1)
     twin = torch_twin()
     optimiser = torch.optim.Adam(twin.parameters(), 1e-3, eps=1e-7)
-    words, truth = torch.from_numpy(ids).long(), torch.from_numpy(y)
-    pictures = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # in memory: channels-last, as in Keras
+    dealt = []
+    for inputs, labels in batches(x, y):
+        pictures = torch.from_numpy(inputs["image"])  # in memory: channels-last, as in Keras
+        words, truth = torch.from_numpy(inputs["text"]).long(), torch.from_numpy(labels)
+        dealt.append((words, pictures.permute(0, 3, 1, 2), truth))
 
     def epoch() -> None:
-        for b in batches:
+        for words, pictures, truth in dealt:
             optimiser.zero_grad()
-            loss = torch.nn.functional.cross_entropy(twin(words[b], pictures[b]), truth[b])
+            loss = torch.nn.functional.cross_entropy(twin(words, pictures), truth)
             loss.backward()
             optimiser.step()
             loss.item()  # as Keras does, which returns it
@@ -226,16 +252,24 @@ def torch_epoch(
 
 
 def steps() -> pd.DataFrame:
-    """All three groups under the oneDNN setting of this process."""
+    """All groups under the oneDNN setting of this process."""
     table = pd.concat(
         [
             encoders(SIDE, BATCH, ROUNDS, REFERENCE),
             encoders(LARGE, LARGE_BATCH, LARGE_ROUNDS, "article"),
-            joint(),
+            *map(joint, SIDES),
+            tiny(),
         ]
     )
     table.insert(0, "onednn", int(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")))
     return table
+
+
+def one_thread() -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def both_settings() -> pd.DataFrame:
@@ -257,20 +291,14 @@ def both_settings() -> pd.DataFrame:
 
 
 def profile() -> pd.DataFrame:
-    """Milliseconds of computing a step of the joint model, by operation, in Keras and in PyTorch.
+    """Milliseconds of a step of the joint model, by operation, in Keras and in PyTorch.
 
-    Two threads work at once, so that the sum may exceed the time that passes; "(step)" is that.
+    The row "(step)" is the processor's time of a whole step without the profiler.
     """
-    ids, pixels, y, batches = epoch_of_batches()
-    model = joint_model()
-
-    def epoch() -> None:
-        for b in batches:
-            model.train_on_batch({"text": ids[b], "image": pixels[b]}, y[b])
-
-    table = [busy("Keras", epoch, tensorflow_times)]
+    x, y = random_rows(SIDE, EPOCH)
+    table = [busy("Keras", one_by_one(joint_model(SIDE), x, y), tensorflow_times)]
     if importlib.util.find_spec("torch"):
-        table.append(busy("PyTorch", torch_epoch(ids, pixels, y, batches), torch_times))
+        table.append(busy("PyTorch", torch_epoch(x, y), torch_times))
     return pd.concat(table)
 
 
@@ -278,9 +306,9 @@ def busy(who: str, epoch: Callable[[], None], times: Callable) -> pd.DataFrame:
     epoch()
     seconds = []
     for _ in range(EPOCHS):
-        started = time.perf_counter()
+        started = time.process_time()
         epoch()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     spent = {"(step)": 1000 * float(np.median(seconds)), **times(epoch)}
     table = pd.DataFrame({"who": who, "operation": list(spent), "ms": list(spent.values())})
     table["ms"] /= EPOCH
@@ -301,7 +329,8 @@ def tensorflow_times(epoch: Callable[[], None]) -> dict[str, float]:
         for line in plane.lines:
             for event in line.events:  # operations are named "name:Kind"
                 kind = plane.event_metadata[event.metadata_id].name.rpartition(":")[2]
-                if hasattr(tf.raw_ops, kind.strip("_")):
+                kind = kind.strip("_").removeprefix("MklNative")  # so oneDNN calls its own
+                if hasattr(tf.raw_ops, kind):
                     spent[kind] += event.duration_ps / 1e9
     return dict(spent.most_common(10))
 
@@ -316,95 +345,12 @@ def torch_times(epoch: Callable[[], None]) -> dict[str, float]:
     return dict(spent.most_common(10))
 
 
-# ------------------------------------------------------------------------------ accuracy
-
-
-class Trainer:
-    """One compiled model an encoder; each fit starts from new weights and a blank optimiser."""
-
-    def __init__(self, encoder: str) -> None:
-        self.encoder = encoder
-        self.model = self.build()
-
-    def build(self) -> keras.Model:
-        branch = mm.image_branch((SIDE, SIDE, 3), encoder=self.encoder, units=UNITS)
-        model = compiled([branch], dropout=DROPOUT)
-        rate = keras.optimizers.schedules.CosineDecay(RATE, STEPS)
-        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
-        return model
-
-    def fit(self, part: Emoji, seed: int) -> None:
-        keras.utils.set_random_seed(seed)
-        self.model.set_weights(self.build().get_weights())
-        for variable in self.model.optimizer.variables:
-            variable.assign(keras.ops.zeros_like(variable))
-        pictures, labels = stream(part, seed)
-        self.model.fit({"image": pictures}, labels, batch_size=BATCH, shuffle=False, verbose=0)
-
-    def right(self, part: Emoji) -> np.ndarray:
-        said = self.model.predict({"image": part.images}, batch_size=256, verbose=0)
-        return (said.argmax(axis=1) == part.y).astype(int)
-
-
-def stream(part: Emoji, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """STEPS batches: passes in random order, the last cut short; half of the pictures mirrored."""
-    rng = np.random.default_rng(seed)
-    wanted = STEPS * BATCH
-    order = [rng.permutation(len(part)) for _ in range(-(-wanted // len(part)))]
-    rows = np.concatenate(order)[:wanted]
-    pictures = part.images[rows]
-    mirrored = rng.random(wanted) < 0.5
-    pictures[mirrored] = pictures[mirrored, :, ::-1]
-    return pictures, part.y[rows]
-
-
-def accuracy(seeds: range) -> Iterator[pd.DataFrame]:
-    """The encoders on every held-out artist and seed; new concepts by a new artist."""
-    emoji = load_emoji(SIDE)
-    trainers = [Trainer(encoder) for encoder in COMPARED]
-    blocks = []
-    for seed in seeds:
-        for artist in emoji.table["artist"].unique():
-            train, valid, test = emoji.split(artist, seed=seed)
-            block = test.table[["family"]].rename_axis("row").reset_index()
-            block.insert(0, "seed", seed)
-            block.insert(0, "artist", artist)
-            for trainer in trainers:
-                started = time.perf_counter()
-                trainer.fit(train, seed)
-                block[trainer.encoder] = trainer.right(test)
-                print(
-                    f"seed {seed} {artist:9} {trainer.encoder:6} "
-                    f"valid {trainer.right(valid).mean():.3f} "
-                    f"{time.perf_counter() - started:4.0f} s",
-                    flush=True,
-                )
-            blocks.append(block)
-            yield pd.concat(blocks)
-
-
-def gain(table: pd.DataFrame, base: str, replicates: int = 1000) -> pd.Series:
-    """Mean over runs of the accuracy of the default less that of `base`, with a 95% interval.
-
-    Bootstrap over families of concepts; a family that is drawn is drawn in every run.
-    """
-    table = table.assign(gain=table[DEFAULT] - table[base], pictures=1)
-    runs = table.groupby(["artist", "seed", "family"])[["gain", "pictures"]].sum().unstack()
-    won, size = (runs[c].fillna(0).to_numpy() for c in ("gain", "pictures"))  # (runs, families)
-    n = won.shape[1]
-    draws = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), replicates).T
-    means = ((won @ draws) / (size @ draws)).mean(axis=0)
-    low, high = np.quantile(means, [0.025, 0.975])
-    value = (won.sum(axis=1) / size.sum(axis=1)).mean()
-    return pd.Series({"difference": value, "low": low, "high": high, "runs": len(won)})
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=["steps", "profile", "accuracy", "one_setting"])
-    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="of accuracy; default 5")
+    parser.add_argument("what", choices=["steps", "profile", "one_setting"])
     options = parser.parse_args()
     mm.start(seed=0)
+    one_thread()
     if options.what == "one_setting":  # what `steps` calls
         print(steps().to_csv(index=False))
         return
@@ -412,17 +358,10 @@ def main() -> None:
     if options.what == "steps":
         table = both_settings()
         table.to_csv(RESULTS / "speed.csv", index=False)
-        print(table.to_string(index=False))
-        return
-    if options.what == "profile":
+    else:
         table = profile()
         table.to_csv(RESULTS / "speed_profile.csv", index=False)
-        print(table.to_string(index=False))
-        return
-    for table in accuracy(range(1, 1 + options.seeds)):
-        table.to_csv(RESULTS / "image_encoders.csv", index=False)
-    print(table.groupby(["artist", "seed"])[list(COMPARED)].mean().round(3))
-    print(pd.DataFrame({base: gain(table, base) for base in COMPARED[1:]}).round(3))
+    print(table.to_string(index=False))
 
 
 if __name__ == "__main__":
