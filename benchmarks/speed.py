@@ -9,7 +9,7 @@ in one process, forwards and backwards in alternation, and a ratio is taken turn
 is fair where the milliseconds are not. TensorFlow's oneDNN kernels are off in one half of the table
 and on, as they come, in the other. The PyTorch twin has the same layers, weights and inputs and
 needs the extra `bench`; without it the rest is still measured. `steps` writes
-benchmarks/results/speed.csv in about 8 minutes, `profile` speed_profile.csv in half a minute.
+benchmarks/results/speed.csv in about 10 minutes, `profile` speed_profile.csv in half a minute.
 """
 
 import argparse
@@ -293,7 +293,8 @@ def both_settings() -> pd.DataFrame:
 def profile() -> pd.DataFrame:
     """Milliseconds of a step of the joint model, by operation, in Keras and in PyTorch.
 
-    The row "(step)" is the processor's time of a whole step without the profiler.
+    The row "(step)" is the processor's time of a whole step without the profiler. It is dealt among
+    the operations as the profiler's clock, which other work on the machine slows, saw them.
     """
     x, y = random_rows(SIDE, EPOCH)
     table = [busy("Keras", one_by_one(joint_model(SIDE), x, y), tensorflow_times)]
@@ -309,13 +310,16 @@ def busy(who: str, epoch: Callable[[], None], times: Callable) -> pd.DataFrame:
         started = time.process_time()
         epoch()
         seconds.append(time.process_time() - started)
-    spent = {"(step)": 1000 * float(np.median(seconds)), **times(epoch)}
+    step = 1000 * float(np.median(seconds))
+    seen = times(epoch)
+    spent = {name: step * ms / seen.total() for name, ms in seen.most_common(10)}
+    spent = {"(step)": step, **spent}
     table = pd.DataFrame({"who": who, "operation": list(spent), "ms": list(spent.values())})
     table["ms"] /= EPOCH
     return table.round(3)
 
 
-def tensorflow_times(epoch: Callable[[], None]) -> dict[str, float]:
+def tensorflow_times(epoch: Callable[[], None]) -> Counter:
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -332,17 +336,16 @@ def tensorflow_times(epoch: Callable[[], None]) -> dict[str, float]:
                 kind = kind.strip("_").removeprefix("MklNative")  # so oneDNN calls its own
                 if hasattr(tf.raw_ops, kind):
                     spent[kind] += event.duration_ps / 1e9
-    return dict(spent.most_common(10))
+    return spent
 
 
-def torch_times(epoch: Callable[[], None]) -> dict[str, float]:
+def torch_times(epoch: Callable[[], None]) -> Counter:
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as trace
 
     with trace(activities=[ProfilerActivity.CPU]) as done:
         epoch()
-    spent = Counter({e.key: e.self_cpu_time_total / 1000 for e in done.key_averages()})
-    return dict(spent.most_common(10))
+    return Counter({e.key: e.self_cpu_time_total / 1000 for e in done.key_averages()})
 
 
 def main() -> None:

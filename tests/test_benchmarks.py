@@ -29,7 +29,7 @@ def test_a_trainer_starts_afresh_and_repeats_itself(bench, monkeypatch):
     monkeypatch.setattr(bench, "DROPOUT", 0.0)  # its random stream goes on from fit to fit
     heart = load_heart().take(range(0, 920, 23))
     x = bench.arrays(heart, bench.vocabulary(heart.note))
-    trainer = bench.trainer_of(MODALITIES, 4)
+    trainer = bench.trainer_of(MODALITIES[::2], 4)  # note and scan
     answers = []
     for seed in (1, 2, 1):
         trainer.fit(x, heart.y, 2, seed)
