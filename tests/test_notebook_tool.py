@@ -97,7 +97,10 @@ def good_chapter() -> NotebookNode:
     for n, name in enumerate(("one", "two", "three"), start=1):
         verdict = f"Exercise 5.{n} ✗ not yet: replace the ... in the cell above\n"
         cells += [
-            new_markdown_cell(f"### Exercise {n} · count to {n}"),
+            new_markdown_cell(
+                f"### Exercise {n} · count to {n}\n\n"
+                f"[Solution](solutions/05_good.ipynb#Exercise-{n})"
+            ),
             code(f"{name} = ..."),
             code(f"ch05.{name}({name})", stream(verdict)),
         ]
@@ -109,8 +112,8 @@ def good_chapter() -> NotebookNode:
 def good_solution() -> NotebookNode:
     cells = [new_markdown_cell("# 5 · Solutions"), code(SETUP, stream(BANNER))]
     for n, name in enumerate(("one", "two", "three"), start=1):
-        answer = code(f"{name} = {n}")
-        cells += [answer, code(f"ch05.{name}({name})", stream(f"Exercise 5.{n} ✓ counted\n"))]
+        cells += [new_markdown_cell(f"### Exercise {n}"), code(f"{name} = {n}")]
+        cells += [code(f"ch05.{name}({name})", stream(f"Exercise 5.{n} ✓ counted\n"))]
     nb = new_notebook(cells=cells)
     count(nb)
     return nb
@@ -173,6 +176,8 @@ def test_a_good_course_keeps_every_rule(tmp_path: Path) -> None:
 
 def rename(course: Course) -> None:
     course.name = "05_Good-Chapter.ipynb"
+    for cell in course.chapter.cells:
+        cell.source = cell.source.replace("05_good.ipynb", course.name)
 
 
 def no_json(course: Course) -> None:
@@ -267,17 +272,6 @@ def widget_state(course: Course) -> None:
 def widget_shown(course: Course) -> None:
     data = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "0%"}
     course.cell("one =").outputs = [new_output("display_data", data=data)]
-
-
-def no_solution(course: Course) -> None:
-    write = course.write
-
-    def without() -> list[Path]:
-        chapter, solution = write()
-        solution.unlink()
-        return [chapter]
-
-    course.write = without  # type: ignore[method-assign]
 
 
 def forgotten_answer(course: Course) -> None:
@@ -376,7 +370,7 @@ BROKEN: dict[str, list[Callable[[Course], None]]] = {
     ],
     "addresses": [printed("one =", "<Thing object at 0x7f3a2b1c>\n")],
     "unfinished": [swap("One sentence.", "TODO"), source("one =", "one = ...  # FIXME")],
-    "partner": [no_solution, forgotten_answer, other_check],
+    "partner": [forgotten_answer, other_check],
     "verdicts": [
         printed("ch05.one", "Exercise 5.1 ✓ counted to one\n"),
         printed("ch05.one", "Exercise 5.1 ✗ not yet: wrong\n"),
@@ -410,6 +404,7 @@ BROKEN: dict[str, list[Callable[[Course], None]]] = {
     "exercises": [
         drop("one ="),
         gap,
+        swap("(solutions/05_good.ipynb#Exercise-2)", "(solutions/05_good.ipynb)"),
         swap("### Exercise 3 · count to 3", "Exercise 3 · count to 3"),
         stray_check,
     ],
@@ -436,6 +431,13 @@ def test_a_broken_notebook_fails_its_rule_and_no_other(
     course = Course(tmp_path)
     break_it(course)
     assert course.broken_rules() == {rule}
+
+
+def test_a_chapter_needs_its_solution(tmp_path: Path) -> None:
+    chapter, solution = Course(tmp_path).write()
+    solution.unlink()
+    rules = [problem.rule for problem in lint(chapter)[1]]
+    assert rules == ["link_targets"] * 3 + ["partner"], "three links lead nowhere"
 
 
 def test_every_rule_has_a_broken_variant() -> None:

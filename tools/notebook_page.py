@@ -12,7 +12,10 @@ import nbformat
 from nbformat import NotebookNode
 
 BOX_OPEN = '<div class="alert alert-warning" style="color: black; background: #ffe0b2">'
+BOX_LEAD = "> ⚠ **What goes wrong"
 IGNORE, RAISES = "nbval-ignore-output", "raises-exception"
+
+Findings = Iterator[tuple[int | None, str]]  # the number of a cell and what is wrong with it
 
 
 class Block(NamedTuple):
