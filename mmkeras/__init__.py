@@ -16,8 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors only
 __version__ = "0.1.0"
 
 _MODULES = (
-    "assets branches checks datasets evaluate fusion missing models plots pretrained session table "
-    "training"
+    "assets attention branches checks datasets evaluate fusion missing models plots pretrained "
+    "session table training"
 ).split()
 _HOME = {
     "start": "session",
@@ -30,11 +30,13 @@ _HOME = {
     "multimodal_model": "models",
     "load_table": "table",
 }
+_ON_KERAS = "attention branches fusion missing models pretrained training".split()
 __all__ = ["__version__", *_MODULES, *_HOME]
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from . import (
         assets,
+        attention,
         branches,
         checks,
         datasets,
@@ -56,10 +58,13 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
+    home = name if name in _MODULES else _HOME.get(name)
+    if home in _ON_KERAS:
+        importlib.import_module(".session", __name__).require_tensorflow()
+    if home == name:
         return importlib.import_module(f".{name}", __name__)
-    if name in _HOME:
-        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    if home is not None:
+        return getattr(importlib.import_module(f".{home}", __name__), name)
     raise AttributeError(f"module 'mmkeras' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

@@ -1,12 +1,15 @@
 """Checks of arguments that several modules share: each returns the value in its plain form."""
 
 import operator
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 Arrays = Any  # array-like: an array, a list, a pandas Series
+Choice = TypeVar("Choice")
 
 
 def check_probabilities(probabilities: Arrays, what: str = "probabilities") -> np.ndarray:
@@ -93,3 +96,32 @@ def check_integer(what: str, value: Any, least: int = 1, most: int | None = None
 def check_positive(what: str, value: Any) -> int:
     """As `check_integer`: 1 or more."""
     return check_integer(what, value)
+
+
+def check_seed(seed: int, what: str = "seed") -> int:
+    """An integer from 0 to 2³² - 1, what NumPy and TensorFlow can be seeded with."""
+    return check_integer(what, seed, least=0, most=2**32 - 1)
+
+
+def check_share(what: str, value: float) -> float:
+    """At least 0 and below 1; NaN is wrong too."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{what} must be at least 0 and less than 1, got {value!r}")
+    return float(value)
+
+
+def choose(what: str, name: str, known: Mapping[str, Choice], also: str = "") -> Choice:
+    """The entry of this name, which a user chose."""
+    if name not in known:
+        raise ValueError(f"unknown {what} {name!r}; choose {', '.join(map(repr, known))}{also}")
+    return known[name]
+
+
+def check_name(what: str, name: str) -> str:
+    """A name that Keras can give a layer: it becomes a scope of TensorFlow, which knows ASCII."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.-]*", name):
+        raise ValueError(
+            f"{what} must be made of the letters A to Z, digits, '_', '-' and '.', and not begin "
+            f"with '_' or '-', got {name!r}; Keras could build it, but not run or export it"
+        )
+    return name

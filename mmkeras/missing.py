@@ -3,14 +3,19 @@
 A model built with `multimodal_model(…, missing=…)` has one more input, `present`: float (batch, M),
 a column for each branch in their order, 1 where the modality is there and 0 where it is not. What
 stands in an absent input does not matter, NaN included.
+
+Derived in chapter 10.
 """
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+from .arguments import check_seed, check_share
 
 Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
 register = keras.saving.register_keras_serializable("mmkeras")
@@ -32,7 +37,7 @@ class BlankAbsent(layers.Layer):
     def __init__(self, column: int, **kwargs: Any) -> None:
         # No autocast: ids above 2048 and loud waveforms do not survive float16.
         super().__init__(**kwargs, autocast=False)
-        self.column = column
+        self.column = operator.index(column)
 
     def call(self, x: Tensor, present: Tensor) -> Tensor:
         there = ops.reshape(present[:, self.column], (-1, *[1] * (len(x.shape) - 1))) > 0
@@ -69,12 +74,11 @@ class ModalityDropout(layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate must be at least 0 and below 1, got {rate!r}")
         if stand_in not in ("learned", "zero"):
             raise ValueError(f"stand_in must be 'learned' or 'zero', got {stand_in!r}")
-        self.rate, self.stand_in, self.seed = rate, stand_in, seed
-        self.draws = keras.random.SeedGenerator(seed)
+        self.rate, self.stand_in = check_share("rate", rate), stand_in
+        self.seed = None if seed is None else check_seed(seed)
+        self.draws = keras.random.SeedGenerator(self.seed)
 
     def build(self, features_shape: Sequence[Any], present_shape: Any = None) -> None:
         self.stand_ins = []

@@ -1,13 +1,19 @@
-"""Models: branches, a fusion and heads put together into one `keras.Model`."""
+"""Models: branches, a fusion and heads put together into one `keras.Model`.
+
+Derived in chapter 06.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
+from .arguments import check_name, check_share
 from .branches import LogMel
 from .fusion import METHODS, DecisionFusion, fuse
 from .missing import BlankAbsent, ModalityDropout, modality_dropout
+
+Head: TypeAlias = str | int | keras.layers.Layer
 
 # Layers that some formats write without complaint into a file that then does not load or run.
 NO_FLEX = "it becomes operators that only a LiteRT runtime with TensorFlow inside knows"
@@ -52,6 +58,33 @@ class MultimodalModel(keras.Model):
                 inputs = [inputs[name] for name in expected]
         return super().__call__(inputs, *args, **kwargs)
 
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        y, weight = self._alone(y, "targets"), self._alone(sample_weight, "sample weights")
+        return super().compute_loss(x, y, y_pred, weight, training)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        y, weight = self._alone(y, "targets"), self._alone(sample_weight, "sample weights")
+        return super().compute_metrics(x, y, y_pred, weight)
+
+    def _alone(self, given: Any, what: str) -> Any:
+        """What is given by head name, as for several heads, also where there is one."""
+        if not isinstance(given, Mapping) or len(self.outputs) > 1:
+            return given
+        (head,) = self.output_names
+        if list(given) != [head]:
+            raise ValueError(
+                f"{what} are given for {', '.join(map(repr, given)) or 'no head'}, but the one "
+                f"head of this model is {head!r}"
+            )
+        return given[head]
+
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """As `keras.Model.export`, but what would be written broken is refused.
 
@@ -70,7 +103,7 @@ class MultimodalModel(keras.Model):
 
 def multimodal_model(
     branches: Sequence[keras.Model] | Mapping[str, keras.Model],
-    heads: Mapping[str, str | int],
+    heads: Mapping[str, Head],
     *,
     fusion: str | keras.layers.Layer = "concatenate",
     missing: bool | str | ModalityDropout = False,
@@ -86,11 +119,14 @@ def multimodal_model(
             `keras.Model` with one input and one output of shape (batch, d), or (batch, time, d) for
             a fusion that takes sequences. The name or key is what the input is fed by. One branch
             is enough.
-        heads: dict of output name → "binary" (one sigmoid probability), an int ≥ 2 (softmax over
-            that many classes) or "regression" (one unbounded number). Heads are single Dense
-            layers, in float32 under any policy.
+        heads: dict of output name → "binary" (one sigmoid probability), an integer ≥ 2 (softmax
+            over that many classes) or "regression" (one unbounded number), single Dense layers in
+            float32 under any policy; or any Keras layer, which is used as it is: `Dense(5)` for
+            logits, `Dense(20, "sigmoid")` for labels of which several may hold, a `Sequential` that
+            projects.
         fusion: a name or a layer, see `mmkeras.fuse`. With "decision" or a `DecisionFusion` every
-            branch has heads of its own, called `<head>_<modality>`, whose answers are mixed.
+            branch has heads of its own, called `<head>_<modality>`, whose answers are mixed; of a
+            layer that was given as a head, each branch gets a new one with the same settings.
         missing: False, every sample has everything; or the model gets one more input, `present`,
             float (batch, M) with a column a branch, and absent inputs, which may hold anything, do
             not matter. "learned" (or True): `ModalityDropout` hides modalities in training, and a
@@ -106,14 +142,37 @@ def multimodal_model(
         by head name. The `serving_default` signature of its SavedModel takes modalities by name.
 
     Raises:
-        ValueError: no branch or head, two branches of one name, a branch or head that does not fit
-            (said how).
+        ValueError: no branch or head, two branches of one name, a name that TensorFlow cannot use,
+            a branch or head that does not fit (said how).
     """
-    branches = _by_name(branches)
-    heads = _checked(heads)
-    dropout_of_modalities = modality_dropout(missing)
+    branches, heads, dropout = _by_name(branches), _checked(heads), check_share("dropout", dropout)
+    inputs, features, mask = _encoded(branches, modality_dropout(missing))
+    taken = {*inputs, *(f"{modality}_encoder" for modality in branches), "fusion", "dropout"}
+    if clash := [head for head in heads if head in taken]:
+        raise ValueError(
+            f"head {clash[0]!r} has the name of another part of the model; rename the head"
+        )
+    if fusion == "decision" or isinstance(fusion, DecisionFusion):
+        outputs = _decisions(features, heads, fusion, mask, dropout)
+    else:
+        joint = fuse(features, fusion, mask)
+        if dropout:
+            joint = keras.layers.Dropout(dropout, name="dropout")(joint)
+        outputs = {head: _answer(head, kind, joint) for head, kind in heads.items()}
+    one = next(iter(outputs.values())) if len(outputs) == 1 else outputs
+    # A list of named inputs: with a dict of them, Keras feeds an over-full dict by position.
+    model = MultimodalModel(list(inputs.values()), one, name=name)
+    for layer in model._flatten_layers():
+        check_name(f"the name of layer {type(layer).__name__}", layer.name)
+    return model
+
+
+def _encoded(
+    branches: Mapping[str, keras.Model], hide: ModalityDropout | None
+) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """Inputs and features by modality, and the mask for the fusion, None if it needs none."""
     inputs, features, present = {}, {}, None
-    if dropout_of_modalities is not None:
+    if hide is not None:
         if "present" in branches:
             raise ValueError("a branch cannot be called 'present': that is the mask; rename it")
         present = keras.Input((len(branches),), name="present")
@@ -125,35 +184,21 @@ def multimodal_model(
         if present is not None:
             x = BlankAbsent(column, name=f"{modality}_or_blank")(x, present)
         features[modality] = encoder(x)
-    mask = None
-    if dropout_of_modalities is not None:
-        inputs["present"] = present
-        filled, mask = dropout_of_modalities(list(features.values()), present=present)
-        features = dict(zip(features, filled, strict=True))
-        if dropout_of_modalities.stand_in == "learned":
-            mask = None  # the stand-ins take part like any other feature
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout!r}")
-    taken = {*inputs, *(f"{modality}_encoder" for modality in branches), "fusion", "dropout"}
-    if fusion == "decision" or isinstance(fusion, DecisionFusion):
-        outputs = _decisions(features, heads, fusion, mask, dropout, taken)
-    else:
-        joint = fuse(features, fusion, mask)
-        if dropout:
-            joint = keras.layers.Dropout(dropout, name="dropout")(joint)
-        outputs = {head: _head(head, kind, taken)(joint) for head, kind in heads.items()}
-    one = next(iter(outputs.values())) if len(outputs) == 1 else outputs
-    # A list of named inputs: with a dict of them, Keras feeds an over-full dict by position.
-    return MultimodalModel(list(inputs.values()), one, name=name)
+    if hide is None:
+        return inputs, features, None
+    inputs["present"] = present
+    filled, mask = hide(list(features.values()), present=present)
+    features = dict(zip(features, filled, strict=True))
+    # Learned stand-ins take part like any other feature, so the fusion needs no mask.
+    return inputs, features, None if hide.stand_in == "learned" else mask
 
 
 def _decisions(
     features: Mapping[str, Any],
-    heads: Mapping[str, str | int],
+    heads: Mapping[str, Head],
     fusion: str | DecisionFusion,
     mask: Any,
     dropout: float,
-    taken: set[str],
 ) -> dict[str, Any]:
     """Heads for every modality, and a `DecisionFusion` for each head."""
     layer = METHODS["decision"]() if isinstance(fusion, str) else fusion
@@ -164,10 +209,13 @@ def _decisions(
         }
     outputs = {}
     for head, kind in heads.items():
-        if kind == "regression" and layer.mix == "product":
-            raise ValueError(f"head {head!r} is a regression: there is no product of numbers")
-        own = [_head(f"{head}_{modality}", kind, taken)(x) for modality, x in features.items()]
-        _head(head, kind, taken)  # checks the name
+        if layer.mix == "product" and (kind == "regression" or not isinstance(kind, str | int)):
+            what = "a regression" if kind == "regression" else "no number of classes"
+            raise ValueError(
+                f"head {head!r} is {what}: a product is of probabilities, one a class; mix the "
+                "answers by 'average' or 'learned'"
+            )
+        own = [_head(f"{head}_{modality}", kind, new=True)(x) for modality, x in features.items()]
         mixed = type(layer).from_config({**layer.get_config(), "name": head})
         outputs[head] = mixed(own) if mask is None else mixed(own, present=mask)
     return outputs
@@ -183,7 +231,7 @@ def _by_name(branches: Sequence[keras.Model] | Mapping[str, keras.Model]) -> dic
             raise ValueError(f"two branches are called {modality!r}; give each its own name=")
         if not isinstance(branch, keras.Model):
             raise ValueError(f"branch {modality!r} must be a keras.Model, got {branch!r}")
-        named[modality] = branch
+        named[check_name("the name of a branch", modality)] = branch
     if not named:
         raise ValueError(
             "branches is empty; give at least one, such as [mmkeras.vector_branch(16)]"
@@ -205,31 +253,52 @@ def _encoder(modality: str, branch: keras.Model) -> keras.Model:
             f"branch {modality!r} must have one input and one output, "
             f"but it has {len(branch.inputs)} and {len(branch.outputs)}"
         )
-    return keras.Model(branch.inputs[0], branch.outputs[0], name=f"{modality}_encoder")
+    same = keras.Model(branch.inputs[0], branch.outputs[0], name=f"{modality}_encoder")
+    if type(branch).call in (type(same).call, keras.Sequential.call):
+        return same
+    x = keras.Input(branch.inputs[0].shape[1:], dtype=branch.inputs[0].dtype)
+    return keras.Model(x, branch(x), name=same.name)  # its own call may do more than its graph
 
 
-def _checked(heads: Mapping[str, str | int]) -> Mapping[str, str | int]:
+def _checked(heads: Mapping[str, Head]) -> Mapping[str, Head]:
     if not isinstance(heads, Mapping) or not heads:
         raise ValueError(
             'heads must be a dict such as {"diagnosis": "binary"} or {"group": 6}, '
             f"got {heads!r}"
         )
-    return heads
+    plain = {}
+    for head, kind in heads.items():
+        plain[check_name("the name of a head", head)] = _plain(kind)
+    return plain
 
 
-def _head(head: str, kind: str | int, taken: set[str]) -> keras.layers.Layer:
-    if head in taken:
-        raise ValueError(
-            f"head {head!r} has the name of another part of the model; rename the head"
-        )
+def _plain(kind: Any) -> Head:
+    """A number of classes as an int, which NumPy's are not."""
+    whole = hasattr(kind, "__index__") and not isinstance(kind, bool)
+    return kind.__index__() if whole else kind
+
+
+def _answer(head: str, kind: Head, joint: Any) -> Any:
+    layer = _head(head, kind)
+    answer = layer(joint)
+    if layer.name != head:  # an output is called by the head, also if it is the only one
+        answer = keras.layers.Identity(dtype=answer.dtype, name=head)(answer)
+    return answer
+
+
+def _head(head: str, kind: Head, new: bool = False) -> Any:
+    """The layer that a head stands for; `new`: with weights of its own, under this name."""
+    dense = keras.layers.Dense
+    if isinstance(kind, keras.layers.Layer):
+        return type(kind).from_config({**kind.get_config(), "name": head}) if new else kind
     if kind == "binary":
-        return keras.layers.Dense(1, activation="sigmoid", dtype="float32", name=head)
+        return dense(1, activation="sigmoid", dtype="float32", name=head)
     if kind == "regression":
-        return keras.layers.Dense(1, dtype="float32", name=head)
+        return dense(1, dtype="float32", name=head)
     if isinstance(kind, int) and not isinstance(kind, bool) and kind >= 2:
-        return keras.layers.Dense(kind, activation="softmax", dtype="float32", name=head)
+        return dense(kind, activation="softmax", dtype="float32", name=head)
     hint = ' (for two outcomes and one output use "binary")' if kind == 1 else ""
     raise ValueError(
-        f'head {head!r} must be "binary", "regression" or a number of classes from 2 up, '
-        f"got {kind!r}{hint}"
+        f'head {head!r} must be "binary", "regression", a number of classes from 2 up or a Keras '
+        f"layer, got {kind!r}{hint}"
     )

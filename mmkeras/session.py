@@ -4,7 +4,10 @@ import contextlib
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
+
+_deterministic = False  # whether start() has switched it on: TensorFlow has no way back
 
 
 @contextlib.contextmanager
@@ -14,7 +17,8 @@ def _quiet_stderr() -> Iterator[None]:
     While TensorFlow is being imported, a few of its lines appear before its own log level holds:
     that oneDNN is on, that there is no GPU.
     """
-    sys.stderr.flush()
+    if sys.stderr is not None:  # it is None under pythonw
+        sys.stderr.flush()
     try:
         saved = os.dup(2)
     except OSError:  # no file descriptor 2 (pythonw on Windows): nothing to hold back
@@ -48,32 +52,44 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
         seed: int in [0, 2**32), for Python's `random`, NumPy and TensorFlow.
         precision: a Keras dtype policy: "float32", or on a GPU "mixed_float16" or "mixed_bfloat16".
         deterministic: let every TensorFlow operation give the same bits in every run. Some GPU
-            kernels get slower.
+            kernels get slower. Once on, it stays on for this process: TensorFlow has no way back.
 
     Raises:
         ValueError: a seed out of range, or an unknown precision.
         RuntimeError: Keras was already imported with another backend than TensorFlow.
     """
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be an integer from 0 to 4294967295, got {seed!r}")
+    global _deterministic
+    from .arguments import check_seed
+
+    seed = check_seed(seed)
     known = ("float32", "mixed_float16", "mixed_bfloat16")
     if precision not in known:
         raise ValueError(f"precision must be one of {', '.join(known)}, got {precision!r}")
-    _require_tensorflow(os.environ.get("KERAS_BACKEND", "tensorflow"))
+    require_tensorflow()
     with _quiet_stderr():
         import keras
         import tensorflow as tf
 
         from . import models, training  # noqa: F401  registers our classes: saved models load
-    _require_tensorflow(keras.backend.backend())
+    require_tensorflow()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+        _deterministic = True
+    elif _deterministic:
+        warnings.warn(
+            "operations stay deterministic: an earlier start() in this process switched that on, "
+            "and TensorFlow cannot switch it off; restart Python for deterministic=False",
+            stacklevel=2,
+        )
     print(_banner(keras.__version__, tf.__version__, seed, precision))
 
 
-def _require_tensorflow(backend: str) -> None:
+def require_tensorflow() -> None:
+    """Raise RuntimeError if Keras runs, or would run, on another backend."""
+    loaded = sys.modules.get("keras")
+    backend = loaded.backend.backend() if loaded else os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         raise RuntimeError(
             f"mmkeras needs Keras on TensorFlow, but Keras is set to {backend!r}. "

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from .arguments import check_positive
+from .arguments import check_positive, check_seed
 from .files import whole
 
 Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
@@ -53,7 +53,7 @@ class Resume(keras.callbacks.Callback):
 
     def __init__(self, folder: str | os.PathLike[str], seed: int = 0) -> None:
         super().__init__()
-        self.file, self.seed = Path(folder) / "state.npz", seed
+        self.file, self.seed = Path(folder) / "state.npz", check_seed(seed)
         self.epoch = tf.Variable(0, dtype="int64", trainable=False, name="epoch")
         self.history: list[dict[str, float]] = []
         if self.file.exists():

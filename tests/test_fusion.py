@@ -126,12 +126,12 @@ def block(w, x, memory, there):
     q, kv = norm(own, "norm_0", x), norm(own, "norm_1", memory)[there > 0]
     if len(kv):
         query, key, value = (
-            np.einsum("tu,uhk->thk", a, own[f"attention/{n}/kernel"])
+            (a @ own[f"attention/{n}/kernel"]).reshape(len(a), 4, -1)
             for a, n in ((q, "query"), (kv, "key"), (kv, "value"))
         )
         a = softmax(np.einsum("thk,shk->hts", query, key) / np.sqrt(query.shape[-1]))
         mixed = np.einsum("hts,shk->thk", a, value)
-        x = x + np.einsum("thk,hku->tu", mixed, own["attention/attention_output/kernel"])
+        x = x + mixed.reshape(len(x), -1) @ own["attention/output/kernel"]
     h = np.maximum(norm(own, "norm_2", x) @ own["wide/kernel"] + own["wide/bias"], 0)
     return x + h @ own["narrow/kernel"] + own["narrow/bias"]
 

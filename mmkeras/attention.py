@@ -1,0 +1,244 @@
+"""Attention: a scaled dot product, several heads of it, and the transformer block around them.
+
+Derived in chapter 01 (the dot product, with a mask) and in chapter 07 (the block).
+
+The blocks are pre-norm (Xiong et al. 2020): each part normalises what it reads and adds what it
+found to x, which itself passes unchanged. Query, key, value and output are plain Dense layers, so
+that they quantize and take LoRA:
+
+    block.attention.query_dense.enable_lora(rank=4)
+
+Masks say which places of the memory may be looked at. A masked place gets a weight of exactly 0,
+and where nothing may be looked at, all weights are 0: no NaN on an empty text.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from .arguments import check_positive
+from .composite import Composite
+
+Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
+Shape = Any  # a tuple of int and None
+register = keras.saving.register_keras_serializable("mmkeras")
+
+
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """softmax(Q Kᵀ / √k) V (Vaswani et al. 2017, equation 1).
+
+    Args:
+        query: (…, t, k), what t places ask for.
+        key: (…, s, k), what s places of the memory offer.
+        value: (…, s, v), what they tell.
+        mask: bool, broadcast to (…, t, s): True where a query may look; None for everywhere.
+
+    Returns:
+        The answers, (…, t, v), and the weights, (…, t, s): a row sums to 1, or to 0 where its mask
+        is False throughout.
+    """
+    scores = ops.matmul(query * query.shape[-1] ** -0.5, ops.swapaxes(key, -1, -2))
+    if mask is not None:
+        scores = ops.where(mask, scores, -3e4 if scores.dtype == "float16" else -1e9)
+    weights = ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))
+    if mask is not None:  # where nothing may be looked at, all scores were alike
+        weights = weights * ops.cast(mask, weights.dtype)
+    return ops.matmul(weights, value), weights
+
+
+@register
+class MultiHeadAttention(Composite):
+    """Several attentions at once, each on k = max(u / heads, 1) features (Vaswani et al. 2017).
+
+    x (batch, t, u) asks the memory (batch, s, d): (batch, t, u). Weights: 2·u·hk + 2·d·hk with h
+    heads, and u + 3·hk more with biases.
+
+    Args:
+        heads: h, their number.
+        use_bias: whether the four Dense layers have biases; the paper's have none.
+        causal: place i looks at the places up to i only, as a text that is being written must.
+
+    Call arguments:
+        x, memory: see above; x itself as memory is self-attention.
+        memory_mask: None, or bool or float (batch, s), true or > 0 where the memory may be looked
+            at. A mask that Keras attached to the memory is used by itself.
+        return_attention_scores: give the weights, too: (batch, h, t, s).
+    """
+
+    def __init__(
+        self, heads: int, use_bias: bool = False, causal: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.heads = check_positive("heads", heads)
+        self.use_bias, self.causal = use_bias, causal
+        self.supports_masking = True
+
+    def build(self, x_shape: Shape, memory_shape: Shape) -> None:
+        units, width = x_shape[-1], memory_shape[-1]
+        self.key_dim = max(units // self.heads, 1)
+        inner = self.heads * self.key_dim
+        self.query_dense = self._dense(units, inner, "query")
+        self.key_dense = self._dense(width, inner, "key")
+        self.value_dense = self._dense(width, inner, "value")
+        self.output_dense = self._dense(inner, units, "output")
+
+    def _dense(self, size: int, units: int, name: str) -> layers.Dense:
+        dense = layers.Dense(units, use_bias=self.use_bias, dtype=self.policy(name), name=name)
+        dense.build((None, None, size))
+        dense.load_own_variables = lambda store: _load_flat(dense, store)
+        return dense
+
+    def call(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Any:
+        query = self._heads_apart(self.query_dense(x))
+        key = self._heads_apart(self.key_dense(memory))
+        value = self._heads_apart(self.value_dense(memory))
+        answers, weights = scaled_dot_product_attention(
+            query, key, value, self._mask(query, key, memory_mask)
+        )
+        out = self.output_dense(self._heads_together(answers))
+        return (out, weights) if return_attention_scores else out
+
+    def _mask(self, query: Tensor, key: Tensor, memory_mask: Tensor | None) -> Tensor | None:
+        """Where a query may look, (batch or 1, 1, t or 1, s)."""
+        mask = None
+        if memory_mask is not None:
+            mask = (memory_mask > 0 if memory_mask.dtype != "bool" else memory_mask)[:, None, None]
+        if self.causal:
+            asks, told = (ops.arange(ops.shape(x)[2]) for x in (query, key))
+            past = (asks[:, None] >= told[None, :])[None, None]
+            mask = past if mask is None else ops.logical_and(mask, past)
+        return mask
+
+    def _heads_apart(self, x: Tensor) -> Tensor:
+        """(batch, time, h·k) → (batch, h, time, k)."""
+        batch, time = ops.shape(x)[:2]
+        return ops.swapaxes(ops.reshape(x, (batch, time, self.heads, self.key_dim)), 1, 2)
+
+    def _heads_together(self, x: Tensor) -> Tensor:
+        """(batch, h, time, k) → (batch, time, h·k)."""
+        batch, _, time = ops.shape(x)[:3]
+        return ops.reshape(ops.swapaxes(x, 1, 2), (batch, time, self.heads * self.key_dim))
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"heads": self.heads, "use_bias": self.use_bias, "causal": self.causal}
+        return {**super().get_config(), **own}
+
+
+def _load_flat(dense: layers.Dense, store: Mapping[str, Any]) -> None:
+    """Read a Dense layer, also from old files, where the heads had an axis of their own."""
+    shapes = [tuple(v.shape) for v in (dense.kernel, dense.bias) if v is not None]
+    values = {name: store[name] for name in store.keys()}  # noqa: SIM118  (it has no iterator)
+    if dense.quantization_mode is None and len(values) == len(shapes):
+        values = {str(i): values[str(i)].reshape(shape) for i, shape in enumerate(shapes)}
+    type(dense).load_own_variables(dense, values)
+
+
+@register
+class AttentionBlock(Composite):
+    """A transformer block: x + attention, then + a two-layer network; (batch, t, u) → the same.
+
+    Without a memory x asks itself, as in an encoder; with one, (batch, s, u), x asks the memory
+    (cross-attention), which is normalised by itself. Weights, without biases in the attention:
+    4·u + 4·u·h·k + 4·u² + 3·u, and 2·u more with a memory; h heads of k = max(u / h, 1) features.
+
+    Args:
+        heads, use_bias, causal: of the `MultiHeadAttention` inside. The paper has no biases.
+        activation: of the network's hidden layer, 2·u wide; the paper has "relu".
+
+    Call arguments:
+        x, memory: see above.
+        memory_mask: None, or bool or float (batch, s), true or > 0 where the memory may be looked
+            at. Masks that Keras attached to x or memory are used by themselves.
+        mask: the same for x, where there is no memory.
+
+    Raises:
+        ValueError: heads that is not a positive integer; a memory for a causal block.
+    """
+
+    def __init__(
+        self,
+        heads: int = 4,
+        activation: Any = "relu",
+        use_bias: bool = False,
+        causal: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.heads = check_positive("heads", heads)
+        self.activation = keras.activations.get(activation)
+        self.use_bias, self.causal = use_bias, causal
+        self.supports_masking = True
+
+    def build(self, x_shape: Shape, memory_shape: Shape | None = None) -> None:
+        if self.causal and memory_shape is not None:
+            raise ValueError("a causal block looks at x itself; give the memory to another block")
+        units = x_shape[-1]
+        width = units if memory_shape is None else memory_shape[-1]
+        own: dict[str, Any] = {"use_bias": self.use_bias, "causal": self.causal}
+        self.attention = MultiHeadAttention(
+            self.heads, dtype=self.policy("attention"), name="attention", **own
+        )
+        self.attention.build((None, None, units), (None, None, width))
+        sizes = [units, units] if memory_shape is None else [units, width, units]
+        self.norms = [
+            layers.LayerNormalization(
+                epsilon=1e-6, dtype=self.policy(f"norm_{i}"), name=f"norm_{i}"
+            )
+            for i in range(len(sizes))
+        ]  # of x, of the memory, of the network's input
+        for norm, size in zip(self.norms, sizes, strict=True):
+            norm.build((None, None, size))
+        self.wide = layers.Dense(2 * units, self.activation, dtype=self.policy("wide"), name="wide")
+        self.wide.build((None, None, units))
+        self.narrow = layers.Dense(units, dtype=self.policy("narrow"), name="narrow")
+        self.narrow.build((None, None, 2 * units))
+
+    def call(
+        self,
+        x: Tensor,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        asks = self.norms[0](x)
+        if memory is None:
+            x = x + self.attention(asks, asks, memory_mask=mask)
+        else:
+            x = x + self.attention(asks, self.norms[1](memory), memory_mask=memory_mask)
+        return x + self.narrow(self.wide(self.norms[-1](x)))
+
+    def get_config(self) -> dict[str, Any]:
+        own = {
+            "heads": self.heads,
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "causal": self.causal,
+        }
+        return {**super().get_config(), **own}
+
+
+@register
+class PositionEmbedding(layers.Layer):
+    """Add a learned vector for each place: (batch, time, d) → the same; time × d weights."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def build(self, shape: Shape) -> None:
+        self.positions = self.add_weight(
+            name="positions", shape=tuple(shape[1:]), initializer="uniform"
+        )
+
+    def call(self, x: Tensor) -> Tensor:
+        return x + ops.cast(self.positions, x.dtype)

@@ -1,0 +1,48 @@
+"""Branches: one small encoder a modality, each a plain functional `keras.Model`.
+
+A branch takes one raw modality and gives `units` features. All scaling is inside, so what goes in
+is what a file holds: word ids, pixels from 0 to 255, a waveform from -1 to 1. Every branch is
+finite on empty text, black pictures and silence, and one sample's features never depend on the
+other samples of its batch at inference.
+"""
+
+from ..attention import PositionEmbedding
+from .audio import (
+    AUDIO_ENCODERS,
+    FRAME_SECONDS,
+    HOP_SECONDS,
+    MEL_BANDS,
+    LogMel,
+    audio_branch,
+    frame_length,
+    signal_branch,
+)
+from .image import IMAGE_ENCODERS, PATCH, SMALLEST, image_branch
+from .parts import FEW_STEPS, transformer_block
+from .text import TEXT_ENCODERS, BackInPlace, MaskedAverage, PaddingMask, WordsFirst, text_branch
+from .vector import vector_branch
+
+__all__ = [
+    "AUDIO_ENCODERS",
+    "FEW_STEPS",
+    "FRAME_SECONDS",
+    "HOP_SECONDS",
+    "IMAGE_ENCODERS",
+    "MEL_BANDS",
+    "PATCH",
+    "SMALLEST",
+    "TEXT_ENCODERS",
+    "BackInPlace",
+    "LogMel",
+    "MaskedAverage",
+    "PaddingMask",
+    "PositionEmbedding",
+    "WordsFirst",
+    "audio_branch",
+    "frame_length",
+    "image_branch",
+    "signal_branch",
+    "text_branch",
+    "transformer_block",
+    "vector_branch",
+]

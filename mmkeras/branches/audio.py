@@ -1,0 +1,172 @@
+"""Sound and other signals: a waveform → features.
+
+Derived in chapter 04 (sound) and chapter 12 (signals).
+"""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from ..arguments import check_name, check_positive, choose
+from ..attention import PositionEmbedding
+from .image import picture_features, strided
+from .parts import FEW_STEPS, Tensor, features_of, transformer_block
+
+register = keras.saving.register_keras_serializable("mmkeras")
+
+FRAME_SECONDS = 0.032  # the least length of one analysis window; the FFT is the next power of two
+HOP_SECONDS = 0.010
+MEL_BANDS = 40
+
+
+@register
+class LogMel(layers.Layer):
+    """Waveform (batch, samples) in [-1, 1] → log-mel spectrogram (batch, frames, bands).
+
+    Each clip is standardised by its own mean and spread alone: it does not change with the
+    recording level, nor with its neighbours in the batch. Silence gives zeros. Works in float32
+    whatever the policy, since the power of a loud clip does not fit into float16. The mel scale is
+    that of Stevens, Volkmann & Newman (1937) in the form of HTK.
+
+    Args:
+        rate: samples per second.
+        bands: number of mel bands.
+    """
+
+    def __init__(self, rate: int, bands: int = MEL_BANDS, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.rate, self.bands = rate, bands
+        self.mel = layers.MelSpectrogram(
+            num_mel_bins=bands,
+            sampling_rate=rate,
+            fft_length=frame_length(rate),
+            sequence_stride=round(HOP_SECONDS * rate),
+            mag_exp=2.0,
+            power_to_db=False,  # its dB step looks at the maximum of the whole batch
+            dtype="float32",
+        )
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self.mel.build(shape)
+
+    def call(self, waveform: Tensor) -> Tensor:
+        log_power = ops.log1p(1e6 * ops.swapaxes(self.mel(waveform), 1, 2))  # 0 in silence
+        centred = log_power - ops.mean(log_power, axis=(1, 2), keepdims=True)
+        spread = ops.sqrt(ops.mean(ops.square(centred), axis=(1, 2), keepdims=True))
+        return centred / ops.maximum(spread, 1e-3)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "bands": self.bands}
+
+
+def frame_length(rate: int) -> int:
+    """Samples in a frame of at least 32 ms at `rate` samples per second; a power of two."""
+    return 2 ** (round(FRAME_SECONDS * rate) - 1).bit_length()
+
+
+def _audio_conv(x: Tensor, units: int, tokens: bool) -> Tensor:
+    x = layers.Reshape((*x.shape[1:], 1), name="one_channel")(x)
+    x = strided(x, (16, 32, 64), (3, 3, 3))
+    return picture_features(x, units, tokens)
+
+
+def _audio_gru(x: Tensor, units: int, tokens: bool) -> Tensor:
+    return layers.GRU(units, return_sequences=tokens, name="features")(x)
+
+
+def _audio_transformer(x: Tensor, units: int, tokens: bool) -> Tensor:
+    x = layers.Dense(units, name="project")(x)
+    x = PositionEmbedding(name="position")(x)
+    x = transformer_block(x, heads=4, name="block")
+    x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
+    return features_of(x, layers.GlobalAveragePooling1D(name="average"), units, tokens)
+
+
+AUDIO_ENCODERS = {"conv": _audio_conv, "gru": _audio_gru, "transformer": _audio_transformer}
+
+
+def audio_branch(
+    samples: int,
+    rate: int,
+    *,
+    encoder: str = "conv",
+    units: int = 64,
+    tokens: bool = False,
+    name: str = "audio",
+) -> keras.Model:
+    """Waveform → features, by way of a log-mel spectrogram that each clip normalises by itself.
+
+    Input: float (batch, samples) in [-1, 1], one channel; silence is fine.
+    Output: float (batch, units); with tokens (batch, places, units): frames, or for "conv" the
+    places of the last feature map.
+
+    Args:
+        samples: length of a clip in samples; at least one frame (`frame_length(rate)`, 32 ms or a
+            little more).
+        rate: samples per second, at least 1000. For slower signals take `signal_branch`.
+        encoder: "conv" (2-D convolutions over time and frequency), "gru" (Cho 2014) or
+            "transformer" (Vaswani 2017).
+        units: width of the output.
+        tokens: keep one vector a place, for a fusion that attends to them.
+        name: name of the model and of its input.
+
+    Raises:
+        ValueError: an unknown encoder, a size that is not a positive integer, a rate below 1000, a
+            clip too short, a name that TensorFlow cannot use.
+    """
+    build = choose("encoder", encoder, AUDIO_ENCODERS)
+    samples, units = check_positive("samples", samples), check_positive("units", units)
+    check_name("name", name)
+    rate = check_positive("rate", rate)
+    if rate < 1000:
+        raise ValueError(
+            f"rate must be at least 1000 samples per second for a mel spectrogram, got {rate}; "
+            "for slower signals use signal_branch"
+        )
+    if samples < frame_length(rate):
+        raise ValueError(
+            f"a clip of {samples} samples is shorter than one frame: at {rate} samples per second "
+            f"use at least {frame_length(rate)} samples, or pad the clip with zeros"
+        )
+    waveform = keras.Input((samples,), dtype="float32", name=name)
+    return keras.Model(
+        waveform, build(LogMel(rate, name="log_mel")(waveform), units, tokens), name=name
+    )
+
+
+def signal_branch(
+    samples: int, *, units: int = 64, tokens: bool = False, name: str = "signal"
+) -> keras.Model:
+    """A waveform whose shape and level matter (ECG, breath, acceleration) → features.
+
+    Three 1-D convolutions with strides 5, 2 and 2, batch normalisation, and the average over time.
+    Unlike `audio_branch` nothing is normalised: a millivolt stays a millivolt.
+
+    Input: float (batch, samples), in a unit in which typical values are about 1.
+    Output: float (batch, units); with tokens (batch, places, units).
+
+    Args:
+        samples: length of the waveform, at least 20.
+        units: width of the output.
+        tokens: keep one vector a place, 20 samples apart, for a fusion that attends to them.
+        name: name of the model and of its input.
+
+    Raises:
+        ValueError: a size that is not a positive integer, fewer than 20 samples, a name
+            that TensorFlow cannot use.
+    """
+    samples, units = check_positive("samples", samples), check_positive("units", units)
+    check_name("name", name)
+    if samples < 20:
+        raise ValueError(f"samples must be at least 20 for strides of 5, 2 and 2, got {samples}")
+    waveform = keras.Input((samples,), dtype="float32", name=name)
+    x = layers.Reshape((samples, 1), name="one_channel")(waveform)
+    for i, (filters, kernel, stride) in enumerate(((32, 15, 5), (64, 7, 2), (64, 5, 2)), start=1):
+        x = layers.Conv1D(
+            filters, kernel, strides=stride, padding="same", use_bias=False, name=f"convolution{i}"
+        )(x)
+        x = layers.BatchNormalization(momentum=FEW_STEPS, name=f"norm{i}")(x)
+        x = layers.ReLU(name=f"relu{i}")(x)
+    pool = layers.GlobalAveragePooling1D(name="average")
+    return keras.Model(waveform, features_of(x, pool, units, tokens), name=name)

@@ -1,0 +1,28 @@
+"""What branches of several modalities share: the last layer, and the transformer block."""
+
+from typing import Any
+
+from keras import layers
+
+from ..attention import AttentionBlock
+
+Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
+
+FEW_STEPS = 0.9  # momentum of moving averages: right after 50 steps, where Keras' 0.99 needs 500
+
+
+def features_of(
+    x: Tensor, pool: layers.Layer, units: int, tokens: bool, mask: Tensor | None = None
+) -> Tensor:
+    """The last layer: of the pooled sequence, or of each token, with zeros where the mask is 0."""
+    x = x if tokens else pool(x)
+    x = layers.Dense(units, activation="relu", name="features")(x)
+    return layers.Multiply(name="there")([x, mask]) if tokens and mask is not None else x
+
+
+def transformer_block(x: Tensor, *, heads: int, name: str) -> Tensor:
+    """The encoder block of today: gelu and biases; (batch, time, d) → the same.
+
+    A mask that x carries is respected.
+    """
+    return AttentionBlock(heads, activation="gelu", use_bias=True, name=name)(x)
