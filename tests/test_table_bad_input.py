@@ -136,11 +136,20 @@ FILES = {
     "truncated WebP": (lambda f: f.file(4, "image", "x.webp", picture("WEBP")[:600]),
         "image", "x.webp", "picture"),
     "text called .png": (lambda f: f.file(4, "image", "x.png", b"Hello world, no pixels"),
-        "image", "x.png", "not a PNG, JPEG or WebP picture: it starts with b'Hello wo'"),
-    "GIF called .png": (lambda f: f.file(4, "image", "x.png", picture("GIF")),
-        "image", "x.png", "not a PNG, JPEG or WebP picture: it starts with b'GIF8"),
-    "TIFF": (lambda f: f.file(4, "image", "x.tif", picture("TIFF")),
-        "image", "x.tif", "not a PNG, JPEG or WebP picture"),
+        "image", "x.png",
+        "not a PNG, JPEG, WebP, BMP, GIF or TIFF picture: it starts with b'Hello wo'"),
+    "HEIC": (lambda f: f.file(4, "image", "x.heic", b"\0\0\0\x18ftypheic" + b"\0" * 40),
+        "image", "x.heic", "TIFF picture: it is an HEIC picture; convert it"),
+    "truncated GIF": (lambda f: f.file(4, "image", "x.gif", picture("GIF")[:900]),
+        "image", "x.gif", "unreadable picture"),
+    "truncated TIFF": (lambda f: f.file(4, "image", "x.tif", picture("TIFF")[:900]),
+        "image", "x.tif", "picture"),
+    "PNG with a wrong checksum": (lambda f: f.file(4, "image", "x.png",
+            picture()[:29] + b"\0\0\0\0" + picture()[33:]),
+        "image", "x.png", "a PNG whose header is damaged (its checksum does not fit)"),
+    "floating-point TIFF": (lambda f: Image.new("F", (8, 8), 0.5).save(f.path / "x.tif")
+            or f.cell(4, "image", "x.tif"),
+        "image", "x.tif", "the picture holds floating-point numbers"),
     "zero-byte picture": (lambda f: f.file(4, "image", "x.png", b""),
         "image", "x.png", "the file is empty (0 bytes)"),
     "zero-byte recording": (lambda f: f.file(4, "audio", "x.wav", b""),
@@ -180,10 +189,12 @@ FILES = {
         "audio", "x.flac", "unreadable recording"),
     "short FLAC": (lambda f: f.file(4, "audio", "x.flac", promise(300)),
         "audio", "x.flac", "unreadable recording"),
-    "AIFF": (lambda f: f.file(4, "audio", "x.wav", sound(np.zeros(200), format="AIFF")),
-        "audio", "x.wav", "not a WAV, FLAC or OGG recording: it starts with b'FORM"),
-    "MP3": (lambda f: f.file(4, "audio", "x.mp3", sound(np.zeros(9000), 8000, "MP3")),
-        "audio", "x.mp3", "not a WAV, FLAC or OGG recording"),
+    "text called .wav": (lambda f: f.file(4, "audio", "x.wav", b"Hello world, no samples"),
+        "audio", "x.wav", "FLAC, OGG, MP3, AIFF or AU recording: it starts with b'Hello"),
+    "M4A": (lambda f: f.file(4, "audio", "x.m4a", b"\0\0\0\x18ftypM4A " + b"\0" * 40),
+        "audio", "x.m4a", "AIFF or AU recording: it is an M4A recording; convert it"),
+    "Matlab": (lambda f: f.file(4, "audio", "x.mat", sound(np.zeros(200), format="MAT5")),
+        "audio", "x.mat", "recording, but MAT5"),
     "other scale": (lambda f: f.file(4, "audio", "x.wav",
             sound([0, 20000, -5, 3], subtype="FLOAT")),
         "audio", "x.wav", "its samples reach 20000; expected -1 to 1"),
@@ -326,7 +337,9 @@ def test_a_number_in_two_spellings(folder, other):
     folder.cell(5, "label", other)
     row, column, value, reason = only_problem(folder)
     assert (row, column, value) == (5, "label", other)
-    assert reason == "looks like '1' (5 rows) spelt in another way; unify them"
+    assert reason == (
+        "looks like '1' (5 rows) spelt in another way; unify them, or name both in classes="
+    )
 
 
 def test_long_numbers_and_equal_looking_codes_are_told_apart(folder):

@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["Table", "TableError", "load_table"]
 
 if TYPE_CHECKING:
-    from .loader import Table, load_table
-    from .reading import TableError
+    from .loader import load_table
+    from .problems import TableError
+    from .table import Table
 
 
 def __getattr__(name: str) -> Any:
     """The names above, when they are asked for: a command's --help loads no pandas."""
     if name not in __all__:
         raise AttributeError(f"module 'mmkeras.table' has no attribute {name!r}")
-    from . import loader, reading
+    from . import loader
 
-    return getattr(reading if name == "TableError" else loader, name)
+    return getattr(loader, name)
 
 
 def __dir__() -> list[str]:

@@ -3,34 +3,64 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from .columns import MODALITIES
 from .parts import PARTS
-from .reading import Cells, Problems, did_you_mean
+from .problems import SHOWN, Problems, did_you_mean
+from .reading import Cells
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
+
+
+def check_cells(
+    cells: Cells,
+    used: Mapping[str, Sequence[str]],
+    classes: Sequence[str] | None,
+    problems: Problems,
+) -> None:
+    """Everything about cells that can be said without the files they name."""
+    inputs = [role for role in used if role in (*MODALITIES, "categories")]
+    check_gaps(cells, [name for role in inputs for name in used[role]], problems)
+    if "label" in used:
+        check_labels(cells, used["label"][0], classes, problems)
+    if "split" in used:
+        check_parts(cells, used["split"][0], problems)
+        if "group" in used:
+            check_groups(cells, used["group"][0], used["split"][0], problems)
 
 
 def check_labels(
     cells: Cells, column: str, classes: Sequence[str] | None, problems: Problems
 ) -> None:
     """Blank labels, labels that are not among the classes, one label in two spellings."""
-    labels = cells.columns[column]
-    counts = Counter(labels)
+    counts = Counter(cells.columns[column])
+    if classes is None:
+        reasons = _other_spellings(counts)
+    else:
+        wrong = [label for label in counts if label and label not in set(classes)]
+        # Each is compared with every class: beyond what a message spells out, that only costs.
+        hints = {label: f"; {did_you_mean(label, classes)}" for label in wrong[:SHOWN]}
+        what = "unknown label: not one of classes="
+        reasons = {label: f"{what}{hints.get(label, '')}" for label in wrong}
+    reasons[""] = "blank label"
+    for row, label in zip(cells.rows, cells.columns[column], strict=True):
+        if label in reasons:
+            problems.add(row, column, label, reasons[label])
+
+
+def _other_spellings(counts: Counter[str]) -> dict[str, str]:
+    """Label → what is wrong, for all but the most frequent of those that look alike."""
     spellings: dict[str, list[str]] = {}
     for label in sorted(counts, key=lambda one: (-counts[one], one)):
         spellings.setdefault(_canonical(label), []).append(label)
-    usual = {other: same[0] for same in spellings.values() for other in same[1:]}
-    for row, label in zip(cells.rows, labels, strict=True):
-        if not label:
-            problems.add(row, column, "", "blank label")
-        elif classes is not None and label not in classes:
-            hint = did_you_mean(label, classes)
-            problems.add(row, column, label, f"unknown label: not one of classes=; {hint}")
-        elif classes is None and label in usual:
-            often = f"{usual[label]!r} ({counts[usual[label]]} rows)"
-            problems.add(row, column, label, f"looks like {often} spelt in another way; unify them")
+    return {
+        other: f"looks like {same[0]!r} ({counts[same[0]]} rows) spelt in another way; unify them, "
+        "or name both in classes="
+        for same in spellings.values()
+        for other in same[1:]
+    }
 
 
 def _canonical(label: str) -> str:
@@ -86,7 +116,7 @@ def check_classes(
     if not len(labels):
         problems.add(0, None, "", "no row is left")
         return
-    known = set(labels)
+    known = Counter(labels)
     if not fixed and len(known) == 1:
         only = next(iter(known))
         reason = f"one class only: every row is {only!r}; there is nothing to tell apart"
@@ -94,6 +124,6 @@ def check_classes(
     trained = {label for label, part in zip(labels, parts, strict=True) if part == "train"}
     if not trained and not fixed:
         problems.add(0, None, "", "no row is in 'train'")
-    for label in sorted(known - trained if trained else ()):
-        n = sum(other == label for other in labels)
-        problems.add(0, column, label, f"no row of this class is in 'train' ({n} are elsewhere)")
+    for label in sorted(known.keys() - trained if trained else ()):
+        reason = f"no row of this class is in 'train' ({known[label]} are elsewhere)"
+        problems.add(0, column, label, reason)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .reading import Problems
+from .problems import Problems
 
 PARTS = ("train", "valid", "test")
 

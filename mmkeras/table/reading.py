@@ -1,89 +1,35 @@
-"""Reading a CSV without guessing, and saying what is wrong with it row by row."""
+"""Reading a CSV without guessing: the one reader that training, prediction and `load_table` share.
+
+Records are numbered as a spreadsheet numbers its rows. Lines without a cell before the header, or
+between rows, are counted and passed over; a first line ``sep=;``, as Excel writes it, says the
+delimiter and is not counted.
+"""
 
 import codecs
+import contextlib
 import csv
-import difflib
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from .characters import trimmed, visible
+from .encodings import likely_encoding
+from .problems import HEADER, Problems, TableError, did_you_mean
 
-HEADER = 1  # the number a spreadsheet gives to the first record
 MAX_TABLE_BYTES = 2 * 1024**3
-SHOWN = 50  # problems that a message spells out
+MAX_CELL = 131_072  # characters of a cell that is used
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\x00\x00\xfe\xff", "utf-32"))
-
-
-class TableError(ValueError):
-    """A table with faults; all of those that were found, not only the first.
-
-    Attributes:
-        problems: pandas DataFrame with ``row`` (Int64, as a spreadsheet counts: the header is row
-            1; missing where the fault is of the whole table), ``column``, ``value`` and ``reason``
-            (str; column and value may be empty).
-    """
-
-    def __init__(self, path: Path | str, problems: pd.DataFrame) -> None:
-        self.path, self.problems = Path(path), problems
-        super().__init__(_message(self.path, problems))
-
-
-def _message(path: Path, problems: pd.DataFrame) -> str:
-    count = len(problems)
-    lines = [f"{path.name}: {count} problem{'' if count == 1 else 's'}"]
-    for row, column, value, reason in problems.head(SHOWN).itertuples(index=False):
-        place = "" if pd.isna(row) else f"row {row}"
-        place += f"{', ' if place and column else ''}{f'column {column!r}' if column else ''}"
-        shown = f"{value[:80]!r}{'…' if len(value) > 80 else ''}"
-        lines.append(f"  {place or 'table'}: {f'{shown}: ' if value else ''}{reason}")
-    if count > SHOWN:
-        kinds = problems["reason"].iloc[SHOWN:].value_counts()
-        lines.append(f"  and {count - SHOWN} more:")
-        lines += [f"    {n} times: {reason}" for reason, n in kinds.head(20).items()]
-        if len(kinds) > 20:
-            lines.append(f"    and {len(kinds) - 20} other reasons; see .problems")
-    return "\n".join(lines)
-
-
-@dataclass
-class Problems:
-    """What was found so far. Row 0 stands for the whole table while collecting."""
-
-    found: list[tuple[int, str, str, str]] = field(default_factory=list)
-
-    def add(self, row: int, column: str | None, value: str, reason: str) -> None:
-        printable = value.encode("utf-8", "replace").decode("utf-8")  # no lone surrogates
-        self.found.append((row, column or "", printable, reason))
-
-    def rows(self) -> set[int]:
-        return {row for row, *_ in self.found if row > HEADER}
-
-    def of_the_table(self) -> bool:
-        return any(row <= HEADER for row, *_ in self.found)
-
-    def frame(self) -> pd.DataFrame:
-        """In the order of the rows, those of the whole table first."""
-        table = pd.DataFrame(
-            sorted(self.found, key=lambda one: one[0]), columns=["row", "column", "value", "reason"]
-        )
-        row = table["row"].astype("Int64")
-        return table.assign(row=row.mask(row == 0))
-
-
-def did_you_mean(wrong: str, known: Sequence[str]) -> str:
-    """A half sentence: the closest of what there is, or all of it where it is not much."""
-    folded = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(wrong.casefold(), list(folded), n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {folded[close[0]]!r}?"
-    some = ", ".join(map(repr, known[:12]))
-    return f"there is {some}{' …' if len(known) > 12 else ''}"
-
-
-# ---- records --------------------------------------------------------------------------------
+_SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_EXCEL = {
+    b"PK\x03\x04": "an Excel file (.xlsx) or another archive",
+    b"\xd0\xcf\x11\xe0": "an Excel file (.xls)",
+    b"%PDF": "a PDF",
+    b"PAR1": "a Parquet file",
+    b"\x1f\x8b": "compressed (gzip)",
+}
 
 
 @dataclass
@@ -99,16 +45,52 @@ class Cells:
     columns: dict[str, list[str]]
 
 
+def read_records(
+    path: Path, encoding: str = "utf-8", delimiter: str = ",", *, problems: Problems | None = None
+) -> Generator[tuple[int, list[str]], None, None]:
+    """(row number, cells) of every record that has a cell, the header first; cells as they stand.
+
+    Rows of blank cells alone (",,") are given, empty lines are not. Bytes that are not of a UTF-8
+    file's encoding come through as lone surrogates, so that each row can be named.
+
+    Args:
+        problems: where the fault is added, before it is raised.
+
+    Raises:
+        TableError: the file as a whole cannot be read.
+        ValueError: an encoding that Python does not know, a delimiter that is not one character.
+    """
+    codec = _codec(encoding)
+    if len(delimiter) != 1:
+        raise ValueError(f"delimiter must be one character, got {delimiter!r}")
+    found = Problems() if problems is None else problems
+    errors = "surrogateescape" if codec == "utf-8-sig" else "strict"
+    try:
+        _check_bytes(path, encoding, found)
+        with path.open(encoding=codec, errors=errors, newline="") as stream, _long_cells():
+            said = _SEP.fullmatch(stream.readline(40))
+            if not said:
+                stream.seek(0)
+            yield from _records(stream, said[1] if said else delimiter, found)
+    except UnicodeError as error:
+        likely = likely_encoding(path)
+        hint = f"is the file in encoding={likely!r}?" if likely else "pass another encoding="
+        found.add(0, None, "", f"cannot be decoded: {error}; {hint}")
+        raise TableError(path, found.frame()) from None
+    except _Stop:
+        raise TableError(path, found.frame()) from None
+
+
 def read_cells(
     path: Path,
-    wanted: Mapping[str, str],
+    wanted: Mapping[str, str | Sequence[str]],
     optional: Sequence[str],
     *,
     encoding: str,
     delimiter: str,
     problems: Problems,
 ) -> Cells:
-    """The wanted columns (role → name) of a CSV; every cell is a string, and stays what it is.
+    """The wanted columns (role → name or names) of a CSV; every cell is a string, and stays one.
 
     Records that are ragged or not of this encoding are left out and added to ``problems``. The
     columns of ``optional`` roles may be missing: then they are blank.
@@ -117,44 +99,33 @@ def read_cells(
         TableError: the file as a whole cannot be read; with everything that was found by then.
         ValueError: an encoding that Python does not know, a delimiter that is not one character.
     """
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise ValueError(f"unknown encoding {encoding!r}; such as 'utf-8' or 'cp1252'") from None
-    if len(delimiter) != 1:
-        raise ValueError(f"delimiter must be one character, got {delimiter!r}")
-    with _table_errors(path, problems):
-        _check_bytes(path, encoding, problems)
-        with path.open(encoding=_codec(encoding), errors=_errors(encoding), newline="") as stream:
-            return _cells(_records(stream, delimiter, problems), wanted, optional, problems)
+    names = [
+        (role, n) for role, of in wanted.items() for n in ([of] if isinstance(of, str) else of)
+    ]
+    records = read_records(path, encoding, delimiter, problems=problems)
+    with contextlib.closing(records):
+        try:
+            return _Columns(path, names, optional, problems).read(records)
+        except _Stop:
+            raise TableError(path, problems.frame()) from None
+
+
+def header_of(record: Sequence[str]) -> list[str]:
+    """Names of columns as they are called: without what is invisible."""
+    return [visible(trimmed(name)) for name in record]
 
 
 class _Stop(Exception):
     """The file as a whole is at fault; it stands in the problems."""
 
 
-class _table_errors:
-    def __init__(self, path: Path, problems: Problems) -> None:
-        self.path, self.problems = path, problems
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type | None, error: BaseException | None, _: Any) -> None:
-        if isinstance(error, UnicodeError):
-            self.problems.add(0, None, "", f"cannot be decoded: {error}; pass another encoding=")
-        elif not isinstance(error, _Stop):
-            return
-        raise TableError(self.path, self.problems.frame()) from None
-
-
 def _codec(encoding: str) -> str:
     """UTF-8 may carry a byte-order mark, as Excel writes it."""
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
-
-
-def _errors(encoding: str) -> str:
-    """Bytes that do not fit come through as lone surrogates, so that each row can be named."""
-    return "surrogateescape" if _codec(encoding) == "utf-8-sig" else "strict"
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:
+        raise ValueError(f"unknown encoding {encoding!r}; such as 'utf-8' or 'cp1252'") from None
+    return "utf-8-sig" if name == "utf-8" else encoding
 
 
 def _check_bytes(path: Path, encoding: str, problems: Problems) -> None:
@@ -163,112 +134,142 @@ def _check_bytes(path: Path, encoding: str, problems: Problems) -> None:
         problems.add(0, None, "", f"has {size:,} bytes, more than the {MAX_TABLE_BYTES:,} allowed")
     with path.open("rb") as stream:
         start = stream.read(4096)
+    other = next((name for magic, name in _EXCEL.items() if start.startswith(magic)), None)
+    if other:
+        problems.add(0, None, "", f"is {other}, not a CSV: save or export it as CSV (UTF-8)")
+        raise _Stop
     wide = next((name for bom, name in _BOMS if start.startswith(bom)), None)
     if wide is None and start[:200].count(0) > len(start[:200]) // 4:
         wide = "utf-16"
     if wide and not encoding.lower().replace("_", "-").startswith(wide[:5]):
         problems.add(0, None, "", f"is {wide.upper()}, not {encoding}: pass encoding={wide!r}")
-    if not start.strip():
+    if not start.strip() or start.strip() == codecs.BOM_UTF8:
         problems.add(0, None, "", "the file is empty: expected a header and rows")
-    if problems.found:
+    if problems.of_the_table():
         raise _Stop
 
 
+@contextlib.contextmanager
+def _long_cells() -> Iterator[None]:
+    """A long cell in a column that nobody uses is no fault; those that are used are checked."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _records(stream: Any, delimiter: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
-    """(row number, fields). Blank records are counted, but not given."""
-    reader, row = csv.reader(stream, delimiter=delimiter, strict=True), 0
+    """All records with a cell, from the first that is not blank on: the header."""
+    reader, row, begun = csv.reader(stream, delimiter=delimiter, strict=True), 0, False
     while True:
         row += 1
         try:
             fields = next(reader)
         except StopIteration:
-            return
+            break
         except csv.Error as error:
             problems.add(row, None, "", _quoting(str(error)))
             raise _Stop from None
-        if any(map(str.strip, fields)):
+        begun = begun or any(map(trimmed, fields))
+        if begun and fields:
             yield row, fields
+    if not begun:
+        problems.add(0, None, "", "the file is empty: expected a header and rows")
+        raise _Stop
 
 
 def _quoting(error: str) -> str:
-    if "unexpected end of data" in error or "field limit" in error:
-        limit = csv.field_size_limit()
-        return (
-            f'a quote (") that opens here is never closed, or a cell exceeds {limit:,} characters'
-        )
+    if "unexpected end of data" in error:
+        return 'a quote (") that opens here is never closed'
     if "expected after" in error:
         return 'text follows a closing quote ("); inside quotes write a quote twice ("")'
     return f"not a valid CSV record: {error}"
 
 
-def _cells(
-    records: Iterator[tuple[int, list[str]]],
-    wanted: Mapping[str, str],
-    optional: Sequence[str],
-    problems: Problems,
-) -> Cells:
-    first = next(records, None)
-    if first is None:
-        problems.add(0, None, "", "the file is empty: expected a header and rows")
-        raise _Stop
-    header = [name.strip() for name in first[1]]
-    _check_header(header, wanted, optional, problems)
-    places = {name: header.index(name) for name in wanted.values() if name in header}
-    rows: list[int] = []
-    columns: dict[str, list[str]] = {name: [] for name in wanted.values()}
-    same: dict[str, str] = {}  # equal cells share one string: paths and labels repeat
-    for row, fields in records:
-        if len(fields) != len(header):
-            problems.add(row, None, "", f"has {len(fields)} cells, but the header {len(header)}")
-            continue
-        taken = {name: fields[place].strip() for name, place in places.items()}
-        if not _check_characters(row, taken, problems):
-            continue
-        rows.append(row)
-        for name, cells in columns.items():
-            cell = taken.get(name, "")
-            cells.append(same.setdefault(cell, cell) if len(cell) < 200 else cell)
-    if not rows and not problems.rows():
-        problems.add(0, None, "", "has a header, but no rows")
-    if problems.of_the_table():
-        raise _Stop
-    return Cells(rows, columns)
+# ---- the columns that are used --------------------------------------------------------------
 
 
-def _check_header(
-    header: list[str], wanted: Mapping[str, str], optional: Sequence[str], problems: Problems
-) -> None:
-    for name, count in Counter(header).items():
-        if count > 1 and name:
-            problems.add(HEADER, name, "", f"stands {count} times in the header; rename one")
-    bad = [name for name in header if _misread(name) or "\0" in name]
-    for name in bad:
-        problems.add(HEADER, None, name, "the header is not valid text; check the encoding")
-    if len(header) == 1 and not bad:
-        other = next((mark for mark in ";\t|," if mark in header[0]), None)
-        if other:
-            reason = f"one column only: the file seems to be separated by {other!r}"
-            problems.add(HEADER, None, header[0], f"{reason}; pass delimiter={other!r}")
+@dataclass
+class _Columns:
+    """The wanted columns out of the records of one file."""
+
+    path: Path
+    wanted: Sequence[tuple[str, str]]  # (role, name)
+    optional: Sequence[str]
+    problems: Problems
+    likely: str | None = None  # encoding of a file that is not what it is said to be
+
+    def read(self, records: Iterator[tuple[int, list[str]]]) -> Cells:
+        _, first = next(records)
+        header = header_of(first)
+        self._check_header(header)
+        names = dict.fromkeys(name for _, name in self.wanted)
+        places = {name: header.index(name) for name in names if name in header}
+        rows: list[int] = []
+        columns: dict[str, list[str]] = {name: [] for name in names}
+        same: dict[str, str] = {}  # equal cells share one string: paths and labels repeat
+        for row, fields in records:
+            if len(fields) != len(header):
+                if any(map(trimmed, fields)):
+                    reason = f"has {len(fields)} cells, but the header {len(header)}"
+                    self.problems.add(row, None, "", reason)
+                continue
+            taken = {name: trimmed(fields[place]) for name, place in places.items()}
+            if not any(taken.values()) and not any(map(trimmed, fields)):
+                continue
+            if not self._check_characters(row, taken):
+                continue
+            rows.append(row)
+            for name, cells in columns.items():
+                cell = taken.get(name, "")
+                cells.append(same.setdefault(cell, cell) if len(cell) < 200 else cell)
+        if not rows and not self.problems.rows():
+            self.problems.add(0, None, "", "has a header, but no rows")
+        if self.problems.of_the_table():
             raise _Stop
-    for role, name in wanted.items():
-        if name not in header and role not in optional:
-            problems.add(
-                HEADER, name, "", f"no such column ({role}=); {did_you_mean(name, header)}"
-            )
+        return Cells(rows, columns)
 
+    def _check_header(self, header: Sequence[str]) -> None:
+        add = self.problems.add
+        for name, count in Counter(header).items():
+            if count > 1 and name:
+                add(HEADER, name, "", f"stands {count} times in the header; rename one")
+        bad = [name for name in header if _misread(name) or "\0" in name]
+        for name in bad:
+            reason = "the header is not valid text; check the encoding"
+            likely = likely_encoding(self.path) if _misread(name) else None
+            add(HEADER, None, name, f"{reason}{f': encoding={likely!r}?' if likely else ''}")
+        if len(header) == 1 and not bad:
+            other = next((mark for mark in ";\t|," if mark in header[0]), None)
+            if other:
+                reason = f"one column only: the file seems to be separated by {other!r}"
+                add(HEADER, None, header[0], f"{reason}; pass delimiter={other!r}")
+                raise _Stop
+        for role, name in self.wanted:
+            if name not in header and role not in self.optional:
+                reason = f"no such column ({role}=); {did_you_mean(name, header)}"
+                add(HEADER, name, "", reason)
 
-def _check_characters(row: int, taken: Mapping[str, str], problems: Problems) -> bool:
-    good = True
-    for name, cell in taken.items():
-        if "\0" in cell:
-            problems.add(row, name, cell.replace("\0", "␀"), "holds a NUL character")
-        elif byte := _misread(cell):
-            reason = f"byte {byte} is not UTF-8; is the file in encoding='cp1252' or 'latin-1'?"
-            problems.add(row, name, cell, reason)
-        else:
-            continue
-        good = False
-    return good
+    def _check_characters(self, row: int, taken: Mapping[str, str]) -> bool:
+        good = True
+        for name, cell in taken.items():
+            if "\0" in cell:
+                self.problems.add(row, name, cell.replace("\0", "␀"), "holds a NUL character")
+            elif byte := _misread(cell):
+                self.likely = self.likely or likely_encoding(self.path) or "cp1252"
+                some = (
+                    f"{self.likely!r}{' or ' + repr('latin-1') if self.likely == 'cp1252' else ''}"
+                )
+                reason = f"byte {byte} is not UTF-8; is the file in encoding={some}?"
+                self.problems.add(row, name, cell, reason)
+            elif len(cell) > MAX_CELL:
+                reason = f"the cell has {len(cell):,} characters, more than {MAX_CELL:,}"
+                self.problems.add(row, name, cell[:80], f'{reason}: is a quote (") not closed?')
+            else:
+                continue
+            good = False
+        return good
 
 
 def _misread(cell: str) -> str | None:

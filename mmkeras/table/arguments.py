@@ -1,0 +1,177 @@
+"""The arguments of `load_table`: checked before anything is read."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .columns import MODALITIES
+from .problems import HEADER, Problems
+from .words import UNKNOWN
+
+FILES = ("image", "audio")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `load_table` is asked for; its docstring says what each means.
+
+    Raises:
+        ValueError: one of them is out of range.
+        FileNotFoundError: there is no such CSV.
+    """
+
+    path: str | Path
+    text: str | None
+    image: str | None
+    audio: str | None
+    numbers: Sequence[str] | Mapping[str, Any] | None
+    categories: Sequence[str] | None
+    label: str | None
+    split: str | None
+    fractions: Sequence[float]
+    group: str | None
+    seed: int
+    classes: Sequence[str] | None
+    words: int
+    tokens: str
+    vocabulary: Sequence[str] | None
+    vocabulary_size: int
+    image_size: Sequence[int]
+    audio_rate: int
+    audio_seconds: float
+    on_error: str
+    allow_missing_columns: bool
+    allow_duplicates: bool
+    allow_outside: bool
+    max_pixels: int
+    max_file_bytes: int
+    max_audio_seconds: float
+    encoding: str
+    delimiter: str
+    cache: str | Path | bool | None
+
+    def __post_init__(self) -> None:
+        self._check_columns()
+        self._check_choices()
+        self._check_sizes()
+        if not self.csv.is_file():
+            raise FileNotFoundError(f"there is no CSV at {self.csv}")
+
+    @property
+    def csv(self) -> Path:
+        return Path(self.path)
+
+    @property
+    def trained(self) -> Mapping[str, Any] | None:
+        """What another table has learned of its numbers and categories."""
+        return self.numbers if isinstance(self.numbers, Mapping) else None
+
+    @property
+    def number_columns(self) -> list[str]:
+        return list(self.trained["numbers"] if self.trained else self.numbers or ())
+
+    @property
+    def category_columns(self) -> list[str]:
+        return list(self.trained["categories"] if self.trained else self.categories or ())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image_size[0], self.image_size[1]
+
+    @property
+    def inputs(self) -> dict[str, list[str]]:
+        """Modality → its columns, in the order of `MODALITIES`."""
+        columns = {m: [] if (c := getattr(self, m)) is None else [c] for m in MODALITIES[:3]}
+        columns["numbers"] = [*self.number_columns, *self.category_columns]
+        return {modality: of for modality, of in columns.items() if of}
+
+    @property
+    def used(self) -> dict[str, list[str]]:
+        """Role → its columns; the roles have the names of the arguments."""
+        roles = {**{m: of for m, of in self.inputs.items() if m != "numbers"},
+                 "numbers": self.number_columns, "categories": self.category_columns}  # fmt: skip
+        for role in ("label", "split", "group"):
+            roles[role] = [] if (name := getattr(self, role)) is None else [name]
+        return {role: of for role, of in roles.items() if of}
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Roles whose columns the file may lack."""
+        roles = ("text", "image", "audio", "numbers", "categories")
+        return roles if self.allow_missing_columns else ()
+
+    def _check_columns(self) -> None:
+        for name in ("numbers", "categories"):
+            given = getattr(self, name)
+            if isinstance(given, str):
+                raise ValueError(f"{name} must be a list of columns, as in [{given!r}]")
+        if self.trained is not None:
+            if set(self.trained) != {"numbers", "categories"}:
+                raise ValueError(
+                    'numbers must be a list of columns, or a table\'s settings["numbers"]'
+                )
+            if self.categories:
+                raise ValueError(
+                    "numbers of another table bring their categories; leave categories"
+                )
+        if not self.inputs:
+            raise ValueError(
+                'name at least one column, as in text="text", image="image" or numbers=["age"]'
+            )
+
+    def _check_choices(self) -> None:
+        fractions, classes, vocabulary = self.fractions, self.classes, self.vocabulary
+        if self.on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error must be 'raise' or 'skip', got {self.on_error!r}")
+        if self.tokens not in ("word", "character"):
+            raise ValueError(f"tokens must be 'word' or 'character', got {self.tokens!r}")
+        if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+            raise ValueError(
+                "fractions must be three shares (train, valid, test) that add up to 1, "
+                f"got {fractions}"
+            )
+        if classes is not None and (isinstance(classes, str) or len(set(classes)) < 2):
+            raise ValueError(f"classes must be at least two different names, got {classes!r}")
+        if classes is not None and len(set(classes)) < len(classes):
+            raise ValueError(f"classes must not repeat a name, got {classes!r}")
+        unlearned = [m for m, known in (("text", vocabulary), ("numbers", self.trained))
+                     if m in self.inputs and not known]  # fmt: skip
+        if self.label is None and unlearned:
+            what = "the vocabulary" if unlearned[0] == "text" else 'settings["numbers"]'
+            raise ValueError(
+                f"without a label there is no training part to learn {unlearned[0]} from: pass "
+                f"{what} of the table that the model was trained on"
+            )
+        if vocabulary and (vocabulary[0] != "" or len(set(vocabulary)) < max(2, len(vocabulary))):
+            raise ValueError(
+                f"vocabulary must start with '' and {UNKNOWN!r} and not repeat a word, as "
+                "Table.vocabulary does"
+            )
+
+    def _check_sizes(self) -> None:
+        whole = {"words": (self.words, 1), "vocabulary_size": (self.vocabulary_size, 3)}
+        if len(self.image_size) != 2:
+            raise ValueError(f"image_size must be (height, width), got {self.image_size}")
+        whole |= {f"image_size[{i}]": (n, 1) for i, n in enumerate(self.image_size)}
+        whole["audio_rate"] = (self.audio_rate, 1000)
+        for name, (value, least) in whole.items():
+            if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+                raise ValueError(f"{name} must be a whole number from {least} up, got {value!r}")
+        seconds = self.audio_seconds
+        if not 0 < seconds < math.inf or round(self.audio_rate * seconds) < 1:
+            raise ValueError(f"audio_seconds must be a length above 0, got {seconds!r}")
+
+
+def check_used_once(used: Mapping[str, Sequence[str]], problems: Problems) -> None:
+    """Each column has one role; only a group may be an input's column too."""
+    pairs = [(role, name) for role, names in used.items() for name in names]
+    for name in dict.fromkeys(name for _, name in pairs):
+        roles = [f"{role}=" for role, other in pairs if other == name and role != "group"]
+        if len(roles) > 1:
+            reason = f"the column is used for {' and '.join(roles)}; each needs its own"
+            problems.add(HEADER, name, "", reason)
+    for role in ("label", "split"):
+        if role in used and used.get("group") == used[role]:
+            problems.add(HEADER, used[role][0], "", f"the column is used for group= and {role}=")

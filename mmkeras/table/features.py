@@ -1,0 +1,283 @@
+"""Numbers and categories of a table as one vector a row: the modality "numbers".
+
+A number is standardised, ``(x - mean) / spread``, with the mean and the standard deviation of the
+training rows; where it is absent the mean stands in, and a feature of its own says so. A category
+becomes one feature a level (one-hot). What a feature has never been in training, its weights have
+not learned: so there is one for "is blank" or "other" only if training rows had that.
+"""
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .characters import visible
+from .problems import HEADER, Problems
+
+LEVELS = 100  # most levels of a category; the rarer ones are "other"
+# Words for a number that is not there, as R, pandas, spreadsheets and the UCI collection write it.
+ABSENT = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "-", "–", "?"})
+_GROUP = "[ \u00a0\u202f'’]"  # marks for thousands that are never decimal marks
+_ASCII = {0x2212: "-", **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)}}
+_CURRENCY = "$¢£¤¥֏؋৳฿៛₠-⃀﷼"
+_CELL = re.compile(
+    rf"(?P<a>[+-]?)\s*(?P<before>[{_CURRENCY}]?)\s*(?P<b>[+-]?)"
+    rf"(?P<body>[0-9.,][0-9., \u00a0\u202f'’]*?(?:[eE][+-]?[0-9]+)?)\s*(?P<after>[{_CURRENCY}%]?)"
+)
+
+
+def _pattern(mark: str, other: str) -> re.Pattern[str]:
+    m, o = re.escape(mark), re.escape(other)
+    thousands = f"[1-9][0-9]{{0,2}}(?P<g>{_GROUP}|{o})[0-9]{{3}}(?:(?P=g)[0-9]{{3}})*(?:{m}[0-9]+)?"
+    return re.compile(f"{thousands}|(?:[0-9]+(?:{m}[0-9]*)?|{m}[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+_WITH = {".": _pattern(".", ","), ",": _pattern(",", ".")}
+# A whole number, or one whose point can only be a decimal one; most cells are so.
+_PLAIN = re.compile(
+    r"[+-]?(?:[0-9]+|[0-9]*\.[0-9]{1,2}|0?\.[0-9]+|[0-9]+\.[0-9]{4,})(?:[eE][+-]?[0-9]+)?"
+)
+
+
+# ---- reading numbers ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a column writes its numbers.
+
+    Attributes:
+        decimal: "." or ","; "" if no cell says.
+        sign: a currency or "%" that every number carries, or "". The number stays as written:
+            12% is 12.
+    """
+
+    decimal: str = ""
+    sign: str = ""
+
+
+def parse(cell: str) -> tuple[dict[str, float], str] | None:
+    """Decimal mark → what the cell is if that is the mark, and the sign it carries.
+
+    Thousands may be set apart by a space, an apostrophe, or the mark that is not the decimal one,
+    in groups of three. None: it is no number at all.
+    """
+    if _PLAIN.fullmatch(cell):  # the same with either mark, or a decimal point beyond doubt
+        value = float(cell)
+        return ({".": value} if "." in cell else {".": value, ",": value}), ""
+    cell = visible(cell).translate(_ASCII)
+    found = _CELL.fullmatch(cell)
+    if not found or (found["a"] and found["b"]) or (found["before"] and found["after"]):
+        return None
+    readings = {}
+    for mark, pattern in _WITH.items():
+        if pattern.fullmatch(found["body"]):
+            drop = re.sub(rf"{_GROUP}|{re.escape('.' if mark == ',' else ',')}", "", found["body"])
+            readings[mark] = float(drop.replace(",", "."))
+    if "-" in (found["a"], found["b"]):
+        readings = {mark: -value for mark, value in readings.items()}
+    return (readings, found["before"] or found["after"]) if readings else None
+
+
+def is_number(cell: str) -> bool:
+    return parse(cell) is not None
+
+
+def _style(parsed: Sequence[Any], delimiter: str) -> tuple[Style, int | None]:
+    """How a column writes its numbers; and the place of a cell that leaves that open."""
+    sure = Counter(mark for one in parsed if one and len(one[0]) == 1 for mark in one[0])
+    signs = Counter(one[1] for one in parsed if one and any(one[0].values()))
+    sign = signs.most_common(1)[0][0] if signs else ""
+    if sure:
+        return Style(max(sorted(sure), key=lambda mark: sure[mark]), sign), None
+    doubt = [i for i, one in enumerate(parsed) if one and len(set(one[0].values())) > 1]
+    if not doubt:
+        return Style("", sign), None
+    # 1.234 and 1,234: where cells are separated by commas, a program wrote a point for decimals;
+    # a semicolon is what spreadsheets take where the comma is the decimal mark.
+    small = [i for i in doubt if abs(parsed[i][0]["."]) < abs(parsed[i][0][","])]  # with a point
+    if delimiter != ";" and len(small) == len(doubt):
+        return Style(".", sign), None
+    if delimiter == ";" and not small:
+        return Style(",", sign), None
+    return Style("", sign), doubt[0]
+
+
+def read_numbers(
+    cells: Sequence[str],
+    rows: Sequence[int],
+    column: str,
+    problems: Problems,
+    *,
+    delimiter: str = ",",
+    style: Style | None = None,
+) -> tuple[np.ndarray, Style]:
+    """Float64 (n,), NaN where a cell is blank or says so; and how the column writes numbers.
+
+    The whole column is read with one decimal mark and one sign: those that most of its cells can
+    only have. Cells that do not fit are added to ``problems``, and so is a column of which nothing
+    tells whether 1,234 is a thousand or one.
+
+    Args:
+        style: of the training table.
+    """
+    given = [bool(cell) and cell.lower() not in ABSENT for cell in cells]
+    known = {cell: parse(cell) for cell in set(cells)}
+    parsed: list[Any] = [
+        known[cell] if there else None for cell, there in zip(cells, given, strict=True)
+    ]
+    said, open_at = _style(parsed, delimiter)
+    style = Style(style.decimal or said.decimal, style.sign) if style else said
+    if not style.decimal and open_at is not None:
+        as_point, as_comma = (f"{parsed[open_at][0][mark]:g}" for mark in ".,")
+        problems.add(
+            HEADER, column, cells[open_at],
+            f"may be {as_point} or {as_comma}, and no cell of the column tells which (first in row "
+            f"{rows[open_at]}); write its numbers without a mark for thousands",
+        )  # fmt: skip
+    values = np.full(len(cells), np.nan)
+    mark = style.decimal or "."
+    for i, (one, there) in enumerate(zip(parsed, given, strict=True)):
+        if not there:
+            continue
+        if reason := _misfit(one, style, mark):
+            problems.add(rows[i], column, cells[i], reason)
+        else:
+            values[i] = one[0][mark]
+    return values, style
+
+
+def _misfit(one: tuple[dict[str, float], str] | None, style: Style, mark: str) -> str:
+    if one is None:
+        return "is not a number; leave the cell blank where it is not known"
+    readings, sign = one
+    if mark not in readings:
+        names = {".": "decimal points", ",": "decimal commas"}
+        return f"does not fit a column with {names[mark]}"
+    if sign != style.sign and readings[mark]:
+        here = f"has {sign!r}" if sign else "has no sign"
+        return f"{here}, but the column has {style.sign!r}" if style.sign else (
+            f"{here}, but the other numbers of the column have no sign"
+        )  # fmt: skip
+    return "" if abs(readings[mark]) < 1e30 else "is too large a number"
+
+
+# ---- features -------------------------------------------------------------------------------
+
+
+@dataclass
+class Numbers:
+    """The columns of numbers and categories of one table.
+
+    Attributes:
+        values: column → float64 (n,), NaN where absent.
+        levels: column → n strings, "" where absent.
+        styles: column → how it writes its numbers.
+    """
+
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    levels: dict[str, np.ndarray] = field(default_factory=dict)
+    styles: dict[str, Style] = field(default_factory=dict)
+
+    def take(self, index: np.ndarray) -> "Numbers":
+        """Some of the rows."""
+        return Numbers(
+            {name: of[index] for name, of in self.values.items()},
+            {name: of[index] for name, of in self.levels.items()},
+            self.styles,
+        )
+
+    def there(self) -> np.ndarray:
+        """Bool (n,): is any cell filled?"""
+        filled = [~np.isnan(of) for of in self.values.values()]
+        filled += [of != "" for of in self.levels.values()]
+        return np.any(filled, axis=0)
+
+    def described(self) -> list[str]:
+        """A line a row, such as "age=54, ward=B"; "" where nothing is filled."""
+        columns = [[f"{name}={v:g}" for v in of] for name, of in self.values.items()]
+        gaps = [np.isnan(of) for of in self.values.values()]
+        columns += [[f"{name}={v}" for v in of] for name, of in self.levels.items()]
+        gaps += [of == "" for of in self.levels.values()]
+        filled = [
+            ["" if gap else cell for cell, gap in zip(column, missing, strict=True)]
+            for column, missing in zip(columns, gaps, strict=True)
+        ]
+        return [", ".join(filter(None, row)) for row in zip(*filled, strict=True)]
+
+
+def learn(numbers: Numbers, training: np.ndarray) -> dict[str, Any]:
+    """What prepares other rows alike, fit for JSON; learned from the training rows (bool) alone.
+
+    Returns:
+        "numbers": column → mean, spread (0: constant, and left out), gaps (were there any?),
+        decimal and sign; "categories": column → levels (the most frequent first) and other (were
+        there rare ones?). A level is rare that fewer than 1% of the rows have, at most 10 of them
+        and at least 2, or that is not among the first 100.
+    """
+    part = numbers.take(np.flatnonzero(training))
+    settings: dict[str, Any] = {"numbers": {}, "categories": {}}
+    for name, values in part.values.items():
+        here = values[~np.isnan(values)]
+        style = part.styles[name]
+        settings["numbers"][name] = {
+            "mean": float(here.mean()) if len(here) else 0.0,
+            "spread": float(here.std()) if len(here) and np.ptp(here) else 0.0,
+            "gaps": len(here) < len(values),
+            "decimal": style.decimal,
+            "sign": style.sign,
+        }
+    for name, cells in part.levels.items():
+        counts = Counter(sorted(cells[cells != ""]))
+        least = int(np.clip(len(cells) // 100, 2, 10))
+        levels = [level for level, n in counts.most_common(LEVELS) if n >= least]
+        settings["categories"][name] = {"levels": levels, "other": len(levels) < len(counts)}
+    return settings
+
+
+def _features(settings: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(column, what, level) of each feature; what is "number", "blank", "level" or "other"."""
+    features: list[tuple[str, str, str]] = []
+    for column, s in settings["numbers"].items():
+        features += [(column, "number", "")] * bool(s["spread"])
+        features += [(column, "blank", "")] * s["gaps"]
+    for column, s in settings["categories"].items():
+        features += [(column, "level", level) for level in s["levels"]]
+        features += [(column, "other", "")] * s["other"]
+    return features
+
+
+def names(settings: Mapping[str, Any]) -> list[str]:
+    """Of the features, in their order."""
+    ends = {"number": "{}", "blank": "{} is blank", "level": "{} = {}", "other": "{} = other"}
+    return [ends[what].format(column, level) for column, what, level in _features(settings)]
+
+
+def vectors(numbers: Numbers, settings: Mapping[str, Any]) -> np.ndarray:
+    """Float32 (rows, features); all zeros where a row has neither number nor category."""
+    there = numbers.there()
+    features = _features(settings)
+    found = np.zeros((len(there), len(features)), np.float32)
+    for i, (column, what, level) in enumerate(features):
+        if what in ("number", "blank"):
+            s, values = settings["numbers"][column], numbers.values[column]
+            gap = np.isnan(values)
+            if what == "blank":
+                found[:, i] = gap
+            else:
+                found[:, i] = np.where(gap, 0, (values - s["mean"]) / s["spread"])
+        else:
+            cells, levels = numbers.levels[column], settings["categories"][column]["levels"]
+            found[:, i] = cells == level if what == "level" else ~np.isin(cells, ["", *levels])
+    return found * there[:, None]
+
+
+def warn_of_constants(settings: Mapping[str, Any]) -> None:
+    for name, s in settings["numbers"].items():
+        if not s["spread"]:
+            warnings.warn(f"column {name!r}: every training row has one number; it tells nothing "
+                          "and is left out", stacklevel=4)  # fmt: skip

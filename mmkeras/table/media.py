@@ -1,0 +1,198 @@
+"""The pictures or recordings that a column names: decoded in parallel, kept, read again."""
+
+import contextlib
+import functools
+import hashlib
+import math
+import sqlite3
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .decode import notes
+from .paths import Refused, find, forget_listings, identity
+from .store import VERSION, Scratch, Store, ahead, digest
+
+CHUNK = 16  # files a thread takes at a time
+
+
+@dataclass
+class Files:
+    """The files of one column, each once.
+
+    Attributes:
+        modality: "image" or "audio".
+        shape, dtype: of one decoded record.
+        decode: path → record, with its settings; raises `Refused`.
+        folder: real path of the CSV's folder.
+    """
+
+    modality: str
+    shape: tuple[int, ...]
+    dtype: Any
+    decode: functools.partial[np.ndarray]
+    folder: str
+    allow_outside: bool
+    max_file_bytes: int
+    store: Store | Scratch | None = None
+    names: dict[str, int] = field(default_factory=dict)  # cell → place in paths
+    paths: list[str] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    digests: list[int] = field(default_factory=list)  # of the decoded records
+    notes: Counter[str] = field(default_factory=Counter)  # what is no fault, but good to know
+
+    def open_store(self, folder: Path | None, table: Path) -> None:
+        """A file for this table and these settings; without a folder one that nobody sees."""
+        length = math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        if folder is None:
+            self.store = Scratch(length)
+            return
+        text = f"{VERSION}|{table.resolve()}|{self.modality}|{sorted(self.decode.keywords.items())}"
+        name = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+        self.store = Store.open(folder / f"{table.stem}-{self.modality}-{name}.sqlite", length)
+
+    def check(self, cells: Iterable[str]) -> dict[str, str]:
+        """Open every distinct file once, in parallel; cell → reason, for those that are refused.
+
+        What was decoded goes to the store; memory holds a few records at a time.
+        """
+        forget_listings()
+        distinct = [cell for cell in dict.fromkeys(cells) if cell]
+        there: dict[int, int] = {}
+        with self._no_store_on_error():
+            there = self.store.digests() if self.store else {}
+        reasons: dict[str, str] = {}
+        chunks = (distinct[i : i + CHUNK] for i in range(0, len(distinct), CHUNK))
+        for chunk in ahead(lambda some: [self._check(cell, there) for cell in some], chunks):
+            new = [(one.key, one.data) for one in chunk if one.data is not None]
+            if new:
+                with self._no_store_on_error():
+                    if self.store:
+                        self.store.put(new)
+            for one in chunk:
+                self._take(one, reasons)
+        if self.store:
+            with self._no_store_on_error():
+                self.store.keep_only(self.keys)
+        for note, times in self.notes.items():
+            warnings.warn(f"{times} {self.modality} files {note}", stacklevel=5)
+        return reasons
+
+    def _take(self, one: "_Checked", reasons: dict[str, str]) -> None:
+        self.notes.update(one.notes)
+        if one.reason:
+            reasons[one.cell] = one.reason
+            return
+        self.names[one.cell] = len(self.paths)
+        self.paths.append(one.path)
+        self.keys.append(one.key)
+        self.digests.append(one.digest)
+
+    def _check(self, cell: str, there: dict[int, int]) -> "_Checked":
+        one = _Checked(cell)
+        try:
+            one.path = find(self.folder, cell, self.allow_outside)
+            one.key = self._key(one.path)
+            if one.key in there:
+                one.digest = there[one.key]
+            else:
+                data = self.decode(one.path).tobytes()
+                one.notes = notes()
+                one.digest = digest(data)
+                one.data = data if self.store else None
+        except Refused as refusal:
+            one.reason = str(refusal)
+        return one
+
+    def _key(self, path: str) -> int:
+        text = f"{VERSION}|{identity(path, self.max_file_bytes)}"
+        return digest(text.encode("utf-8", "surrogateescape"))
+
+    @contextlib.contextmanager
+    def _no_store_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            place = self.store.path if self.store else ""
+            self.store = None
+            warnings.warn(f"{place}: {error}; files are decoded at each pass", stacklevel=3)
+
+    def same(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Three codes a file, equal where two are the same file, have the same bytes, or decode to
+        the same record. Only files whose records are equal are read for it."""
+        times = Counter(self.digests)
+        content = list(self.paths)
+        for i, path in enumerate(self.paths):
+            if times[self.digests[i]] > 1:
+                with contextlib.suppress(OSError), open(path, "rb") as stream:
+                    content[i] = hashlib.file_digest(stream, "blake2b").hexdigest()
+        of_files = (self.paths, content, self.digests)
+        paths, content_codes, records = (pd.factorize(np.array(x, object))[0] for x in of_files)
+        return paths, content_codes, records
+
+    def places(self, cells: Iterable[str]) -> np.ndarray:
+        """int32, one a cell: its place among the distinct files, -1 where it is blank."""
+        return np.fromiter((self.names.get(cell, -1) for cell in cells), np.int32)
+
+    def read(self, places: np.ndarray) -> np.ndarray:
+        """(len(places), *shape): records from the store, else from their files; zeros for -1.
+
+        Raises:
+            Refused: a file has gone or changed for the worse since the table was loaded.
+        """
+        batch = np.zeros((len(places), *self.shape), self.dtype)
+        wanted = sorted({self.keys[place] for place in places if place >= 0})
+        found: dict[int, bytes] = {}
+        store = self.store  # another thread may give it up
+        if store and wanted:
+            with self._no_store_on_error():
+                found = store.get(wanted)
+        for i, place in enumerate(places):
+            if place < 0:
+                continue
+            data = found.get(self.keys[place])
+            if data is not None and isinstance(store, Scratch):
+                data = self._unless_changed(place, data)
+            batch[i] = (
+                self._again(self.paths[place])
+                if data is None
+                else np.frombuffer(data, self.dtype).reshape(self.shape)
+            )
+        return batch
+
+    def _unless_changed(self, place: int, data: bytes) -> bytes | None:
+        """Without a cache the files themselves count, at each pass."""
+        with _named(self.paths[place]):
+            return data if self._key(self.paths[place]) == self.keys[place] else None
+
+    def _again(self, path: str) -> np.ndarray:
+        with _named(path):
+            identity(path, self.max_file_bytes)
+            return self.decode(path)
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except Refused as refusal:
+        raise Refused(f"{path}: {refusal} (it was there when the table was loaded)") from None
+
+
+@dataclass
+class _Checked:
+    """What the first pass finds of one cell."""
+
+    cell: str
+    path: str = ""
+    key: int = 0
+    digest: int = 0
+    data: bytes | None = None
+    reason: str = ""
+    notes: list[str] = field(default_factory=list)

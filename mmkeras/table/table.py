@@ -1,0 +1,184 @@
+"""`Table`: rows that were read and checked, streamed as batches for a model."""
+
+import functools
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .media import Files
+from .parts import PARTS
+from .store import ahead
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of a CSV, ready to be read in batches. Made by `load_table`.
+
+    Attributes:
+        modalities: those that are given, in the order "text", "image", "audio", "numbers"; the
+            columns of ``present``.
+        classes: class names; y counts along them. Empty if the table has no label.
+        vocabulary: words by id: "" (padding), "[UNK]" (unknown), then the most frequent first.
+            Empty if there is no text.
+        number_names: what each feature of "numbers" is: "age", "age is blank", "ward = B",
+            "ward = other". Empty if there are neither numbers nor categories.
+        rows: DataFrame of the rows that were kept: ``row`` (number in the file, the header is 1),
+            ``label`` and ``group`` (if given), ``part``, and a column of cells (str, "" is blank)
+            for each modality; of "numbers" what is filled, as "age=54, ward=B".
+        report: DataFrame of what was skipped: ``row``, ``column``, ``value``, ``reason``.
+        settings: what other rows need to be prepared in the same way, fit for JSON:
+            ``load_table("new.csv", label=None, **table.settings)``.
+        duplicates: "rows" that equal an earlier one, as "kinds" (in "cells", "file bytes",
+            "pictures", "recordings"); "crossing": how many of the rows outside the training part
+            equal one in it, or did before equal rows were kept together; "together": were they?
+            "warning": what to beware of, or "".
+    """
+
+    modalities: tuple[str, ...]
+    classes: list[str]
+    vocabulary: list[str]
+    rows: pd.DataFrame
+    report: pd.DataFrame
+    settings: dict[str, Any]
+    number_names: list[str]
+    duplicates: dict[str, Any]
+    _files: dict[str, Files] = field(repr=False)
+    _vectorizer: Any = field(repr=False)
+    _numbers: np.ndarray | None = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @functools.cached_property
+    def y(self) -> np.ndarray | None:
+        """Class numbers, int32 (rows,); None without a label."""
+        if "label" not in self.rows:
+            return None
+        return pd.Categorical(self.rows["label"], categories=self.classes).codes.astype(np.int32)
+
+    @functools.cached_property
+    def _places(self) -> dict[str, np.ndarray]:
+        return {name: files.places(self.rows[name]) for name, files in self._files.items()}
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{n} {part}" for part, n in self.parts.items())
+        return f"Table({len(self)} rows ({parts}) with {', '.join(self.modalities)})"
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Number of rows a part; without a label all rows are in "all"."""
+        counts = Counter(self.rows["part"])
+        return {part: counts[part] for part in (("all",) if "all" in counts else PARTS)}
+
+    def dataset(
+        self,
+        part: str = "train",
+        batch_size: int = 32,
+        shuffle: bool | None = None,
+        seed: int = 0,
+        *,
+        present: bool = True,
+        first_pass: int = 0,
+    ) -> Any:
+        """A streaming `tf.data.Dataset` of ``(x, y)``, or of ``x`` alone without a label.
+
+        Files are read (from the cache, or decoded) a few batches ahead, in parallel. Each pass
+        holds every row once; the last batch may be smaller.
+
+        Args:
+            part: "train", "valid", "test" or "all".
+            batch_size: rows a batch, at least 1.
+            shuffle: a new order in each pass; None: for "train" only. Otherwise the rows come as
+                in the file.
+            seed: of the orders: the same seed gives the same sequence of orders.
+            present: include the presence mask, for `multimodal_model(…, missing=True)`.
+            first_pass: skip so many orders: a training that goes on in epoch 5 passes 5.
+
+        Returns:
+            ``x`` is a dict with, if given, "text" int32 (batch, words), "image" uint8 (batch,
+            height, width, 3) from 0 to 255, "audio" float32 (batch, samples) in [-1, 1],
+            "numbers" float32 (batch, len(number_names)), standardised or 0 and 1, and
+            "present" float32 (batch, modalities), 1 where a modality is there and 0 where it is
+            absent; what is absent is all zeros. ``y`` is int32 (batch,).
+
+        Raises:
+            ValueError: an unknown part, one without rows, a wrong batch size.
+        """
+        import tensorflow as tf
+
+        index = self._index(part)
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number from 1 up, got {batch_size!r}")
+        shuffled = part == "train" if shuffle is None else shuffle
+        passes = itertools.count(first_pass)
+
+        def batches() -> Iterator[Any]:
+            rng = np.random.default_rng((seed, next(passes)))
+            order = rng.permutation(index) if shuffled else index
+            starts = range(0, len(order), batch_size)
+            yield from ahead(self._batch, (order[i : i + batch_size] for i in starts))
+
+        stream = tf.data.Dataset.from_generator(batches, output_signature=self._signature())
+        stream = stream.apply(
+            tf.data.experimental.assert_cardinality(math.ceil(len(index) / batch_size))
+        )
+        return stream.map(self._finish(present)).prefetch(2)
+
+    def _index(self, part: str) -> np.ndarray:
+        if part not in (*PARTS, "all"):
+            raise ValueError(f"part must be one of {', '.join((*PARTS, 'all'))}, got {part!r}")
+        index = np.arange(len(self.rows))
+        if part != "all":
+            index = index[(self.rows["part"] == part).to_numpy()]
+        if not len(index):
+            raise ValueError(f"no row is in {part!r}; the rows are in {self.parts}")
+        return index
+
+    def _batch(self, index: np.ndarray) -> Any:
+        """NumPy arrays of some rows; texts are still bytes."""
+        x: dict[str, np.ndarray] = {}
+        present = np.ones((len(index), len(self.modalities)), np.float32)
+        for column, modality in enumerate(self.modalities):
+            if modality == "text":
+                texts = self.rows["text"].iloc[index].tolist()
+                x["text"] = np.array([text.encode() for text in texts], object)
+                present[:, column] = [bool(text) for text in texts]
+            elif modality == "numbers":
+                x["numbers"] = self._numbers[index]  # type: ignore[index]
+                present[:, column] = self.rows["numbers"].iloc[index] != ""
+            else:
+                places = self._places[modality][index]
+                x[modality] = self._files[modality].read(places)
+                present[:, column] = places >= 0
+        x["present"] = present
+        return x if self.y is None else (x, self.y[index])
+
+    def _signature(self) -> Any:
+        import tensorflow as tf
+
+        x = {name: tf.TensorSpec((None,), tf.string) for name in self.modalities}
+        for name, files in self._files.items():
+            x[name] = tf.TensorSpec((None, *files.shape), files.dtype)
+        if self._numbers is not None:
+            x["numbers"] = tf.TensorSpec((None, self._numbers.shape[1]), tf.float32)
+        x["present"] = tf.TensorSpec((None, len(self.modalities)), tf.float32)
+        return x if self.y is None else (x, tf.TensorSpec((None,), tf.int32))
+
+    def _finish(self, present: bool) -> Callable:
+        import tensorflow as tf
+
+        def finish(x: dict[str, Any], *y: Any) -> Any:
+            x = dict(x)
+            if self._vectorizer is not None:
+                x["text"] = tf.cast(self._vectorizer(x["text"]), tf.int32)
+            if not present:
+                del x["present"]
+            return (x, *y) if y else x
+
+        return finish
