@@ -330,7 +330,7 @@ def data(tmp_path):
 @pytest.mark.parametrize(
     "edit, arguments, says",
     [
-        (None, ["--label", "lable"], "no such column (label=); did you mean 'label'?"),
+        (None, ["--label", "lable"], "no such column (--label); did you mean 'label'?"),
         (None, ["--image", "photo"], "there is no column 'photo' (--image)"),
         (None, ["--without", "text", "--without", "image", "--without", "audio"], "no column"),
         (None, ["--fusion", "magic"], "unknown fusion 'magic'"),

@@ -47,7 +47,7 @@ def exit_status(
         stopped: printed when the user stops it.
         kept: what to print when it did not come to its end, or ""; then instead of `stopped`.
     """
-    from .reading import TableError  # here, so that no pandas is loaded for --help
+    from .problems import TableError  # here, so that no pandas is loaded for --help
 
     try:
         with _terminable():
@@ -56,9 +56,10 @@ def exit_status(
     except BrokenPipeError:
         raise
     except (TableError, RunError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        of_table = error.for_command() if isinstance(error, TableError) else error
+        print(f"error: {of_table}", file=sys.stderr)
         if isinstance(error, TableError):
-            if advice and error.problems["row"].gt(1).any():
+            if advice and error.skippable:
                 print(advice, file=sys.stderr)
             if missing and error.problems["reason"].str.startswith("no such column").any():
                 print(missing, file=sys.stderr)

@@ -65,19 +65,6 @@ def predict(
     return answers, table.report
 
 
-def read_records(path: Path, encoding: str, delimiter: str) -> dict[int, list[str]]:
-    """Row number → cells, the header first; empty lines are left out, rows of blank cells are not.
-
-    Bytes that are not of this encoding are kept as they are.
-    """
-    codec = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
-    with path.open(encoding=codec, errors="surrogateescape", newline="") as stream:
-        records = enumerate(csv.reader(stream, delimiter=delimiter), start=1)
-        found = {row: cells for row, cells in records if cells}
-    header = next(row for row, cells in found.items() if any(map(str.strip, cells)))
-    return {row: cells for row, cells in found.items() if row >= header}
-
-
 def joined(
     records: dict[int, list[str]], answers: "pd.DataFrame", problems: "pd.DataFrame"
 ) -> list[list[str]]:
@@ -188,6 +175,8 @@ def check_output(out: Path, csv: Path, force: bool) -> None:
 
 def _run(options: argparse.Namespace, out: Path) -> None:
     """Everything but telling the errors."""
+    from .reading import header_of, read_records
+
     if not options.csv.is_file():
         raise RunError(f"there is no CSV at {options.csv}")
     check_output(out, options.csv, options.force)
@@ -203,8 +192,8 @@ def _run(options: argparse.Namespace, out: Path) -> None:
     answers, problems = predict(
         model, settings, options.csv, allow_missing_columns=missing, **reading
     )
-    records = read_records(options.csv, codec, mark)
-    header = [name.strip() for name in records[min(records)]]
+    records = dict(read_records(options.csv, codec, mark))
+    header = header_of(records[min(records)])
     for modality, column in settings["columns"].items():
         if column not in header:
             print(f"There is no column {column!r}: every row goes without {modality}.")

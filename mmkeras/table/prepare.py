@@ -39,7 +39,8 @@ def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]]]:
                problems=Problems())  # fmt: skip
     cells = sample_cells(path, options.encoding, options.delimiter)
     named = {m: getattr(options, m) for m in ("text", "image", "audio")}
-    choice = choose(cells, named, without=options.without, taken=roles)
+    choice = choose(cells, named, without=options.without, taken=roles, number=options.number,
+                    category=options.category, ignore=options.ignore)  # fmt: skip
     labels = [cell for cell in cells[options.label] if cell]
     if kind_of(labels).name == "number" and len(set(labels)) > max(20, len(labels) / 5):
         raise RunError(
@@ -57,6 +58,9 @@ def chosen(
     yield f"Columns of {options.csv.name}"
     for modality, column in choice.columns.items():
         yield f"  {modality:8} {column!r}: {choice.why[modality]}"
+    for what, found in (("number", choice.numbers), ("category", choice.categories)):
+        for column, why in found.items():
+            yield f"  {what:8} {column!r}: {why}"
     for role, name in roles_of(options).items():
         if name:
             yield f"  {role:8} {name!r}"
@@ -90,6 +94,9 @@ def load(options: argparse.Namespace, choice: Choice, cells: Mapping[str, list[s
         sizes["audio_seconds"] = options.audio_seconds or _usual_seconds(options, paths)
     return load_table(
         options.csv,
+        numbers=list(choice.numbers) or None,
+        categories=list(choice.categories) or None,
+        allow_duplicates=options.allow_duplicates,
         label=options.label,
         split=options.split,
         group=options.group,
@@ -135,6 +142,12 @@ def overview(table: Any) -> Iterator[str]:
     for m in table.modalities:
         there = [(rows.loc[rows["part"] == part, m] != "").mean() for part in parts]
         yield f"  with {m:13}" + "".join(f"{share:8.0%}" for share in there)
+    if table.duplicates["rows"]:
+        kinds = ", ".join(f"{n} by {what}" for what, n in table.duplicates["kinds"].items() if n)
+        together = "kept in one part" if table.duplicates["together"] else "in several parts"
+        yield f"Equal rows: {table.duplicates['rows']} equal an earlier one ({kinds}), {together}"
+    if table.duplicates["warning"]:
+        yield f"Beware: {table.duplicates['warning']}"
     yield from _skipped(table)
     yield "Sizes: " + "; ".join(f"{m} {_size(table, m)}" for m in table.modalities)
 
