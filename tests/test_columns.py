@@ -87,6 +87,7 @@ def test_numbers_and_categories_are_found_beside_text():
         ("code", [f"AB{i:03d}" for i in range(30)], "30 of 30 different"),
         ("same", ["4"] * 30, "every cell is the same"),
         ("same", ["yes"] * 30, "every cell is the same"),
+        ("part", ["train", "train", "test"] * 10, "it says in which part a row is"),
         ("outcome", [str(i % 2) for i in range(30)], "it goes with the label 'label' one to one"),
         ("result", [("sick", "fine")[i % 2] for i in range(30)], "in every row: the answer"),
     ],

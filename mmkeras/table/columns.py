@@ -26,6 +26,7 @@ _ID = re.compile(
     r"(?i:(.*[_\- .])?(id|ids|uuid|guid|key|index|idx|nr|no)|unnamed: *\d+|)|.*[a-z]I[Dd]"
 )
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}\b.*")
+_PARTS = set(map(hash, ("", "train", "valid", "test", "validation", "val", "dev")))
 # Scripts that put no spaces between words: Han, Kana, Thai, Lao, Khmer, Burmese.
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 
@@ -338,6 +339,8 @@ def _numbers(
         elif kind.name in found and wanted:
             if tally.different == 1 and tally.filled == tally.n:
                 rest[column] = Kind("constant", f"every cell is the same; {kind.why}")
+            elif hash("train") in tally.codes and _PARTS.issuperset(tally.codes):
+                rest[column] = Kind(kind.name, f"it says in which part a row is; {kind.why}")
             elif answer and tally.order == answer.order and len(tally.codes) < MOST:
                 reason = f"it goes with the label {label!r} one to one in every row: the answer"
                 rest[column] = Kind(kind.name, f"{reason}; {kind.why}")
