@@ -151,6 +151,44 @@ def test_a_data_set_says_which_chapters_use_it(module):
     assert said == used
 
 
+# From the ground up: a room imports only rooms that stand before it.
+ROOMS = (
+    "arguments files assets attention branches fusion missing models training session evaluate "
+    "plots pretrained datasets table doctor checks"
+).split()
+
+
+def rooms_imported(path):
+    """The rooms of mmkeras that a file imports, by `from ..x import` or `from .. import x`."""
+    package = ["mmkeras", *path.relative_to(ROOT / "mmkeras").parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            dotted = [*base, *(node.module or "").split(".")] if node.module else base
+            names = [alias.name for alias in node.names]
+            found = dotted[1:2] if len(dotted) > 1 else names
+            yield from found if dotted[:1] == ["mmkeras"] else []
+        elif isinstance(node, ast.Import):
+            dotted = [alias.name.split(".") for alias in node.names]
+            yield from (parts[1] for parts in dotted if parts[0] == "mmkeras" and parts[1:])
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_down(room):
+    place = ROOT / "mmkeras" / room
+    files = [*place.rglob("*.py")] if place.is_dir() else [place.with_suffix(".py")]
+    for path in (path for path in files if path.exists()):
+        up = {name for name in rooms_imported(path) if name in ROOMS[ROOMS.index(room) + 1 :]}
+        assert not up, f"{path.name} imports {up}, which stand above {room}"
+
+
+def test_every_room_has_its_place_in_that_order():
+    there = {path.stem for path in (ROOT / "mmkeras").iterdir() if not path.name.startswith("_")}
+    assert there - {"py"} <= set(ROOMS)
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "mmkeras").rglob("*.py"))
+    assert not re.findall(r"^\s*(?:from|import) (?:tools|benchmarks|tests)\b", code, re.MULTILINE)
+
+
 # --- the package ---------------------------------------------------------------------------------
 
 
