@@ -269,6 +269,8 @@ def _read(sound: Any, rate: int, seconds: float, max_seconds: float) -> np.ndarr
     known = sound.frames < _UNKNOWN
     if known:
         _check_duration(sound.frames, sound.samplerate, max_seconds)
+    else:  # soundfile would seek after each block, which a file without a length cannot
+        sound.seekable = lambda: False
     reach = 12 * max(1, sound.samplerate // rate + 1)  # half of resample_poly's filter, and a bit
     wanted = int(seconds * sound.samplerate) + reach
     kept: list[np.ndarray] = []
