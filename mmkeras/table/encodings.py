@@ -52,7 +52,7 @@ def _in_rows(name: str, first: int, last: int) -> Callable[[str], float]:
 
 _COMMON: dict[str, Callable[[str], float]] = {
     # Before gb18030, which takes these bytes for its own.
-    "cp949": lambda text: len(re.findall("[가-힣]", text)),
+    "cp949": _in_rows("euc_kr", 0xB0, 0xC8),
     "gb18030": _in_rows("gb2312", 0xB0, 0xD7),
     "big5": _in_rows("big5", 0xA4, 0xC6),
     "shift_jis": lambda text: 2 * len(re.findall("[\u3001-\u30ff]", text)),  # half is kanji

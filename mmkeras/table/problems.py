@@ -38,7 +38,8 @@ class TableError(ValueError):
 
     def for_command(self) -> str:
         """The message with the command's options where it names arguments of `load_table`."""
-        return in_flags(str(self))
+        said = self.problems.assign(reason=self.problems["reason"].map(in_flags))
+        return _message(self.path, said)
 
 
 NOT_OF_ENCODING = "byte 0x.. is not UTF-8"
@@ -49,7 +50,8 @@ def in_flags(reason: str) -> str:
 
     Reasons are written for Python. This is the one place that knows how the options of the command
     are spelt: as the arguments, with "-" for "_"; what is True there is given without a value here;
-    a tab is called tab; of several columns each has its own --number or --category.
+    a tab is called tab; of several columns each has its own --number or --category. The command
+    has no option for fractions and max_pixels.
     """
 
     def flag(found: re.Match[str]) -> str:
@@ -58,6 +60,7 @@ def in_flags(reason: str) -> str:
         value = {"'\\t'": "tab", "True": ""}.get(value, value)
         return f"--{name}{f' {value}' if value else ''}"
 
+    reason = reason.replace("fractions=", "the split ").replace("max_pixels=", "")
     return _ARGUMENT.sub(flag, reason)
 
 
