@@ -563,6 +563,44 @@ def test_a_damaged_cache_is_made_again(data):
     np.testing.assert_array_equal(pictures(load(data)), first)
 
 
+def test_a_locked_cache_is_left_to_who_uses_it(data, monkeypatch):
+    """After 60 s it was taken for damaged, and deleted under the process that wrote it."""
+    first = pictures(load(data))
+    (path,) = (data.parent / "cache").glob("data-image-*.sqlite")
+    before = path.read_bytes()
+    monkeypatch.setattr(store, "LOCKED", 0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.warns(UserWarning, match="locked; files are decoded at each pass"):
+        table = load(data)
+    np.testing.assert_array_equal(pictures(table), first)
+    other.close()
+    assert path.read_bytes() == before
+
+
+def test_without_a_cache_a_first_pass_decodes_each_file_once(tmp_path, monkeypatch):
+    counts = count_decoding(monkeypatch)
+    for i in range(12):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    rows = [[f"{i}.png", "ab"[i % 2]] for i in range(12)]
+    path = write(tmp_path / "a.csv", ["image", "label"], rows)
+    table = load_table(path, image="image", image_size=(8, 8), cache=False)
+    first = pictures(table)
+    np.testing.assert_array_equal(first[:, 0, 0, 0], np.arange(12))
+    assert set(counts.values()) == {1} and len(counts) == 12
+    Image.new("RGB", (8, 8), (99, 99, 99)).save(tmp_path / "3.png")  # the file itself counts
+    assert pictures(table)[3].min() == 99 and counts["3.png"] == 2
+    monkeypatch.setattr(store.Scratch, "put", lambda *_: None)  # beyond what it may hold
+    again = load_table(path, image="image", image_size=(8, 8), cache=False)
+    assert pictures(again)[5, 0, 0, 0] == 5 and counts["5.png"] == 3
+
+
+def test_what_a_temporary_file_may_hold_is_bounded():
+    scratch = store.Scratch(length=4, limit=10)
+    scratch.put([(1, b"aaaa"), (2, b"bbbb"), (3, b"cccc")])
+    assert scratch.get([3, 2, 1]) == {2: b"bbbb", 1: b"aaaa"}
+
+
 def test_a_cache_that_cannot_be_written_is_said_and_done_without(data, tmp_path):
     first = pictures(load(data))
     (tmp_path / "file").write_text("in the way")

@@ -46,7 +46,11 @@ class Cells:
 
 
 def read_records(
-    path: Path, encoding: str = "utf-8", delimiter: str = ",", *, problems: Problems | None = None
+    path: Path | str,
+    encoding: str = "utf-8",
+    delimiter: str = ",",
+    *,
+    problems: Problems | None = None,
 ) -> Generator[tuple[int, list[str]], None, None]:
     """(row number, cells) of every record that has a cell, the header first; cells as they stand.
 
@@ -60,7 +64,7 @@ def read_records(
         TableError: the file as a whole cannot be read.
         ValueError: an encoding that Python does not know, a delimiter that is not one character.
     """
-    codec = _codec(encoding)
+    path, codec = Path(path), _codec(encoding)
     if len(delimiter) != 1:
         raise ValueError(f"delimiter must be one character, got {delimiter!r}")
     found = Problems() if problems is None else problems

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 WORKERS = min(os.cpu_count() or 1, 16)
+LOCKED = 60  # seconds to wait for another process that writes
 SCRATCH = 1024**3  # bytes of a temporary file
 VERSION = 2  # of what is stored: raise it when the decoding changes
 Item = TypeVar("Item")
@@ -85,7 +86,10 @@ class Store:
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """One transaction. Opening costs little beside a batch, and any thread may do it."""
-        with contextlib.closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
+        with (
+            contextlib.closing(sqlite3.connect(self.path, timeout=LOCKED)) as connection,
+            connection,
+        ):
             connection.execute("PRAGMA synchronous = OFF")  # what is lost can be made again
             yield connection
 
