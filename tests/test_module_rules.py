@@ -44,6 +44,7 @@ def test_a_true_head_passes_and_the_others_are_listed(course: Path) -> None:
     [
         ("Derived in chapter 04.", "chapter 04, which is not there"),
         ("Derived in chapters 02 and\n04.", "chapter 04, which is not there"),
+        ("Derived in chapter 02 (one, two) and in\nchapter 04 (three).", "chapter 04, which is"),
         ("Derived in chapters 02, 03 and 02.", "03_x.ipynb names nothing of it"),
         ("Derived in chapter 03.", "03_x.ipynb names nothing of it"),
     ],

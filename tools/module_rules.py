@@ -1,7 +1,8 @@
 """The head of a module says which chapter derives it, and that chapter knows the module.
 
-`Derived in chapter 07.` (or `chapters 02 and 03`) stands in the docstring of a module whose code a
-chapter writes out or explains. The chapter has to exist, and to name something public of it.
+`Derived in chapter 07.` (or `in chapter 01 (the mask) and chapter 07`) stands in the docstring of a
+module whose code a chapter writes out or explains. The chapter has to exist, and to name something
+public of the module.
 """
 
 import ast
@@ -11,19 +12,19 @@ from pathlib import Path
 
 from notebook_page import read
 
-DERIVED = re.compile(r"Derived in\s+chapters?\s+(\d\d(?:(?:,|,?\s+and)\s+\d\d)*)")
+DERIVED = re.compile(r"Derived in\s+chapter[^.]*")  # to the end of the sentence
 
 
 def modules(root: Path) -> list[Path]:
-    """The modules of the package that a chapter could derive: not the checks, no __init__."""
+    """The modules of the package that a chapter could derive: all but the checks."""
     found = sorted((root / "mmkeras").rglob("*.py"))
-    return [p for p in found if not p.name.startswith("__") and p.parent.name != "checks"]
+    return [p for p in found if p.parent.name != "checks"]
 
 
 def chapters_of(module: Path) -> list[str]:
     """Numbers of the chapters that the head of a module names."""
     head = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
-    return [number for said in DERIVED.findall(head) for number in re.findall(r"\d\d", said)]
+    return [number for said in DERIVED.findall(head) for number in re.findall(r"\b\d\d\b", said)]
 
 
 def public_names(module: Path) -> set[str]:
@@ -52,5 +53,6 @@ def problems(root: Path) -> Iterator[str]:
 
 def underived(root: Path) -> list[str]:
     """Modules whose head names no chapter, as `folder.name`."""
-    found = [p.relative_to(root / "mmkeras") for p in modules(root) if not chapters_of(p)]
+    named = [p for p in modules(root) if not p.name.startswith("__")]
+    found = [p.relative_to(root / "mmkeras") for p in named if not chapters_of(p)]
     return [".".join(p.with_suffix("").parts) for p in found]
