@@ -1,4 +1,7 @@
-"""Probabilities that can be trusted: the temperature that makes a model as sure as it is right."""
+"""Probabilities that can be trusted: the temperature that makes a model as sure as it is right.
+
+Derived in chapter 09.
+"""
 
 from typing import Any
 

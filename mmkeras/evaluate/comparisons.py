@@ -1,4 +1,7 @@
-"""Tests of two models on the same rows: McNemar's of their answers, DeLong's of their AUCs."""
+"""Tests of two models on the same rows: McNemar's of their answers, DeLong's of their AUCs.
+
+Derived in chapter 09.
+"""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,7 @@
-"""Cross-validation: which rows are trained on and which are tested, fold by fold."""
+"""Cross-validation: which rows are trained on and which are tested, fold by fold.
+
+Derived in chapter 09.
+"""
 
 from typing import Any
 

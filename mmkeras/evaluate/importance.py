@@ -1,4 +1,7 @@
-"""What each modality is worth: by leaving it out, by dealing it out anew, by Shapley values."""
+"""What each modality is worth: by leaving it out, by dealing it out anew, by Shapley values.
+
+Derived in chapter 09.
+"""
 
 import itertools
 import math

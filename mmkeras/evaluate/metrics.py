@@ -2,6 +2,8 @@
 
 The weights are what the bootstrap needs: how often each row was drawn. Reached through
 `mmkeras.evaluate`, which makes the tables.
+
+Derived in chapter 09.
 """
 
 import functools

@@ -1,4 +1,7 @@
-"""Tables of metrics with bootstrap intervals: of each model, and of differences."""
+"""Tables of metrics with bootstrap intervals: of each model, and of differences.
+
+Derived in chapter 09.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
