@@ -45,6 +45,7 @@ class Options:
     allow_missing_columns: bool
     allow_duplicates: bool
     allow_outside: bool
+    least_rows: int
     max_pixels: int
     max_file_bytes: int
     max_audio_seconds: float
@@ -155,7 +156,7 @@ class Options:
         if len(self.image_size) != 2:
             raise ValueError(f"image_size must be (height, width), got {self.image_size}")
         whole |= {f"image_size[{i}]": (n, 1) for i, n in enumerate(self.image_size)}
-        whole["audio_rate"] = (self.audio_rate, 1000)
+        whole |= {"audio_rate": (self.audio_rate, 1000), "least_rows": (self.least_rows, 1)}
         for name, (value, least) in whole.items():
             if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
                 raise ValueError(f"{name} must be a whole number from {least} up, got {value!r}")

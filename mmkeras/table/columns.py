@@ -2,14 +2,13 @@
 cells, with its reason."""
 
 import itertools
+import math
 import random
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from .command import RunError
 
@@ -94,7 +93,7 @@ class Tally:
         self.named = dict.fromkeys(SUFFIXES, 0)
         self.suffixes: dict[str, Counter[str]] = {m: Counter() for m in SUFFIXES}
         self.codes: dict[int, int] = {}  # hash of a cell → its place among the different ones
-        self.low, self.high = np.inf, -np.inf
+        self.low, self.high = math.inf, -math.inf
         self.steps: set[float] = set()
         self._last: float | None = None
 
@@ -236,6 +235,8 @@ def unspaced(cells: Sequence[str]) -> bool:
 
 def least_words(cells: Sequence[str]) -> int:
     """Words that hold 95% of the texts whole, from 8 to 200."""
+    import numpy as np  # here, so that it is not loaded for --help
+
     counts = [count_words(cell) for cell in cells if cell]
     return int(np.clip(np.quantile(counts, 0.95), 8, 200)) if counts else 8
 

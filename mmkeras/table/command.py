@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 STATUS = (
@@ -34,7 +34,7 @@ def exit_status(
     work: Callable[[], None],
     *,
     advice: str = "",
-    missing: str = "",
+    hints: Mapping[str, str] | None = None,
     stopped: str,
     kept: Callable[[], str] = str,
 ) -> int:
@@ -43,7 +43,7 @@ def exit_status(
     Args:
         work: everything the command does.
         advice: printed after problems of single rows, or "".
-        missing: printed after a column was not found, or "".
+        hints: part of a reason → what is printed after a problem that has it.
         stopped: printed when the user stops it.
         kept: what to print when it did not come to its end, or ""; then instead of `stopped`.
     """
@@ -61,8 +61,9 @@ def exit_status(
         if isinstance(error, TableError):
             if advice and error.skippable:
                 print(advice, file=sys.stderr)
-            if missing and error.problems["reason"].str.startswith("no such column").any():
-                print(missing, file=sys.stderr)
+            for words, hint in (hints or {}).items():
+                if error.problems["reason"].str.contains(words, regex=False).any():
+                    print(hint, file=sys.stderr)
         status = 1
     except KeyboardInterrupt as stop:
         print(f"\nstopped{'' if kept() else f': {stopped}'}", file=sys.stderr)

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_status(
         lambda: _run(options),
         advice=advice,
-        missing=MISSING,
+        hints={"no such column": MISSING},
         stopped=f"nothing was written to {options.out}",
     )
 
@@ -163,7 +163,7 @@ def judge(
     now = {
         "data": options.csv.name,
         "label": options.label or settings["label"],
-        "group": options.group if "group" not in table.rows else options.group or settings["group"],
+        "group": (options.group or settings["group"]) if "group" in table.rows else None,
         "how_split": "all rows of a file of their own",
         "command": options.command,
     }

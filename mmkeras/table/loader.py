@@ -8,7 +8,8 @@ said, with the row number that a spreadsheet shows.
 import functools
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def load_table(
     allow_missing_columns: bool = False,
     allow_duplicates: bool = False,
     allow_outside: bool = False,
+    least_rows: int = 1,
     max_pixels: int = 64_000_000,
     max_file_bytes: int = 256 * 1024**2,
     max_audio_seconds: float = 3600.0,
@@ -102,6 +104,7 @@ def load_table(
         allow_duplicates: let equal rows fall into different parts. By default they are kept in
             one, unless a column ``split`` says otherwise; see `Table.duplicates`.
         allow_outside: let paths leave the folder of the CSV: by "..", a link, an absolute path.
+        least_rows: rows of classes that have fewer are left out; `rare_classes` says which.
         max_pixels: larger pictures are refused before they are unpacked.
         max_file_bytes: larger files are refused unopened.
         max_audio_seconds: longer recordings are refused.
@@ -131,6 +134,8 @@ def _load(o: Options) -> Table:
         o.csv, used, o.optional, encoding=o.encoding, delimiter=o.delimiter, problems=problems
     )
     tidy(cells, used)
+    if o.label is not None:
+        cells = _without(cells, o.label, rare_classes(cells.columns[o.label], o.least_rows))
     numbers = _numbers(o, cells, problems)
     check_cells(cells, used, o.classes, problems)
     bad_cells = problems.rows()
@@ -190,6 +195,21 @@ def tidy(cells: Cells, used: Mapping[str, Sequence[str]]) -> None:
                 cells.columns[name] = [visible(cell) for cell in cells.columns[name]]
     for name in used.get("text", ()):
         cells.columns[name] = [unicodedata.normalize("NFC", c) for c in cells.columns[name]]
+
+
+def rare_classes(labels: Sequence[str], least_rows: int) -> dict[str, int]:
+    """Label → rows, of those that have fewer than that; blank ones are none."""
+    counts = Counter(label for label in labels if label)
+    return {label: n for label, n in sorted(counts.items()) if n < least_rows}
+
+
+def _without(cells: Cells, column: str, values: Collection[str]) -> Cells:
+    """The records in which the column has none of these values."""
+    if not values:
+        return cells
+    keep = [i for i, cell in enumerate(cells.columns[column]) if cell not in values]
+    columns = {name: [of[i] for i in keep] for name, of in cells.columns.items()}
+    return Cells([cells.rows[i] for i in keep], columns)
 
 
 def _numbers(o: Options, cells: Cells, problems: Problems) -> Numbers:

@@ -153,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_status(
         lambda: _run(options, out),
         advice=advice,
-        missing=MISSING,
+        hints={"no such column": MISSING},
         stopped=f"{out} was not written",
     )
 
@@ -194,9 +194,9 @@ def _run(options: argparse.Namespace, out: Path) -> None:
     )
     records = dict(read_records(options.csv, codec, mark))
     header = header_of(records[min(records)])
-    for modality, column in settings["columns"].items():
+    for column in runs.inputs_of(settings):
         if column not in header:
-            print(f"There is no column {column!r}: every row goes without {modality}.")
+            print(f"There is no column {column!r}: every row goes without it.")
     wanted = codec_of(options.csv, codec)
     used = write(out, joined(records, answers, problems), wanted, mark)
     bad = len(records) - 1 - len(answers)

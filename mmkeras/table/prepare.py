@@ -20,13 +20,15 @@ def roles_of(options: argparse.Namespace) -> dict[str, str | None]:
     return {role: getattr(options, role) for role in ROLES}
 
 
-def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]]]:
-    """The chosen columns, and the cells they were judged by.
+def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]], dict[str, int]]:
+    """The chosen columns, the cells they were judged by, and the classes with too few rows.
 
     Raises:
         RunError: the columns cannot be told, or the label is a quantity.
         TableError: the CSV cannot be read.
     """
+    from .characters import visible
+    from .loader import rare_classes
     from .reading import Problems, read_cells
 
     path = options.csv
@@ -35,7 +37,7 @@ def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]]]:
     roles = roles_of(options)
     wanted = {role: column for role, column in roles.items() if column}
     # The faults of the file as a whole are said by the reader of the loader.
-    read_cells(path, wanted, (), encoding=options.encoding, delimiter=options.delimiter,
+    whole = read_cells(path, wanted, (), encoding=options.encoding, delimiter=options.delimiter,
                problems=Problems())  # fmt: skip
     cells = sample_cells(path, options.encoding, options.delimiter)
     named = {m: getattr(options, m) for m in ("text", "image", "audio")}
@@ -48,11 +50,15 @@ def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]]]:
             f"{len(labels)} rows: this command learns classes, not quantities. Put them into a few "
             "classes, or build a model with a 'regression' head (mmkeras.multimodal_model)"
         )
-    return choice, cells
+    rare = rare_classes(list(map(visible, whole.columns[options.label])), options.least_rows)
+    return choice, cells, rare
 
 
 def chosen(
-    choice: Choice, cells: Mapping[str, Sequence[str]], options: argparse.Namespace
+    choice: Choice,
+    cells: Mapping[str, Sequence[str]],
+    rare: Mapping[str, int],
+    options: argparse.Namespace,
 ) -> Iterator[str]:
     """Lines: what each column is taken for, and why."""
     yield f"Columns of {options.csv.name}"
@@ -68,6 +74,14 @@ def chosen(
         yield f"  not used {column!r}: {kind.name}, {kind.why}"
         if not options.split and looks_like_parts(cells[column]):
             yield f"    it names parts: to train, stop and test by it, add --split {column}"
+
+    if rare:
+        yield f"Classes left out, with fewer than {options.least_rows} rows: {told(rare)}"
+
+
+def told(rare: Mapping[str, int]) -> str:
+    """'a' (1 row), 'b' (2 rows)"""
+    return ", ".join(f"{name!r} ({n} row{'s' * (n > 1)})" for name, n in rare.items())
 
 
 def looks_like_parts(cells: Sequence[str]) -> bool:
@@ -97,6 +111,7 @@ def load(options: argparse.Namespace, choice: Choice, cells: Mapping[str, list[s
         numbers=list(choice.numbers) or None,
         categories=list(choice.categories) or None,
         allow_duplicates=options.allow_duplicates,
+        least_rows=options.least_rows,
         label=options.label,
         split=options.split,
         group=options.group,

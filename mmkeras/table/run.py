@@ -301,3 +301,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if lacking := [key for key in NEEDED if key not in settings]:
         raise RunError(f"{file} is damaged: it lacks the key {lacking[0]!r}")
     return dict(settings)
+
+
+def inputs_of(settings: Mapping[str, Any]) -> list[str]:
+    """The columns that a run was trained with; version 0.1.0 knew no numbers."""
+    return [
+        *settings["columns"].values(),
+        *settings.get("numbers", ()),
+        *settings.get("categories", ()),
+    ]

@@ -25,6 +25,12 @@ from .command import RunError, exit_status
 from .options import parser
 from .wording import with_interval
 
+HINTS = {
+    "too few for every part": "To leave out classes with few rows: --least-rows 3",
+    "spelt in another way": "To keep them as classes of their own, name all: --classes A,a,…",
+    "no such column": "Each column is named by an option, see: mmkeras train --help",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; see `options.parser` for the exit status."""
@@ -40,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_status(
         lambda: _run(options),
         advice=advice,
+        hints=HINTS,
         stopped=f"nothing was written to {options.out}",
         kept=lambda: kept(options),
     )
@@ -80,8 +87,8 @@ def train(options: argparse.Namespace) -> None:
 
     from . import prepare
 
-    choice, cells = prepare.inspect(options)
-    _say(prepare.chosen(choice, cells, options))
+    choice, cells, rare = prepare.inspect(options)
+    _say(prepare.chosen(choice, cells, rare, options))
     runs.begin(options.out, vars(options), options.csv)
     options.begun = True
     mm.start(options.seed)
@@ -92,6 +99,7 @@ def train(options: argparse.Namespace) -> None:
             raise RunError(f"no row is in the part {part!r}; train, valid and test are all needed")
     weights = _class_weights(options, table)
     settings = settings_of(options, choice, table, weights)
+    settings["parameters"]["classes left out"] = prepare.told(rare) or None
     began, found = time.monotonic(), []
     for number in range(options.seeds):
         if options.seeds > 1:
@@ -270,8 +278,11 @@ def settings_of(
         "learned": {name: int(counts.get(name, 0)) for name in table.classes},
         **roles,
         "columns": choice.columns,
+        "numbers": list(choice.numbers),
+        "categories": list(choice.categories),
         "columns_chosen": {
             **{m: [column, choice.why[m]] for m, column in choice.columns.items()},
+            **_numbers_chosen(choice),
             **{role: [column, ROLES[role]] for role, column in roles.items() if column},
             **{f"not used: {c}": [kind.name, kind.why] for c, kind in choice.unused.items()},
         },
@@ -288,6 +299,14 @@ def settings_of(
             **{name: importlib.metadata.version(name) for name in packages},
         },
     }
+
+
+def _numbers_chosen(choice: Any) -> dict[str, list[str]]:
+    """The modality "numbers" as the report tells it: its columns, and what was seen in them."""
+    kinds = [("number", choice.numbers), ("category", choice.categories)]
+    seen = [f"{column!r} is a {kind}: {why}" for kind, of in kinds for column, why in of.items()]
+    columns = [*choice.numbers, *choice.categories]
+    return {"numbers": [", ".join(columns), "; ".join(seen)]} if columns else {}
 
 
 def parameters(options: argparse.Namespace, table: Any, weights: Any) -> dict[str, Any]:
