@@ -45,15 +45,11 @@ def contents(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-SAYINGS = {
-    "tea": ("green tea with lemon", "a pot of black tea", "tea and honey please"),
-    "coffee": ("black coffee no sugar", "a strong coffee", "coffee with hot milk"),
-}
-
-
 def orders(rows=40):
-    """Records of a tiny table of texts: number, text, label."""
-    some = [(label, text) for texts in zip(*SAYINGS.values(), strict=True)
-            for label, text in zip(SAYINGS, texts, strict=True)]  # fmt: skip
-    body = [[f"{i}", f"{some[i % 6][1]} at table {i}", some[i % 6][0]] for i in range(rows)]
-    return [["number", "text", "label"], *body]
+    """Records of a tiny table of numbers and categories, which trains fast: tea is colder."""
+    body = [
+        [f"{i}", f"{(70, 90)[i % 2] + i * 7 % 17}.{i:02}", ("mug", "glass", "pot")[i % 3], label]
+        for i in range(rows)
+        for label in [("tea", "coffee")[i % 2]]
+    ]
+    return [["order", "degrees", "cup", "label"], *body]

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from command_line import call, change, contents, orders, read, write
 
-from mmkeras.table import columns, fit, report, run, weather
+from mmkeras.table import columns, fit, report, run, train, weather
 from mmkeras.table.wording import number, with_interval
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -130,7 +130,8 @@ def test_no_rows_are_shown_where_that_is_asked(two_seeds, tmp_path):
     assert status == 0, err
     for name in ("report.html", "metrics.json", "test_predictions.csv", "model_card.md"):
         text = html.unescape((out / name).read_text("utf-8"))
-        assert "at table" not in text, name
+        cells = [row[1] for row in orders()[1:]]
+        assert not any(cell in text for cell in cells), name
     assert list(read(out / "test_predictions.csv")) == [
         *("row", "truth", "prediction", "probability", "probability_coffee", "probability_tea"),
     ]
@@ -268,7 +269,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice(two_seeds, tmp_path):
 
 def test_training_ends_in_time_and_can_go_on(two_seeds, tmp_path):
     out = tmp_path / "run"
-    arguments = ["train", two_seeds.data, "--out", out, "--ignore", "number"]
+    arguments = ["train", two_seeds.data, "--out", out, "--ignore", "order"]
     status, said, err = call(*arguments, "--time-limit", ".01s", "--epochs", 40)
     assert status == 0, err
     metrics = json.loads((out / "metrics.json").read_text("utf-8"))
@@ -309,14 +310,110 @@ def test_a_run_is_not_replaced_unless_asked_and_ctrl_c_leaves_it_alone(trained, 
     assert contents(trained.run) == before
 
 
-def test_a_column_that_names_parts_is_suggested_as_such(tmp_path):
+def told_before_training(monkeypatch, *arguments):
+    """What `mmkeras train` says of a table, and the table; nothing is trained."""
+    seen = []
+
+    def stop(options, table):
+        seen.append(table)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_class_weights", stop)
+    status, said, err = call("train", *arguments)
+    assert status == 130, err
+    return said, seen[0]
+
+
+def test_a_column_that_names_parts_is_suggested_as_such(tmp_path, monkeypatch):
     rows = orders(40)
     for i, row in enumerate(rows):
         row.append(("train", "train", "valid", "test")[i // 2 % 4] if i else "part")
     data = write(tmp_path / "data.csv", rows)
-    status, said, err = call("train", data, "--epochs", 1)
-    assert status == 0, err
-    assert "add --split part" in said
+    said, table = told_before_training(monkeypatch, data)
+    assert "add --split part" in said and table.parts["train"] != 20
+    said, table = told_before_training(monkeypatch, data, "--split", "part")
+    assert "add --split" not in said and table.parts == {"train": 20, "valid": 10, "test": 10}
+
+
+def test_columns_are_numbers_or_categories_as_they_are_named(tmp_path, monkeypatch):
+    rows = orders(40)
+    for i, row in enumerate(rows):
+        row.append(str(i % 4) if i else "day")
+    data = write(tmp_path / "data.csv", rows)
+    said, table = told_before_training(monkeypatch, data)
+    assert "number   'degrees': 40 of 40" in said and "category 'cup': " in said
+    assert "not used 'order': identifier" in said and "number   'day': " in said
+    assert table.modalities == ("numbers",) and "with numbers" in said
+    said, table = told_before_training(
+        monkeypatch, data, "--category", "day", "--number", "order", "--ignore", "cup"
+    )
+    assert "number   'order': named" in said and "category 'day': named" in said
+    assert "not used 'cup': category, to be ignored" in said
+    assert table.number_names[:2] == ["order", "degrees"]
+    assert not any("cup" in name for name in table.number_names)
+    status, _, err = call("train", data, "--number", "dgrees")
+    assert status == 1 and "there is no column 'dgrees' (--number)" in err
+
+
+def test_rare_classes_are_left_out_only_where_that_is_asked(tmp_path, monkeypatch):
+    rows = [*orders(40), ["40", "30", "mug", "water"], ["41", "60", "pot", "cocoa"]]
+    data = write(tmp_path / "data.csv", rows)
+    status, _, err = call("train", data)
+    assert status == 1 and "class 'cocoa' has 1 row, too few" in err and "--least-rows 3" in err
+    said, table = told_before_training(monkeypatch, data, "--least-rows", "3")
+    assert "with fewer than 3 rows: 'cocoa' (1 row), 'water' (1 row)" in said
+    assert table.classes == ["coffee", "tea"] and len(table) == 40 and not len(table.report)
+    said, table = told_before_training(
+        monkeypatch, data, "--classes", "tea,coffee", "--skip-bad-rows"
+    )
+    assert table.classes == ["tea", "coffee"] and "Skipped 2 rows" in said
+
+
+def test_classes_that_differ_in_capitals_are_kept_where_they_are_named(tmp_path, monkeypatch):
+    rows = orders(60)
+    for row in rows[40:]:
+        row[3] = "Tea"
+    data = write(tmp_path / "data.csv", rows)
+    status, _, err = call("train", data)
+    assert status == 1 and "--classes A,a" in err
+    _, table = told_before_training(monkeypatch, data, "--classes", "tea,Tea,coffee")
+    assert table.classes == ["tea", "Tea", "coffee"]
+
+
+def test_limits_of_files_can_be_raised(tmp_path, monkeypatch):
+    data = weather.write(tmp_path / "set", rows=30, new=1)
+    for option, value, words in (
+        ("--max-file-bytes", "1K", "--max-file-bytes"),
+        ("--max-audio-seconds", "0.5", "--max-audio-seconds"),
+    ):
+        status, _, err = call("train", data, option, value, "--no-cache")
+        assert status == 1 and words in err, err
+    _, table = told_before_training(
+        monkeypatch, data, "--max-audio-seconds", "1.5", "--max-file-bytes", "100K", "--no-cache"
+    )
+    assert len(table) == 30
+
+
+def test_equal_rows_are_told_and_stay_together_unless_asked(tmp_path, monkeypatch):
+    rows = orders(40)
+    data = write(tmp_path / "data.csv", [*rows, *rows[1:]])
+    said, table = told_before_training(monkeypatch, data)
+    assert "Equal rows: 40 equal an earlier one (40 by cells), kept in one part" in said
+    sides = table.rows.groupby("numbers")["part"].nunique()
+    assert (sides == 1).all()
+    said, table = told_before_training(monkeypatch, data, "--allow-duplicates")
+    assert "in several parts" in said and "Beware: " in said
+    assert (table.rows.groupby("numbers")["part"].nunique() > 1).any()
+
+
+def test_several_steps_at_once_change_no_bit(two_seeds, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    monkeypatch.setattr(fit, "_steps_at_once", lambda *_: 3)
+    arguments = [*two_seeds.arguments[:4], "--ignore", "order", "--out", out]
+    assert call(*arguments)[0] == 0
+    ours, theirs = arrays(run.seed_folder(out, 0)), arrays(two_seeds.seeds[0])
+    names = [name for name in theirs if name != "history"]
+    assert all(np.array_equal(ours[name], theirs[name]) for name in names)
 
 
 # ------------------------------------------------------------------------------ errors
@@ -332,7 +429,7 @@ def data(tmp_path):
     [
         (None, ["--label", "lable"], "no such column (--label); did you mean 'label'?"),
         (None, ["--image", "photo"], "there is no column 'photo' (--image)"),
-        (None, ["--without", "text", "--without", "image", "--without", "audio"], "no column"),
+        (None, [f"--without={m}" for m in columns.MODALITIES], "no column"),
         (None, ["--fusion", "magic"], "unknown fusion 'magic'"),
         (lambda rows: rows[2].__setitem__(2, "../x.wav"), [], "row 3, column 'audio': '../x.wav'"),
         (lambda rows: rows.clear(), [], "the file is empty"),
