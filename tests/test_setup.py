@@ -376,3 +376,9 @@ def test_ci_runs_make_test_and_nothing_else():
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").split("\n")
     commands = [line for line in lines if line and not line.startswith(("#", "set ", "cd "))]
     assert commands == ["make test"]
+
+
+def test_the_workflow_names_tests_that_exist():
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    named = re.findall(r"tests/\S+\.py", workflow)
+    assert len(named) > 5 and all(list(ROOT.glob(name)) for name in named)
