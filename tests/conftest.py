@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import command_line
 import pytest
 
-from mmkeras.table import run, weather
+from mmkeras.table import report, run, weather
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -50,7 +50,9 @@ def two_seeds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("orders")
     data = command_line.write(folder / "data.csv", command_line.orders())
     arguments = ["train", data, "--epochs", 3, "--seeds", 2, "--ignore", "order"]
-    status, out, err = command_line.call(*arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "SECTIONS", ())  # nobody looks at it, and it takes a second
+        status, out, err = command_line.call(*arguments)
     assert status == 0, err
     metrics = json.loads((folder / "run" / "metrics.json").read_text("utf-8"))
     return SimpleNamespace(
