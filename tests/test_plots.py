@@ -120,6 +120,22 @@ def test_precision_recall_starts_at_the_share_of_class_1():
         assert line.get_drawstyle() == "steps-post"
 
 
+@pytest.mark.parametrize("draw", [plots.roc, plots.precision_recall])
+def test_several_classes_have_a_curve_each_against_the_rest(draw):
+    y = RNG.integers(0, 3, 60)
+    p = RNG.dirichlet(np.ones(3), 60)
+    several = drawn(draw(y, p, classes={"a": 0, "c": 2}))
+    score = roc_auc_score if draw is plots.roc else average_precision_score
+    short = "AUC" if draw is plots.roc else "AP"
+    want = [f"{n} {short} {score(y == k, p[:, k]):.3f}" for n, k in (("a", 0), ("c", 2))]
+    assert list(several) == want
+    for line, k in zip(several.values(), (0, 2), strict=True):
+        (alone,) = drawn(draw((y == k).astype(int), p[:, k])).values()
+        np.testing.assert_array_equal(line.get_xydata(), alone.get_xydata())
+    with pytest.raises(ValueError, match="all 60 rows of b are 0"):
+        draw(np.where(y == 1, 0, y), p, classes={"b": 1})
+
+
 def test_reliability_draws_bins_their_error_and_where_predictions_lie():
     y, p = np.array([0, 1, 1, 1, 1]), np.array([0.1, 0.2, 0.25, 0.9, 0.95])
     ax = plots.reliability(y, p, bins=2)

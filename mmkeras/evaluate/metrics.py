@@ -62,7 +62,7 @@ class Answers:
     @property
     def hit(self) -> np.ndarray:
         """Bool (n,): did happen what `confidence` is the probability of?"""
-        return self.truth[0] if self.binary else self.scores.argmax(axis=0) == self.y
+        return self.truth[0] if self.binary else self.predicted == self.y
 
 
 class Metric(NamedTuple):
@@ -82,7 +82,8 @@ def _sums(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
     Each row is of one class at most, so a sparse matrix saves nearly all of the work.
     """
-    return weights @ sparse.csr_array(rows, dtype=float).T
+    places = np.nonzero(rows)
+    return weights @ sparse.csr_array((np.ones(len(places[0])), places), rows.shape).T
 
 
 def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

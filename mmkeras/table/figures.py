@@ -91,7 +91,8 @@ def thresholds(y: Array, p: Array) -> Figure:
 def calibration(y: Array, p: Array) -> Figure:
     """How often the answer is right against the probability it was given."""
     figure, ax = _figure(SQUARE, SQUARE + 0.9)
-    plots.reliability(y, {"model": p}, ax=ax)
+    plots.reliability(p.argmax(axis=1) == y, {"model": p.max(axis=1)}, ax=ax)
+    ax.set(xlabel="probability of the answer (mean of each bin)", ylabel="share right")
     return figure
 
 

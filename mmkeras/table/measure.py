@@ -56,18 +56,17 @@ def answer(model: Any, table: Any, part: str = "test") -> tuple[Array, dict[Subs
     if 4 * rows * classes * (len(subsets) - 1) > HELD:
         subsets = [s for s in subsets if len(s) in (0, 1, len(names))]
     nothing, *rest = subsets
-    truth: list[Array] = []
-    found: dict[Subset, list[Array]] = {subset: [] for subset in rest}
-    for x, y in table.dataset(part, shuffle=False).as_numpy_iterator():
-        if not truth:
+    y, done = np.zeros(rows, int), 0
+    found = {subset: np.empty((rows, classes), np.float32) for subset in rest}
+    for x, labels in table.dataset(part, shuffle=False).as_numpy_iterator():
+        if not done:
             prior = probabilities(model, only(x, nothing, names), classes)[0].astype(np.float32)
-        truth.append(y)
-        for subset, answers in found.items():
-            p = probabilities(model, only(x, subset, names), classes)
-            answers.append(p.astype(np.float32))
-    y = np.concatenate(truth)
-    done = {subset: np.concatenate(found.pop(subset)) for subset in rest}
-    return y, {nothing: np.broadcast_to(prior, (len(y), classes)), **done}
+        here = slice(done, done + len(labels))
+        y[here] = labels
+        for subset, p in found.items():
+            p[here] = probabilities(model, only(x, subset, names), classes)
+        done = here.stop
+    return y, {nothing: np.broadcast_to(prior, (rows, classes)), **found}
 
 
 def shown(modalities: Sequence[str]) -> dict[str, Subset]:
@@ -114,7 +113,7 @@ def measure(
     intervals = Intervals(len(y), _groups(tested), draws, seed)
     models = {name: answers[subset] for name, subset in shown(table.modalities).items()}
     models[MAJORITY] = np.broadcast_to(shares, (len(y), len(shares)))
-    said = {name: p.argmax(axis=1) for name, p in models.items()}
+    said = {name: _said(p) for name, p in models.items()}
     metrics = {
         "rows": {name: int(n) for name, n in counts.sum().items()},
         "duplicates": getattr(table, "duplicates", None),
@@ -187,6 +186,11 @@ def _values(y: Array, p: Array, said: Array, intervals: Intervals) -> dict[str, 
     return {name: values.get(name, undefined) for name in (*METRICS, "log_loss")}
 
 
+def _said(p: Array) -> Array:
+    """The most probable class, int (n,); argmax would unfold what is the same for every row."""
+    return np.full(len(p), p[0].argmax()) if p.strides[0] == 0 else p.argmax(axis=1)
+
+
 def _losses(y: Array, p: Array) -> Array:
     """-log of the probability of the true class, in nats: float64 (n,)."""
     return -np.log(np.maximum(p[np.arange(len(y)), y].astype(np.float64), FLOOR))
@@ -217,7 +221,7 @@ def _importance(
     subsets = evaluate.subsets(modalities)
     scores: dict[str, dict[Subset, Array]] = {"accuracy": {}, "log_loss": {}}
     for subset, p in answers.items():
-        scores["accuracy"][subset] = (p.argmax(axis=1) == y).astype(float)
+        scores["accuracy"][subset] = (_said(p) == y).astype(float)
         scores["log_loss"][subset] = _losses(y, p)
     told = {
         " + ".join(subset) or "nothing": {name: of[subset].mean() for name, of in scores.items()}

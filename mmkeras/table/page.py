@@ -98,7 +98,8 @@ td.diagonal { outline: 2px solid var(--ink); outline-offset: -3px; }
 .beside { display: flex; flex-wrap: wrap; gap: 1rem; align-items: start; }
 .beside > * { min-width: 0; }
 img.plot { background: #fff; border-radius: 6px; max-width: 100%; height: auto; }
-img.pixels { height: 96px; border-radius: 4px; image-rendering: pixelated; }
+img.pixels { height: 96px; max-width: 100%; object-fit: contain; border-radius: 4px;
+  image-rendering: pixelated; }
 audio { height: 2rem; width: 12rem; } pre, code { background: var(--soft); border-radius: 4px; }
 pre { padding: 0.7rem; white-space: pre-wrap; }
 .warning { background: var(--warn); border-left: 5px solid var(--edge); border-radius: 4px;

@@ -28,11 +28,13 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def with_interval(entry: Mapping[str, float | None], digits: int = 3) -> str:
-    """A value or difference with its 95% interval, if it has one: 0.750 (0.500 to 0.917)."""
-    value = entry["value"] if "value" in entry else entry["difference"]
-    if value is None or entry["low"] is None:
+    """A value or difference with its 95% interval, if it has one: 0.750 (0.500 to 0.917).
+
+    There are as many digits as it takes to tell the ends apart, 6 at most.
+    """
+    value, low, high = entry.get("value", entry.get("difference")), entry["low"], entry["high"]
+    if value is None or low is None:
         return number(value, digits)
-    return (
-        f"{number(value, digits)} ({number(entry['low'], digits)} to "
-        f"{number(entry['high'], digits)})"
-    )
+    while digits < 6 and number(low, digits) == number(high, digits):
+        digits += 1
+    return f"{number(value, digits)} ({number(low, digits)} to {number(high, digits)})"
