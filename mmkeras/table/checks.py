@@ -71,11 +71,15 @@ def _canonical(label: str) -> str:
 
 
 def check_parts(cells: Cells, column: str, problems: Problems) -> None:
+    wrong = dict.fromkeys(part for part in cells.columns[column] if part not in PARTS)
+    reasons = {
+        part: "must be 'train', 'valid' or 'test'; "
+        + (did_you_mean(part, PARTS) if part else "it is blank")
+        for part in wrong
+    }
     for row, part in zip(cells.rows, cells.columns[column], strict=True):
-        if part not in PARTS:
-            reason = "must be 'train', 'valid' or 'test'"
-            hint = f"; {did_you_mean(part, PARTS)}" if part else ""
-            problems.add(row, column, part, reason + ("; it is blank" if not part else hint))
+        if part in reasons:
+            problems.add(row, column, part, reasons[part])
 
 
 def check_groups(cells: Cells, group: str, split: str, problems: Problems) -> None:

@@ -23,6 +23,10 @@ def deal(
     (of a group: its most frequent label). Each part gets one of every class, then the part that
     lacks most rows gets the next: a table of a few dozen rows has every class in every part, which
     scikit-learn's splitters do not promise, and 100,000 groups take a second.
+
+    `mmkeras.datasets.splits.hold_out` is another thing: it draws shares of the units, whatever
+    their size, with scikit-learn, and may hold out an origin. What was published of the data sets
+    rests on its draws.
     """
     names = [group or f"\0{i}" for i, group in enumerate(groups or [""] * len(labels))]
     units = pd.factorize(np.array(names, object))[0] if names else np.empty(0, int)
