@@ -1,4 +1,5 @@
-"""Characters that nobody sees: removed from cells, so that what looks equal is equal."""
+"""Characters that nobody sees, removed from cells, so that what looks equal is equal; and words
+that say that there is nothing."""
 
 import re
 import unicodedata
@@ -13,6 +14,8 @@ _FORMAT = (
 _INVISIBLE = re.compile(
     f"[{_FORMAT}]|(?<![^\\x00-\\x7f\\s])[\u200c\u200d]|[\u200c\u200d](?![^\\x00-\\x7f\\s])"
 )
+# Words for a number that is not there, as R, pandas, spreadsheets and the UCI collection write it.
+ABSENT = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "-", "–", "?"})
 _ENDS = re.compile(f"^[\\s{_FORMAT}\u200c\u200d]+|[\\s{_FORMAT}\u200c\u200d]+$")
 
 

@@ -6,10 +6,12 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from .characters import ABSENT
 from .command import RunError
 
 MODALITIES = ("text", "image", "audio", "numbers")
@@ -94,23 +96,21 @@ class Tally:
         self.suffixes: dict[str, Counter[str]] = {m: Counter() for m in SUFFIXES}
         self.codes: dict[int, int] = {}  # hash of a cell → its place among the different ones
         self.low, self.high = math.inf, -math.inf
-        self.steps: set[float] = set()
-        self._last: float | None = None
 
     def add(self, cells: Sequence[str]) -> None:
         """Some more cells."""
         self.n += len(cells)
+        from .features import parse  # here, so that no NumPy is loaded for --help
+
         for cell, times in Counter(cells).items():
             if cell:
-                self._look(cell, times)
+                self._look(cell, times, parse)
         if len(self.codes) < MOST:
             codes = self.codes
             places = [codes.setdefault(hash(cell), len(codes)) for cell in cells]
             self.order = hash((self.order, *places))
 
-    def _look(self, cell: str, times: int) -> None:
-        from .features import ABSENT, parse
-
+    def _look(self, cell: str, times: int, parse: Callable[[str], Any]) -> None:
         self.filled += times
         low = cell.lower()
         for modality, suffixes in SUFFIXES.items():

@@ -15,12 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from .characters import visible
+from .characters import ABSENT, visible
 from .problems import HEADER, Problems
 
 LEVELS = 100  # most levels of a category; the rarer ones are "other"
-# Words for a number that is not there, as R, pandas, spreadsheets and the UCI collection write it.
-ABSENT = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "-", "–", "?"})
 _GROUP = "[ \u00a0\u202f'’]"  # marks for thousands that are never decimal marks
 _ASCII = {0x2212: "-", **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)}}
 _CURRENCY = "$¢£¤¥֏؋৳฿៛₠-⃀﷼"
