@@ -9,10 +9,10 @@ import pytest
 import mmkeras as mm
 
 
-def python(code, **env):
+def python(code, *arguments, **env):
     own = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -25,40 +25,42 @@ def test_import_does_no_work_and_says_nothing():
     assert (ran.stdout, ran.stderr) == ("False False\n", "")
 
 
-def test_start_prints_one_line_and_repeats_itself():
+RUN = """
+import hashlib, random, sys, warnings
+import mmkeras as mm
+mm.start(seed=3)
+import keras
+print(type(keras.saving.load_model(sys.argv[1])).__name__)  # nothing but start() was called
+import numpy as np
+m = mm.multimodal_model({'image': mm.image_branch((16, 16, 3))}, {'y': 2}, dropout=0.5)
+m.compile('adam', 'sparse_categorical_crossentropy')
+x = np.random.rand(64, 16, 16, 3).astype('float32') * 255
+m.fit({'image': x}, np.arange(64) % 2, batch_size=16, epochs=2, verbose=0)
+bits = b''.join(w.tobytes() for w in m.get_weights())
+print(random.random(), np.random.rand(), hashlib.sha256(bits).hexdigest())
+mm.start(seed=3)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always')
+    mm.start(precision='mixed_bfloat16', deterministic=False)
+print(keras.config.dtype_policy().name, *[str(w.message)[:31] for w in caught])
+sys.stderr = None  # as under pythonw
+mm.start(np.int64(7))
+"""
+
+
+def test_what_start_does(tmp_path):
     """With oneDNN's kernels, and its log line held back; the weights bit by bit, after a fit."""
-    code = (
-        "import mmkeras as mm; mm.start(seed=3); import hashlib, random, numpy as np\n"
-        "m = mm.multimodal_model({'image': mm.image_branch((16, 16, 3))}, {'y': 2}, dropout=0.5)\n"
-        "m.compile('adam', 'sparse_categorical_crossentropy')\n"
-        "x = np.random.rand(64, 16, 16, 3).astype('float32') * 255\n"
-        "m.fit({'image': x}, np.arange(64) % 2, batch_size=16, epochs=2, verbose=0)\n"
-        "bits = b''.join(w.tobytes() for w in m.get_weights())\n"
-        "print(random.random(), np.random.rand(), hashlib.sha256(bits).hexdigest())\n"
-        "mm.start(seed=3)"
-    )
-    first, second = python(code), python(code)
+    branches = [mm.text_branch(9, 4, name="text"), mm.signal_branch(40, name="ecg")]
+    mm.multimodal_model(branches, {"y": "binary"}).save(tmp_path / "m.keras")
+    first, second = (python(RUN, str(tmp_path / "m.keras")) for _ in range(2))
     assert first.stderr == "" and first.returncode == 0
-    lines = first.stdout.splitlines()
-    assert (
-        lines[0] == lines[2] and lines[0].startswith("mmkeras ") and lines[0].endswith("| seed 3")
-    )
+    start, loaded, _numbers, again, half, policy, last = first.stdout.splitlines()
+    assert start == again and start.startswith("mmkeras ") and start.endswith("| seed 3")
+    assert loaded == "MultimodalModel"
+    assert half.endswith("| mixed_bfloat16")
+    assert policy == "mixed_bfloat16 operations stay deterministic: "
+    assert last.endswith("| seed 7")
     assert first.stdout == second.stdout
-
-
-def test_a_saved_model_loads_in_a_new_process_after_start(tmp_path):
-    path = str(tmp_path / "m.keras")
-    made = python(
-        "import mmkeras as mm\n"
-        "branches = [mm.text_branch(9, 4, name='text'), mm.signal_branch(40, name='ecg')]\n"
-        f"mm.multimodal_model(branches, {{'y': 'binary'}}).save({path!r})"
-    )
-    assert made.returncode == 0, made.stderr
-    ran = python(
-        "import mmkeras as mm; mm.start(); import keras\n"
-        f"print(type(keras.saving.load_model({path!r})).__name__)"
-    )
-    assert ran.stdout.splitlines()[1:] == ["MultimodalModel"], ran.stderr
 
 
 @pytest.mark.parametrize("setting", [None, "0", "1"])
@@ -75,18 +77,12 @@ def test_environment_defaults_give_way_to_the_users():
     assert ran.stdout == "1\n"
 
 
-def test_another_backend_is_refused():
-    ran = python("import mmkeras as mm; mm.start()", KERAS_BACKEND="numpy")
+@pytest.mark.parametrize("name", ["start()", "vector_branch(3)", "attention"])
+def test_another_backend_is_refused(name):
+    ran = python(f"import mmkeras as mm; mm.{name}", KERAS_BACKEND="jax")
     assert (
-        "RuntimeError: mmkeras needs Keras on TensorFlow, but Keras is set to 'numpy'" in ran.stderr
+        "RuntimeError: mmkeras needs Keras on TensorFlow, but Keras is set to 'jax'" in ran.stderr
     )
-
-
-def test_mixed_precision_is_named():
-    ran = python("import mmkeras as mm; mm.start(precision='mixed_bfloat16'); import keras\n"
-                 "print(keras.config.dtype_policy().name)")  # fmt: skip
-    assert ran.stdout.splitlines()[0].endswith("| mixed_bfloat16")
-    assert ran.stdout.splitlines()[1] == "mixed_bfloat16"
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.0, "0", True])

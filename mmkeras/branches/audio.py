@@ -45,6 +45,7 @@ class LogMel(layers.Layer):
             mag_exp=2.0,
             power_to_db=False,  # its dB step looks at the maximum of the whole batch
             dtype="float32",
+            name="mel",
         )
 
     def build(self, shape: tuple[int | None, ...]) -> None:

@@ -1,0 +1,246 @@
+"""One set of checks that every layer and every builder of the package passes.
+
+A case is a function that builds a model, and a few rows to feed it; tests/test_battery.py has a
+line for each. The checks run on many cases at once, as parts of one model (`zoo`), since to save,
+compile or export one large model takes a fraction of the time that thirty small ones take. A
+failure names the case.
+"""
+
+import copy
+import gc
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnxruntime
+import tensorflow as tf
+
+from mmkeras.models import MultimodalModel
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with one output, and what to feed it.
+
+    Args:
+        build: makes the functional model; called anew for each dtype policy.
+        x: as many rows as all other cases have, by input name.
+        refused: format → a word of the message with which its export must be refused.
+        idle: parts of the paths of weights that no gradient may reach, since none can.
+        int8: whether it has a layer that `quantize("int8")` covers.
+        half: how far half precision may be off, as a share of the largest number.
+    """
+
+    build: Callable[[], keras.Model]
+    x: Arrays
+    refused: Mapping[str, str] = field(default_factory=dict)
+    idle: tuple[str, ...] = ()
+    int8: bool = True
+    half: float = 0.02
+
+
+Cases = Mapping[str, Case]
+MASKS = ("__present", "__mask")  # inputs that nobody asks the gradient of
+
+
+def zoo(cases: Cases, policy: str = "float32") -> MultimodalModel:
+    """All cases side by side, with weights in which no zero or one of the start hides an error."""
+    keras.utils.set_random_seed(1)
+    keras.config.set_dtype_policy(policy)
+    inputs, outputs = [], {}
+    try:
+        for name, case in cases.items():
+            part = case.build()
+            own = [
+                keras.Input(t.shape[1:], dtype=t.dtype, name=f"{name}__{t.name}")
+                for t in part.inputs
+            ]
+            outputs[name] = keras.Model(part.inputs, part.outputs[0], name=name)(own)
+            inputs += own
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model = MultimodalModel(inputs, outputs, name="zoo")
+    for i, weight in enumerate(model.trainable_variables):
+        weight.assign(weight + np.random.default_rng(i).normal(0, 0.1, weight.shape))
+    return model
+
+
+def feed(cases: Cases, rows: slice = slice(None)) -> dict[str, np.ndarray]:
+    return {
+        f"{name}__{key}": value[rows]
+        for name, case in cases.items()
+        for key, value in case.x.items()
+    }
+
+
+def answers(model: Any, cases: Cases, rows: slice = slice(None)) -> dict[str, np.ndarray]:
+    """What each case says, float array by name."""
+    x = {name: tf.constant(value) for name, value in feed(cases, rows).items()}
+    return {name: np.asarray(value) for name, value in model(x).items()}
+
+
+def same(got: Mapping[str, Any], want: Arrays, atol: float = 1e-6) -> None:
+    assert set(got) == set(want)
+    for name, value in want.items():
+        np.testing.assert_allclose(np.asarray(got[name]), value, atol=atol, err_msg=name)
+
+
+def saved(model: keras.Model, folder: Path) -> keras.Model:
+    model.save(folder / "zoo.keras")
+    return keras.models.load_model(folder / "zoo.keras")
+
+
+def kinds(model: keras.Model) -> list[tuple[str, str | None]]:
+    """Each layer and how it is quantized."""
+    return [(layer.name, layer.quantization_mode) for layer in model._flatten_layers()]
+
+
+def configs(model: keras.Model, cases: Cases) -> dict[str, str]:
+    return {name: json.dumps(model.get_layer(name).get_config()) for name in cases}
+
+
+# ------------------------------------------------------------------------------ the checks
+
+
+def check_copies(cases: Cases, folder: Path) -> None:
+    """Config, clone, deepcopy, save and load: the same numbers and the same config."""
+    model = zoo(cases)
+    want = answers(model, cases)
+    for name, value in want.items():
+        assert np.isfinite(value).all() and np.ptp(value) > 0, name
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    same(answers(clone, cases), want)
+    same(answers(copy.deepcopy(model), cases), want)
+    loaded = saved(model, folder)
+    same(answers(loaded, cases), want)
+    assert configs(loaded, cases) == configs(model, cases)
+
+
+def check_int8(cases: Cases, folder: Path) -> None:
+    """`quantize("int8")`: close to the whole numbers, and the same after save and load."""
+    model = zoo(cases)
+    whole = answers(model, cases)
+    gc.freeze()  # Keras collects garbage after each layer, among all objects of the process
+    model.quantize("int8")
+    gc.unfreeze()
+    want = answers(model, cases)
+    for name, case in cases.items():
+        assert ("int8" in dict(kinds(model.get_layer(name))).values()) == case.int8, name
+        off = np.abs(want[name] - whole[name]).max()
+        assert off < 0.05 + 0.1 * np.abs(whole[name]).max(), (name, off)
+    loaded = saved(model, folder)
+    same(answers(loaded, cases), want)
+    assert kinds(loaded) == kinds(model)
+    assert configs(loaded, cases) == configs(model, cases)  # so it can be saved again
+
+
+def check_lora(cases: Cases, folder: Path) -> None:
+    """LoRA in every Dense layer changes the answers; they are the same after save and load."""
+    model = zoo(cases)
+    before = answers(model, cases)
+    for layer in model._flatten_layers():
+        if type(layer) is keras.layers.Dense:
+            layer.enable_lora(2)
+            layer.lora_kernel_b.assign(layer.lora_kernel_b + 0.1)
+    want = answers(model, cases)
+    for name in cases:
+        dense = any(type(i) is keras.layers.Dense for i in model.get_layer(name)._flatten_layers())
+        assert (np.abs(want[name] - before[name]).max() > 1e-4) == dense, name
+    same(answers(saved(model, folder), cases), want, atol=1e-5)
+
+
+def check_half(cases: Cases) -> None:
+    """float16 inside: near the whole numbers with the same weights."""
+    model, half = zoo(cases), zoo(cases, "mixed_float16")
+    half.set_weights(model.get_weights())
+    got = answers(half, cases)
+    for name, want in answers(model, cases).items():
+        far = cases[name].half * max(1, np.abs(want).max())
+        np.testing.assert_allclose(got[name], want, atol=far, err_msg=name)
+
+
+def check_rows(cases: Cases) -> None:
+    """A batch of one, and no row hears its neighbours; compiled by XLA it is the same."""
+    model = zoo(cases)
+    want = answers(model, cases)
+    for i in range(len(next(iter(want.values())))):
+        row = slice(i, i + 1)
+        same(answers(model, cases, row), {name: v[row] for name, v in want.items()}, atol=2e-5)
+    compiled = tf.function(lambda x: model(x), jit_compile=True)
+    same(answers(compiled, cases), want, atol=1e-4)
+
+
+def check_gradients(cases: Cases) -> None:
+    """Finite everywhere, and not zero in any weight that can matter."""
+    model = zoo(cases)
+    x = {name: tf.constant(value) for name, value in feed(cases).items()}
+    floats = {k: v for k, v in x.items() if v.dtype == tf.float32 and not k.endswith(MASKS)}
+    with tf.GradientTape() as tape:
+        tape.watch(floats)
+        loss = sum(
+            tf.reduce_sum(tf.square(y) * np.linspace(1, 2, y.shape[-1], dtype="float32"))
+            for y in model(x, training=True).values()
+        )
+    weights = [(name, w) for name in cases for w in model.get_layer(name).trainable_variables]
+    assert len(weights) == len(model.trainable_variables)
+    by_weight, by_input = tape.gradient(loss, ([w.value for _, w in weights], floats))
+    for (name, weight), gradient in zip(weights, by_weight, strict=True):
+        assert gradient is not None, (name, weight.path)
+        largest = np.abs(tf.convert_to_tensor(gradient)).max()
+        assert np.isfinite(largest), (name, weight.path)
+        if any(part in weight.path for part in cases[name].idle):
+            assert largest < 1e-4, (name, weight.path, largest)
+        else:
+            assert largest > 1e-6, (name, weight.path, largest)
+    for name, gradient in by_input.items():
+        assert gradient is not None and np.isfinite(gradient).all() and np.any(gradient), name
+
+
+def check_export(cases: Cases, format: str, folder: Path) -> None:
+    """Equal numbers from the file, or refused by name before there is one."""
+    suffix, run = FORMATS[format]
+    target = folder / f"zoo{suffix}"
+    for name, case in cases.items():
+        if format not in case.refused:
+            continue
+        try:
+            zoo({name: case}).export(target, format=format, verbose=False)
+        except ValueError as refusal:
+            message = str(refusal)
+            assert case.refused[format] in message and "format='tf_saved_model'" in message, message
+        else:
+            raise AssertionError(f"{name} was not refused by {format}")
+        assert not target.exists()
+    cases = {name: case for name, case in cases.items() if format not in case.refused}
+    model = zoo(cases)
+    model.export(target, format=format, verbose=False)
+    x = {t.name: tf.constant(feed(cases)[t.name], t.dtype).numpy() for t in model.inputs}
+    same(run(target, x, sorted(cases)), answers(model, cases), atol=2e-5)
+
+
+def _saved_model(path: Path, x: Arrays, names: list[str]) -> Mapping[str, Any]:
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    return served(**{name: tf.constant(value) for name, value in x.items()})
+
+
+def _litert(path: Path, x: Arrays, names: list[str]) -> Mapping[str, Any]:
+    return tf.lite.Interpreter(str(path)).get_signature_runner()(**x)
+
+
+def _onnx(path: Path, x: Arrays, names: list[str]) -> Mapping[str, Any]:
+    out = onnxruntime.InferenceSession(path).run(None, dict(x))  # in the order of the names
+    return dict(zip(names, out, strict=True))
+
+
+FORMATS: dict[str, tuple[str, Callable[[Path, Arrays, list[str]], Mapping[str, Any]]]] = {
+    "tf_saved_model": ("", _saved_model),
+    "litert": (".tflite", _litert),
+    "onnx": (".onnx", _onnx),
+}
