@@ -11,12 +11,32 @@ from mmkeras.table import report, run, weather
 HOSTILE = "<script>alert(1)</script>"
 
 
+_real_load, _loaded = run.load, {}
+
+
+def _load(folder):
+    """`run.load`, each model once: its first prediction takes a second to trace."""
+    file = folder.resolve() / "model.keras"
+    key = (file, file.stat().st_mtime_ns) if file.exists() else None
+    if key not in _loaded:
+        found = _real_load(folder)
+        _loaded[key] = found[0]
+    return _loaded[key], run.read_settings(folder)
+
+
 @pytest.fixture(scope="module")
 def own_cache(tmp_path_factory):
-    """Decoded copies go where they vanish again."""
+    """Decoded copies go where they vanish again; a model that was loaded is kept."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMKERAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(run, "load", _load)
         yield
+
+
+@pytest.fixture
+def short_page(monkeypatch):
+    """A report of nothing but its title, where a test does not look at it: it takes a second."""
+    monkeypatch.setattr(report, "SECTIONS", ())
 
 
 @pytest.fixture(scope="session")

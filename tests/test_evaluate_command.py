@@ -57,7 +57,9 @@ def test_the_csv_of_the_training_is_told_to_be_no_test(two_seeds, labelled, tmp_
         assert not any(row[1].encode() in data for row in orders(60)[41:]), path
 
 
-def test_another_label_column_groups_and_the_rows_that_cannot_be_judged(two_seeds, labelled):
+def test_another_label_column_groups_and_the_rows_that_cannot_be_judged(
+    two_seeds, labelled, short_page
+):
     def spoil(rows):
         rows[0][3] = "truth"
         rows[2][3] = "cocoa"
@@ -93,7 +95,7 @@ def test_what_cannot_be_is_said_before_anything_is_computed(two_seeds, labelled,
         assert status == 1 and says in err, err
 
 
-def test_a_run_of_version_0_1_0_is_judged_by_its_own_training_rows(tmp_path):
+def test_a_run_of_version_0_1_0_is_judged_by_its_own_training_rows(tmp_path, short_page):
     from pathlib import Path
 
     old = Path(__file__).parent / "data" / "run_of_0_1_0"

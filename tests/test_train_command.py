@@ -22,12 +22,6 @@ from mmkeras.table.wording import number, with_interval
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
-@pytest.fixture
-def short_page(monkeypatch):
-    """A report of nothing but its title, where a test does not look at it: it takes a second."""
-    monkeypatch.setattr(report, "SECTIONS", ())
-
-
 # ------------------------------------------------------------------------------ one real run
 
 
