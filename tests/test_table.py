@@ -651,3 +651,17 @@ def test_reading_ahead_stays_in_order_and_within_bounds():
     assert next(results) == 0
     assert max(running) <= 5
     assert list(results) == list(range(1, 100))
+
+
+def test_sizes_are_integers_of_any_type_and_kept_as_pythons(tmp_path):
+    rows = "".join(f"word{i} more,{'ab'[i % 2]}\n" for i in range(12))
+    (tmp_path / "t.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    table = load_table(
+        tmp_path / "t.csv", text="text", words=np.int64(3), seed=np.uint8(1),
+        image_size=np.array([8, 9]), vocabulary_size=np.int32(9),
+    )  # fmt: skip
+    assert json.loads(json.dumps(table.settings))["image_size"] == [8, 9]
+    x, _ = next(iter(table.dataset("train", np.int64(2)).as_numpy_iterator()))
+    assert x["text"].shape == (2, 3)
+    with pytest.raises(ValueError, match="seed must be an integer from 0 to 4294967295"):
+        load_table(tmp_path / "t.csv", text="text", seed=2**32)

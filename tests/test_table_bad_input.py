@@ -475,12 +475,12 @@ def test_a_file_that_goes_after_loading_is_named(folder):
         ({"classes": ["cat", "dog", "cat"]}, "must not repeat"),
         ({"label": None}, "pass the vocabulary"),
         ({"vocabulary": ["word"]}, "must start with ''"),
-        ({"words": 0}, "words must be a whole number from 1"),
+        ({"words": 0}, "words must be a positive integer"),
         ({"image_size": (8,)}, "must be \\(height, width\\)"),
         ({"image_size": (8, 0)}, "image_size\\[1\\]"),
         ({"encoding": "utf-88"}, "unknown encoding 'utf-88'"),
         ({"delimiter": ";;"}, "delimiter must be one character"),
-        ({"audio_rate": 500}, "audio_rate must be a whole number from 1000"),
+        ({"audio_rate": 500}, "audio_rate must be an integer from 1000"),
         ({"audio_seconds": float("nan")}, "audio_seconds must be a length above 0"),
     ],
 )
@@ -502,5 +502,5 @@ def test_parts_without_rows_and_wrong_sizes_of_a_batch(folder):
     with pytest.raises(ValueError, match="part must be one of"):
         table.dataset("validation")
     for size in (0, 2.0, True):
-        with pytest.raises(ValueError, match="batch_size must be a whole number"):
+        with pytest.raises(ValueError, match="batch_size must be a positive integer"):
             table.dataset("train", batch_size=size)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..arguments import check_integer, check_seed
 from .columns import MODALITIES
 from .problems import HEADER, Problems
 from .words import UNKNOWN
@@ -152,14 +153,15 @@ class Options:
             )
 
     def _check_sizes(self) -> None:
-        whole = {"words": (self.words, 1), "vocabulary_size": (self.vocabulary_size, 3)}
         if len(self.image_size) != 2:
             raise ValueError(f"image_size must be (height, width), got {self.image_size}")
-        whole |= {f"image_size[{i}]": (n, 1) for i, n in enumerate(self.image_size)}
-        whole |= {"audio_rate": (self.audio_rate, 1000), "least_rows": (self.least_rows, 1)}
-        for name, (value, least) in whole.items():
-            if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-                raise ValueError(f"{name} must be a whole number from {least} up, got {value!r}")
+        sides = [check_integer(f"image_size[{i}]", n) for i, n in enumerate(self.image_size)]
+        # Of any integer type: what is kept is Python's, fit for JSON and for Keras.
+        object.__setattr__(self, "image_size", tuple(sides))
+        for name, least in (("words", 1), ("vocabulary_size", 3), ("audio_rate", 1000),
+                            ("least_rows", 1)):  # fmt: skip
+            object.__setattr__(self, name, check_integer(name, getattr(self, name), least))
+        object.__setattr__(self, "seed", check_seed(self.seed))
         seconds = self.audio_seconds
         if not 0 < seconds < math.inf or round(self.audio_rate * seconds) < 1:
             raise ValueError(f"audio_seconds must be a length above 0, got {seconds!r}")

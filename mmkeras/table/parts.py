@@ -41,9 +41,10 @@ def deal(
         order = rng.permutation(members.to_numpy())
         order = order[np.argsort(-sizes[order], kind="stable")]
         if len(order) < np.count_nonzero(wanted):
-            what = f"row{'s' * (len(order) > 1)}" if groups is None else "group(s)"
-            reason = f"class {label!r} has {len(order)} {what}, too few for every part of {{}}"
-            problems.add(0, None, "", reason.format(f"fractions={tuple(fractions)}"))
+            what = f"{'row' if groups is None else 'group'}{'s' * (len(order) > 1)}"
+            of = f"fractions={tuple(fractions)}"
+            reason = f"class {label!r} has {len(order)} {what}, too few for every part of {of}"
+            problems.add(0, None, "", reason)
         parts[order] = np.array(PARTS, object)[_fill(sizes[order], wanted)]
     return parts[units]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..arguments import check_positive
 from .media import Files
 from .parts import PARTS
 from .store import ahead
@@ -113,8 +114,7 @@ class Table:
         import tensorflow as tf
 
         index = self._index(part)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number from 1 up, got {batch_size!r}")
+        batch_size = check_positive("batch_size", batch_size)
         shuffled = part == "train" if shuffle is None else shuffle
         passes = itertools.count(first_pass)
 
