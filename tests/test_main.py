@@ -130,3 +130,16 @@ def test_ctrl_c_and_a_closed_pipe_are_no_tracebacks(monkeypatch, tmp_path):
 
     monkeypatch.setattr(sys, "stdout", Closed())
     assert command.main(["--help"]) == 1
+
+
+def test_the_options_name_what_can_be_chosen():
+    from mmkeras.branches.image import IMAGE_ENCODERS
+    from mmkeras.fusion import METHODS
+    from mmkeras.table import options
+
+    assert tuple(METHODS) == options.FUSIONS
+    assert tuple(IMAGE_ENCODERS) == options.IMAGE_ENCODERS
+    status, _, err = call("train", "data.csv", "--fusion", "magic")
+    assert status == 2 and "'magic'" in err and "low_rank" in err
+    status, _, err = call("train", "data.csv", "--image-encoder", "magic")
+    assert status == 2 and "'magic'" in err and "patch" in err

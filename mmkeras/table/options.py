@@ -16,6 +16,10 @@ from .command import (
     seed,
 )
 
+# Told here as well, so that no TensorFlow is loaded for --help; a test compares.
+FUSIONS = ("concatenate", "weighted_sum", "product", "gated", "attention", "tensor", "low_rank",
+           "cross_attention", "bottleneck", "decision")  # fmt: skip
+IMAGE_ENCODERS = ("conv", "small", "stack", "patch")
 Add = Callable[..., Any]
 EPILOG = f"""Example: mmkeras train weather/data.csv --label label. Or:
 mmkeras train visits.csv --label diagnosis --number age --category ward --ignore id --group patient
@@ -84,10 +88,10 @@ def _training(add: Add) -> None:
     add("--batch-size", type=at_least(1), metavar="N", help="(default: 8 to 32, by the rows)")
     add("--learning-rate", type=at_least(0, float), default=1e-3, metavar="X", help="of Adam "
         "(default: 0.001)")  # fmt: skip
-    add("--fusion", default="concatenate", metavar="NAME", help="see mmkeras.fuse (default: "
-        "concatenate)")  # fmt: skip
-    add("--image-encoder", default="conv", metavar="NAME", help="see mmkeras.image_branch "
-        "(default: conv)")  # fmt: skip
+    add("--fusion", default="concatenate", choices=FUSIONS, metavar="NAME", help="how the "
+        f"modalities are joined: {', '.join(FUSIONS)} (default: concatenate)")  # fmt: skip
+    add("--image-encoder", default="conv", choices=IMAGE_ENCODERS, metavar="NAME",
+        help=f"{', '.join(IMAGE_ENCODERS)} (default: conv)")  # fmt: skip
     add("--class-weight", default="auto", choices=("auto", "balanced", "none"), help="auto: "
         "balanced where one class is three times as frequent as another")  # fmt: skip
     add("--seed", type=seed, default=0, metavar="N", help="of everything (default: 0)")
