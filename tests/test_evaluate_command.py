@@ -73,8 +73,10 @@ def test_another_label_column_groups_and_the_rows_that_cannot_be_judged(
     status, _, err = call(*arguments)
     assert status == 1 and "'cocoa': unknown label" in err and "--skip-bad-rows" in err
     assert not labelled.with_suffix(".evaluation").exists()
-    status, _, err = call(*arguments, "--skip-bad-rows")
+    assert "the classes of the training" in err and "--classes" not in err
+    status, said, err = call(*arguments, "--skip-bad-rows")
     assert status == 0, err
+    assert "Skipped 1 row with problems:" in said and "unknown label" in said
     metrics = json.loads((labelled.with_suffix(".evaluation") / "metrics.json").read_text("utf-8"))
     assert metrics["interval"]["unit"] == "groups" and metrics["skipped"] == 1
     assert metrics["rows"]["test"] == 19

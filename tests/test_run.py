@@ -1,5 +1,6 @@
 """The folder of a run: locked, whole, refused before training where it cannot be written to."""
 
+import errno
 import json
 import os
 import shutil
@@ -205,6 +206,11 @@ def test_how_a_command_ends(capsys):
     assert ends(lambda: None) == (0, "")
     assert ends(raises(command.RunError("no"))) == (1, "error: no\n")
     assert ends(raises(OSError("full")), kept=lambda: "kept") == (1, "error: full\nkept\n")
+    full = OSError(errno.ENOSPC, "No space left on device", "run/a.json")
+    said = "error: No space left on device: run/a.json; make room, or write elsewhere with --out\n"
+    assert ends(raises(full)) == (1, said)
+    closed = OSError(errno.EROFS, "Read-only file system")
+    assert ends(raises(closed)) == (1, "error: Read-only file system\n")
     assert ends(raises(KeyboardInterrupt())) == (130, "\nstopped: nothing was written\n")
     assert ends(lambda: os.kill(os.getpid(), signal.SIGTERM), kept=lambda: "kept") == (
         143,

@@ -256,6 +256,29 @@ def test_the_command_speaks_in_its_own_options(reason, flags):
     assert in_flags(reason) == flags
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("no such column (text=); did you mean 'Text'?", "(the text)"),
+        ("no such column (numbers=); there is 'x'", "(a number)"),
+        ("unknown label: not one of classes=; there is 'a'", "one of the classes of the training;"),
+        ("no such column (label=); there is 'x'", "(--label)"),
+        ("pass delimiter=';'", "pass --delimiter ';'"),
+    ],
+)
+def test_a_command_on_a_trained_run_names_no_option_that_it_lacks(reason, words):
+    assert words in in_flags(reason, trained=True)
+
+
+def test_a_header_in_another_encoding_is_not_also_said_to_lack_columns(tmp_path):
+    (tmp_path / "t.csv").write_bytes("文本,label\n天气很好,a\n".encode("gb18030"))
+    with pytest.raises(TableError) as error:
+        load_table(tmp_path / "t.csv", text="文本")
+    reasons = error.value.problems["reason"]
+    assert reasons.str.contains("encoding='gb18030'").any()
+    assert not reasons.str.contains("no such column").any()
+
+
 def test_cells_are_told_as_they_are(tmp_path):
     rows = [*PLAIN, ["split=x", ""]]
     error = refused(put(tmp_path, text_of(rows)), classes=["a", "b", "c"])

@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import csv
 import difflib
+import errno
 import math
 import re
 import signal
@@ -36,6 +37,7 @@ def exit_status(
     advice: str = "",
     hints: Mapping[str, str] | None = None,
     stopped: str,
+    trained: bool = False,
     kept: Callable[[], str] = str,
 ) -> int:
     """What a command returns to the shell: 0, 1 after an error that is told, 130 when stopped.
@@ -45,6 +47,7 @@ def exit_status(
         advice: printed after problems of single rows, or "".
         hints: part of a reason → what is printed after a problem that has it.
         stopped: printed when the user stops it.
+        trained: it works with a trained run, which settled what some options say in training.
         kept: what to print when it did not come to its end, or ""; then instead of `stopped`.
     """
     from .problems import TableError  # here, so that no pandas is loaded for --help
@@ -56,8 +59,7 @@ def exit_status(
     except BrokenPipeError:
         raise
     except (TableError, RunError, OSError) as error:
-        of_table = error.for_command() if isinstance(error, TableError) else error
-        print(f"error: {of_table}", file=sys.stderr)
+        print(f"error: {_told(error, trained)}", file=sys.stderr)
         if isinstance(error, TableError):
             if advice and error.skippable:
                 print(advice, file=sys.stderr)
@@ -78,6 +80,23 @@ def exit_status(
     if text := kept():
         print(text, file=sys.stderr)
     return status
+
+
+def _told(error: Exception, trained: bool) -> str:
+    from .problems import TableError
+
+    if isinstance(error, TableError):
+        return error.for_command(trained)
+    return of_system(error) if isinstance(error, OSError) else str(error)
+
+
+def of_system(error: OSError) -> str:
+    """An error of the system without Python's "[Errno 28]", and with what can be done."""
+    if error.strerror is None:
+        return str(error)
+    where = f": {error.filename}" if error.filename else ""
+    advice = {errno.ENOSPC: "; make room, or write elsewhere with --out"}.get(error.errno or 0, "")
+    return f"{error.strerror}{where}{advice}"
 
 
 @contextlib.contextmanager

@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda: _run(options),
         advice=advice,
         hints={"no such column": MISSING},
+        trained=True,
         stopped=f"nothing was written to {options.out}",
     )
 
@@ -78,11 +79,14 @@ def _run(options: argparse.Namespace) -> None:
     check_folder(options.out, options.force)
     import mmkeras as mm
 
+    from .prepare import skipped
     from .train import summary
 
     mm.start()
     model, settings = runs.load(options.run)
     table = load(options, settings)
+    for line in skipped(table):
+        print(line)
     if settings.get("data_sha256") == runs.digest(options.csv):
         print(f"Beware: {SAME}")
     run, predictions = judge(model, settings, table, learned, options)

@@ -154,6 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda: _run(options, out),
         advice=advice,
         hints={"no such column": MISSING},
+        trained=True,
         stopped=f"{out} was not written",
     )
 

@@ -163,14 +163,15 @@ def overview(table: Any) -> Iterator[str]:
         yield f"Equal rows: {table.duplicates['rows']} equal an earlier one ({kinds}), {together}"
     if table.duplicates["warning"]:
         yield f"Beware: {table.duplicates['warning']}"
-    yield from _skipped(table)
+    yield from skipped(table)
     yield "Sizes: " + "; ".join(f"{m} {_size(table, m)}" for m in table.modalities)
 
 
-def _skipped(table: Any) -> Iterator[str]:
+def skipped(table: Any) -> Iterator[str]:
+    """Lines: rows that were left out, and why."""
     if len(table.report):
-        skipped = table.report["row"].nunique()
-        yield f"Skipped {skipped} row{'' if skipped == 1 else 's'} with problems:"
+        rows = table.report["row"].nunique()
+        yield f"Skipped {rows} row{'' if rows == 1 else 's'} with problems:"
         for row, column, _, reason in table.report.head(5).itertuples(index=False):
             yield f"  row {row}, {column}: {reason}"
         if len(table.report) > 5:

@@ -36,26 +36,44 @@ class TableError(ValueError):
         self.skippable = bool(of_rows and not misread)
         super().__init__(_message(self.path, problems))
 
-    def for_command(self) -> str:
-        """The message with the command's options where it names arguments of `load_table`."""
-        said = self.problems.assign(reason=self.problems["reason"].map(in_flags))
-        return _message(self.path, said)
+    def for_command(self, trained: bool = False) -> str:
+        """The message with the command's options where it names arguments of `load_table`.
+
+        Args:
+            trained: it is a command on a trained run, which settled some of them: see `in_flags`.
+        """
+        reasons = [in_flags(reason, trained) for reason in self.problems["reason"]]
+        return _message(self.path, self.problems.assign(reason=reasons))
 
 
 NOT_OF_ENCODING = "byte 0x.. is not UTF-8"
 
 
-def in_flags(reason: str) -> str:
+# What no command on a trained run has an option for.
+_SETTLED = {
+    "text": "the text",
+    "image": "the pictures",
+    "audio": "the recordings",
+    "numbers": "a number",
+    "categories": "a category",
+    "classes": "the classes of the training",
+}
+
+
+def in_flags(reason: str, trained: bool = False) -> str:
     """A reason as the command says it: ``delimiter=';'`` becomes ``--delimiter ';'``.
 
     Reasons are written for Python. This is the one place that knows how the options of the command
     are spelt: as the arguments, with "-" for "_"; what is True there is given without a value here;
     a tab is called tab; of several columns each has its own --number or --category. The command
-    has no option for fractions and max_pixels.
+    has no option for fractions and max_pixels, and those on a trained run none for what the
+    training settled.
     """
 
     def flag(found: re.Match[str]) -> str:
         name, value = found[1].replace("_", "-"), found[2]
+        if trained and name in _SETTLED:
+            return _SETTLED[name]
         name = {"numbers": "number", "categories": "category"}.get(name, name)
         value = {"'\\t'": "tab", "True": ""}.get(value, value)
         return f"--{name}{f' {value}' if value else ''}"

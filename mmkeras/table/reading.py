@@ -251,7 +251,7 @@ class _Columns:
                 add(HEADER, None, header[0], f"{reason}; pass delimiter={other!r}")
                 raise _Stop
         for role, name in self.wanted:
-            if name not in header and role not in self.optional:
+            if not bad and name not in header and role not in self.optional:
                 reason = f"no such column ({role}=); {did_you_mean(name, header)}"
                 add(HEADER, name, "", reason)
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .command import STATUS, Parser, at_least, seed
+from .command import STATUS, Parser, at_least, of_system, seed
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise FileExistsError(f"{folder} holds files already; name another folder, or --force")
         data = weather.write(folder, rows=options.rows, seed=options.seed)
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {of_system(error)}", file=sys.stderr)
         return 1
     print(
         f"Rendered {options.rows} rows of weather notes, pictures, sounds and temperatures: {data}"
