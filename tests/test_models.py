@@ -430,3 +430,21 @@ def test_a_model_is_a_part_of_another():
     outer = keras.Model(list(inputs.values()), inner(inputs))
     x = {"picture": FEED["image"], "title": FEED["text"], "words": FEED["text"][::-1]}
     np.testing.assert_array_equal(outer(x), inner(x))
+
+
+class CountsTraces(keras.layers.Layer):
+    traces = 0
+
+    def call(self, x):
+        type(self).traces += 1
+        return x
+
+
+def test_the_first_fit_traces_its_step_once():
+    x = keras.Input((3,))
+    branch = keras.Model(x, CountsTraces()(x))
+    model = mm.multimodal_model({"numbers": branch}, {"y": 2})
+    model.compile("adam", "sparse_categorical_crossentropy")
+    CountsTraces.traces = 0
+    model.fit({"numbers": np.ones((4, 3))}, np.array([0, 1, 0, 1]), batch_size=2, verbose=0)
+    assert CountsTraces.traces == 1
