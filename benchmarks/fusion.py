@@ -321,7 +321,7 @@ def seconds_to(trainer: heart_bench.Trainer, place: dict[str, Any], data: str, s
 
 
 def cost(seeds: range) -> Iterator[pd.DataFrame]:
-    """Weights, milliseconds a step (alternating), seconds to a set quality, peak memory."""
+    """Weights, milliseconds per step (alternating), seconds to a set quality, peak memory."""
     rows = []
     for data in MODALITIES:
         place = arena(data)

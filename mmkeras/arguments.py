@@ -1,4 +1,8 @@
-"""Checks of arguments that several modules share: each returns the value in its plain form."""
+"""Checks of arguments that several modules share.
+
+Each returns the value in its plain form, or raises a ValueError that names the argument (`what`),
+what was expected, and what was given.
+"""
 
 import operator
 import re
@@ -13,7 +17,10 @@ Choice = TypeVar("Choice")
 
 
 def check_probabilities(probabilities: Arrays, what: str = "probabilities") -> np.ndarray:
-    """Float64 (n,) for a binary problem, or (n, classes); rounding beyond 0 and 1 is cut off."""
+    """Float64 (n,) for a binary problem, or (n, classes); rounding beyond 0 and 1 is cut off.
+
+    Rows of several classes must sum to 1 within 0.001.
+    """
     p = np.asarray(probabilities, dtype=float)
     if p.ndim == 2 and p.shape[1] == 1:
         p = p[:, 0]
@@ -34,7 +41,7 @@ def check_probabilities(probabilities: Arrays, what: str = "probabilities") -> n
 def check_labels(
     y: Arrays, n: int | None = None, classes: int | None = None, what: str = "y"
 ) -> np.ndarray:
-    """Int (n,), from 0 to classes - 1."""
+    """Int (n,), from 0 to classes - 1; as long as `n` says, if it is given."""
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -62,7 +69,7 @@ def check_codes(what: str, labels: Arrays, n: int) -> np.ndarray:
     values = np.asarray(labels)
     if values.shape != (n,) or n == 0:
         raise ValueError(
-            f"{what} must be of shape ({n},), one label a row, and not empty; got {values.shape}"
+            f"{what} must be of shape ({n},), one label per row, and not empty; got {values.shape}"
         )
     codes = pd.factorize(values, sort=True)[0]
     if (codes < 0).any():
@@ -71,17 +78,14 @@ def check_codes(what: str, labels: Arrays, n: int) -> np.ndarray:
 
 
 def check_threshold(threshold: float) -> float:
+    """A float from 0 to 1, or inf: never predict class 1."""
     if not (0 <= threshold <= 1 or threshold == np.inf):
         raise ValueError(f"threshold must be from 0 to 1, or inf for never; got {threshold!r}")
     return float(threshold)
 
 
 def check_integer(what: str, value: Any, least: int = 1, most: int | None = None) -> int:
-    """A Python int from `least` to `most`, of any integer type (int, NumPy's, …), but no bool.
-
-    Raises:
-        ValueError: another type, or out of range; names `what`, the range and the value.
-    """
+    """A Python int from `least` to `most`, of any integer type (int, NumPy's, …), but no bool."""
     try:
         number = least - 1 if isinstance(value, bool) else operator.index(value)
     except TypeError:

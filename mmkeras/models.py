@@ -139,10 +139,10 @@ def multimodal_model(
             branch has heads of its own, called `<head>_<modality>`, whose answers are mixed; of a
             layer that was given as a head, each branch gets a new one with the same settings.
         missing: False, every sample has everything; or the model gets one more input, `present`,
-            float (batch, M) with a column a branch, and absent inputs, which may hold anything, do
-            not matter. "learned" (or True): `ModalityDropout` hides modalities in training, and a
-            learned vector stands in for what is hidden or absent. "zero": the same with zeros, and
-            the fusion is told what is gone. Or a `ModalityDropout` with other settings.
+            float (batch, M) with a column per branch, and absent inputs, which may hold anything,
+            do not matter. "learned" (or True): `ModalityDropout` hides modalities in training, and
+            a learned vector stands in for what is hidden or absent. "zero": the same with zeros,
+            and the fusion is told what is gone. Or a `ModalityDropout` with other settings.
         dropout: share of the joint features that a training step leaves out, in [0, 1) (Srivastava
             2014).
         name: name of the model.
@@ -223,7 +223,7 @@ def _decisions(
         if layer.mix == "product" and (kind == "regression" or not isinstance(kind, str | int)):
             what = "a regression" if kind == "regression" else "no number of classes"
             raise ValueError(
-                f"head {head!r} is {what}: a product is of probabilities, one a class; mix the "
+                f"head {head!r} is {what}: a product is of probabilities, one per class; mix the "
                 "answers by 'average' or 'learned'"
             )
         own = [_head(f"{head}_{modality}", kind, new=True)(x) for modality, x in features.items()]

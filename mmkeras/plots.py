@@ -143,7 +143,7 @@ def spread(
     """Every run as a dot and their mean as a bar across, so that no mean hides its runs.
 
     Args:
-        scores: one row a run.
+        scores: one row per run.
         value: column of numbers to show.
         by: column of what is compared, such as the model; one marker each, in the order they come
             in.
@@ -301,7 +301,7 @@ def intervals(table: pd.DataFrame, metric: str | None = None, *, ax: Axes | None
 
     Args:
         table: what `evaluate.report` or `evaluate.compare` returns; of differences, 0 is marked.
-        metric: which one, for a table of several models: a row a model. Of a single model all
+        metric: which one, for a table of several models: a row per model. Of a single model all
             metrics are drawn, a row each, or this one.
 
     Raises:
@@ -338,7 +338,7 @@ def flow(
     stages: Sequence[str] | None = None,
     box: tuple[float, float] = (1.55, 0.62),
 ) -> Figure:
-    """The data flow of a multimodal model: a lane of boxes a modality, then joint boxes.
+    """The data flow of a multimodal model: a lane of boxes per modality, then joint boxes.
 
     Args:
         lanes: modality → what its data becomes, step by step; every lane is of one length.

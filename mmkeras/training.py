@@ -38,7 +38,7 @@ class Resume(keras.callbacks.Callback):
     and random numbers drawn in the pipeline; draw those with stateless operations and `epoch`.
 
     Args:
-        folder: where the file is; made if need be. One folder a run.
+        folder: where the file is; made if need be. One folder per run.
         seed: of the order of the rows, int ≥ 0.
 
     Attributes:

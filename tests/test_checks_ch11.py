@@ -33,7 +33,7 @@ def weights(*, conv: bool = True, bias: int = 3, pad: int = 0, pool: int = 2) ->
         (weights(bias=1), "biases of the Dense layer"),
         (weights(bias=2), "biases of the convolution"),
         (weights(bias=0), "the biases are missing: one a window"),
-        (weights(pad=1), "loses 2 pixels a side"),
+        (weights(pad=1), "loses 2 pixels per side"),
         (weights(pool=1), "the pooling halves"),
         (lambda side, channels, kernel, filters, units: 7, "the count for a picture of 64 × 64"),
         (lambda *sizes: None, "returns nothing yet"),
@@ -65,7 +65,7 @@ def focal(y: np.ndarray, p: np.ndarray, gamma: float) -> np.ndarray:
     ("loss", "message"),
     [
         (lambda y, p, gamma: focal(y, p, gamma).mean(), "✓ with gamma = 0"),
-        (focal, "one loss a patient"),
+        (focal, "one loss per patient"),
         (lambda y, p, gamma: focal(y, p, gamma).sum(), "this is the sum"),
         (lambda y, p, gamma: -focal(y, p, gamma).mean(), "a loss is positive"),
         (lambda y, p, gamma: focal(1, p, gamma).mean(), "of a healthy patient is 1 - p"),

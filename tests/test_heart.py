@@ -135,7 +135,7 @@ def test_bad_recordings(seed):
 
 
 def test_recordings_of_recordings_are_refused():
-    with pytest.raises(ValueError, match="one recording a patient"):
+    with pytest.raises(ValueError, match="one recording per patient"):
         HEART.take([0]).record([0, 1]).record(2)
 
 

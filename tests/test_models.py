@@ -325,7 +325,7 @@ class Pairs(keras.layers.Layer):
 
 @pytest.mark.parametrize("fusion", [Pairs(name="pairs"), keras.layers.Lambda(lambda x: x)])
 def test_a_fusion_that_gives_no_vector_is_refused(fusion):
-    with pytest.raises(ValueError, match=f"fusion '{fusion.name}'.*must give one vector a sample"):
+    with pytest.raises(ValueError, match=f"fusion '{fusion.name}'.*one vector per sample"):
         small(fusion=fusion)
 
 

@@ -52,7 +52,7 @@ def verify(name: str) -> Path:
 
 
 def faults(asset: Asset, thorough: bool) -> list[str]:
-    """What is wrong with the cached copy, one line a fault; empty when it can be used."""
+    """What is wrong with the cached copy, one line per fault; empty when it can be used."""
     manifest = asset.folder / MANIFEST
     try:
         if not manifest.is_file():

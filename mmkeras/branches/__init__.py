@@ -1,4 +1,4 @@
-"""Branches: one small encoder a modality, each a plain functional `keras.Model`.
+"""Branches: one small encoder per modality, each a plain functional `keras.Model`.
 
 A branch takes one raw modality and gives `units` features. All scaling is inside, so what goes in
 is what a file holds: word ids, pixels from 0 to 255, a waveform from -1 to 1. Every branch is

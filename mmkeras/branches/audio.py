@@ -109,7 +109,7 @@ def audio_branch(
         encoder: "conv" (2-D convolutions over time and frequency), "gru" (Cho 2014) or
             "transformer" (Vaswani 2017).
         units: width of the output.
-        tokens: keep one vector a place, for a fusion that attends to them.
+        tokens: keep one vector per place, for a fusion that attends to them.
         name: name of the model and of its input.
 
     Raises:
@@ -150,7 +150,7 @@ def signal_branch(
     Args:
         samples: length of the waveform, at least 20.
         units: width of the output.
-        tokens: keep one vector a place, 20 samples apart, for a fusion that attends to them.
+        tokens: keep one vector per place, 20 samples apart, for a fusion that attends to them.
         name: name of the model and of its input.
 
     Raises:

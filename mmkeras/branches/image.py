@@ -78,7 +78,7 @@ IMAGE_ENCODERS = {
     "stack": _image_stack,
     "patch": _image_patch,
 }
-SMALLEST = {"conv": 8, "small": 8, "stack": 8, "patch": PATCH}  # pixels a side
+SMALLEST = {"conv": 8, "small": 8, "stack": 8, "patch": PATCH}  # pixels per side
 
 
 def image_branch(
@@ -100,11 +100,11 @@ def image_branch(
             normalisation; the first has stride 2, maxima of 2×2 halve the next two maps), "small"
             (8, 16 and 32 filters, the first of 5×5, all with stride 2), "stack" ("conv" with all
             three at full resolution and a pooling after each, as in VGG, Simonyan & Zisserman
-            2015: five times the time) or "patch"
-            (4×4 patches, then depthwise 5×5 and pointwise mixing; as cheap as "conv", and less
-            accurate on emoji).
+            2015: five times the time) or "patch" (4×4 patches, then depthwise 5×5 and pointwise
+            mixing; as cheap as "conv", and less accurate on emoji).
         units: width of the output.
-        tokens: keep one vector a place of the last feature map, for a fusion that attends to them.
+        tokens: keep one vector per place of the last feature map, for a fusion that attends to
+            them.
         name: name of the model and of its input.
 
     Raises:

@@ -142,7 +142,7 @@ def text_branch(
             Schmidhuber 1997), "conv" (windows of three words, strongest kept; Kim 2014) or
             "transformer" (one block; Vaswani 2017).
         units: width of the embedding and of the output.
-        tokens: keep one vector a word, for a fusion that attends to them.
+        tokens: keep one vector per word, for a fusion that attends to them.
         name: name of the model and of its input.
 
     Raises:

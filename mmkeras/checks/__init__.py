@@ -1,4 +1,4 @@
-"""Self-checks of the exercises: one module a chapter (`ch05`), one function an exercise.
+"""Self-checks of the exercises: one module per chapter (`ch05`), one function per exercise.
 
 A check says in one line whether an answer is right, and if not, what is wrong and what to try. It
 never raises for a student's mistake, so that a notebook with open exercises runs to its end:

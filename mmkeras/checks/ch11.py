@@ -11,8 +11,8 @@ from . import NotYet, exercise, expect_close
 @exercise(
     "11.1",
     "counted by formula",
-    hint="a window of kernel pixels without padding loses kernel - 1 pixels a side, pooling halves "
-    "what is left, and Flatten gives side * side * filters numbers",
+    hint="a window of kernel pixels without padding loses kernel - 1 pixels per side, pooling "
+    "halves what is left, and Flatten gives side * side * filters numbers",
 )
 def flatten_weights(count: Callable) -> str | None:
     """A function of side, channels, kernel, filters, units: weights of Conv and Dense together."""
@@ -32,7 +32,7 @@ def flatten_weights(count: Callable) -> str | None:
             conv + dense - units - filters: "the biases are missing: one a window, one a unit",
             dense: "this is the Dense layer alone: add the convolution",
             conv + (side // 2) ** 2 * filters * units + units: "without padding the convolution "
-            f"loses {kernel - 1} pixels a side before the pooling",
+            f"loses {kernel - 1} pixels per side before the pooling",
             conv + (side - kernel + 1) ** 2 * filters * units + units: "the pooling halves both "
             "sides before Flatten",
             conv + pooled * pooled * channels * units + units: "after the convolution there are "
@@ -60,7 +60,7 @@ def focal_loss(loss: Callable) -> str | None:
         rows = -((1 - truth) ** gamma) * np.log(truth)
         got, want = loss(y.copy(), p.copy(), gamma), rows.mean()
         if np.shape(got) == rows.shape:
-            raise NotYet("this is one loss a patient: take the mean")
+            raise NotYet("this is one loss per patient: take the mean")
         if np.shape(got) == () and gamma:
             slips = {
                 "this is the sum: take the mean": rows.sum(),

@@ -145,7 +145,7 @@ def load_emoji(
     """All concepts that every chosen artist draws: with the defaults 1,021, in 4,084 pictures.
 
     The drawings are fetched once (7 MB, and 7 MB of names) and rendered once per size, which
-    takes about 2 ms a picture; both stay in the cache. Skin tones are not separate concepts. The
+    takes about 2 ms per picture; both stay in the cache. Skin tones are not separate concepts. The
     26 regional indicator letters belong to no group and are left out.
 
     Args:

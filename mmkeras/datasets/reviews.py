@@ -38,7 +38,7 @@ class Reviews:
     """Rated sentences, row by row.
 
     Attributes:
-        table: one row a sentence. ``source`` is one of ``SOURCES``; ``document`` (str) names the
+        table: one row per sentence. ``source`` is one of ``SOURCES``; ``document`` (str) names the
             tweet, snippet, review or article, as in "products 12"; ``text`` is as in the file,
             HTML codes such as ``&amp;`` included; ``rating`` is the mean over the raters, -4 to 4;
             ``spread`` their standard deviation (divided by n); ``raters`` how many they are;

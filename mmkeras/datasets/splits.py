@@ -33,7 +33,7 @@ def hold_out(
     """Masks (rows,) of the training, the validation and the test rows.
 
     Args:
-        table: one row a sample.
+        table: one row per sample.
         unit: the column whose values are dealt out whole.
         origin: the column that ``held_out`` is one value of.
         held_out: the test units by this origin are the test set, those of the other sides by all

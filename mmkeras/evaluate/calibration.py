@@ -3,14 +3,11 @@
 Derived in chapter 09.
 """
 
-from typing import Any
-
 import numpy as np
 from scipy import optimize, special
 
-from ..arguments import check_labels, check_probabilities
+from ..arguments import Arrays, check_labels, check_probabilities
 
-Arrays = Any  # array-like: an array, a list, a pandas Series
 FLOOR = 1e-7  # about the step of float32 below 1, where a sigmoid saturates
 COLDEST, HOTTEST = 0.01, 100.0  # temperatures that are searched
 

@@ -3,15 +3,13 @@
 Derived in chapter 09.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from ..arguments import check_labels
+from ..arguments import Arrays, check_labels
 from .metrics import answers
-
-Arrays = Any  # array-like: an array, a list, a pandas Series
 
 
 class McNemar(NamedTuple):
@@ -25,8 +23,8 @@ class McNemar(NamedTuple):
 def mcnemar(y: Arrays, first: Arrays, second: Arrays) -> McNemar:
     """Exact test of two models' predicted classes on the same rows (McNemar 1947, binomial form).
 
-    y, first, second: int (n,). Rows must be independent: with several a patient, use `compare` with
-    groups. Where the models never disagree p is 1.
+    y, first, second: int (n,). Rows must be independent: with several per patient, use `compare`
+    with groups. Where the models never disagree p is 1.
 
     Raises:
         ValueError: empty, or not of one length.
@@ -54,7 +52,7 @@ class DeLong(NamedTuple):
 def delong(y: Arrays, first: Arrays, second: Arrays, *, confidence: float = 0.95) -> DeLong:
     """Do two models differ in AUC on the same rows (DeLong, DeLong & Clarke-Pearson 1988)?
 
-    By midranks, as fast as sorting (Sun & Xu 2014). Rows must be independent: with several a
+    By midranks, as fast as sorting (Sun & Xu 2014). Rows must be independent: with several per
     patient, use `compare` with groups. Without any spread (se 0) p is 1 for equal AUCs, else NaN.
 
     Args:

@@ -3,13 +3,9 @@
 Derived in chapters 09 and 11.
 """
 
-from typing import Any
-
 import numpy as np
 
-from ..arguments import check_labels, check_probabilities, check_threshold
-
-Arrays = Any  # array-like: an array, a list, a pandas Series
+from ..arguments import Arrays, check_labels, check_probabilities, check_threshold
 
 
 def cost_threshold(false_positive: float, false_negative: float) -> float:
@@ -34,7 +30,7 @@ def expected_cost(
     false_positive: float = 1,
     false_negative: float = 1,
 ) -> float:
-    """Mean cost a row when class 1 is predicted from the threshold on; binary problems only.
+    """Mean cost per row when class 1 is predicted from the threshold on; binary problems only.
 
     Args and Raises: as for `best_threshold`; threshold from 0 to 1, or inf for never.
     """

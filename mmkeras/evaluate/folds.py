@@ -3,14 +3,10 @@
 Derived in chapter 09.
 """
 
-from typing import Any
-
 import numpy as np
 from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
-from ..arguments import check_codes, check_positive
-
-Arrays = Any  # array-like: an array, a list, a pandas Series
+from ..arguments import Arrays, check_codes, check_positive
 
 
 def folds(

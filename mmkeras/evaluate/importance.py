@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..arguments import check_codes, check_positive
-
-Arrays = Any  # array-like: an array, a list, a pandas Series
-
+from ..arguments import Arrays, check_codes, check_positive
 
 Subset = tuple[str, ...]
 Value = Mapping[Any, float] | Callable[[Subset], float]

@@ -15,9 +15,8 @@ import numpy as np
 from scipy import sparse
 from sklearn import metrics as sk
 
-from ..arguments import check_labels, check_positive, check_probabilities, check_threshold
+from ..arguments import Arrays, check_labels, check_positive, check_probabilities, check_threshold
 
-Arrays = Any  # array-like: an array, a list, a pandas Series
 BINS = 10  # of equal width, for the calibration error
 
 
@@ -221,6 +220,7 @@ METRICS: dict[str, Metric] = {
 
 
 def metric_names(metrics: Sequence[str] | None) -> list[str]:
+    """The names that were asked for, all of `METRICS` for None; ValueError for an unknown one."""
     names = list(METRICS) if metrics is None else [metrics] if isinstance(metrics, str) else metrics
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names or len(set(names)) < len(names):

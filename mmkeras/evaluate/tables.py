@@ -4,15 +4,13 @@ Derived in chapter 09.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..arguments import check_codes, check_positive
+from ..arguments import Arrays, check_codes, check_positive
 from .metrics import METRICS, Answers, answers, metric_names
 
-Arrays = Any  # array-like: an array, a list, a pandas Series
 BLOCK = 2_000_000  # weights of the bootstrap that are in memory at a time
 
 

@@ -4,8 +4,8 @@ Derived in chapter 06 (concatenation) and chapter 07 (the others).
 
 Each way is a registered Keras layer that is called as `layer(features, present=mask)`:
 
-- `features`: one tensor a modality, (batch, d_m); the two attention layers at the end also take
-  sequences, (batch, time_m, d_m), in which a token of zeros is an empty place (padding).
+- `features`: one tensor per modality, (batch, d_m); the two attention layers of `sequences` also
+  take sequences, (batch, time_m, d_m), in which a token of zeros is an empty place (padding).
 - `present`: float (batch, M) in the order of the features, 1 where the modality is there, 0 where
   it is not; None where everything is. What is absent has no influence, whatever its features hold,
   as long as they are finite; with nothing present at all the result is a constant.
@@ -109,7 +109,7 @@ def fuse(
     if len(getattr(joint, "shape", ())) != 2:
         got = tuple(joint.shape) if hasattr(joint, "shape") else type(joint).__name__
         raise ValueError(
-            f"fusion {method.name!r} ({type(method).__name__}) must give one vector a sample, "
+            f"fusion {method.name!r} ({type(method).__name__}) must give one vector per sample, "
             f"(batch, d), but it gives {got}: end it with a mean over the other axes"
         )
     return joint

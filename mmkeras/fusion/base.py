@@ -41,6 +41,7 @@ class Fusion(Composite):
         return self.join(list(features), present)
 
     def join(self, features: list[Tensor], present: Tensor) -> Tensor:
+        """The joint features, (batch, d), of features (batch, d_m) and a mask (batch, M)."""
         raise NotImplementedError
 
     def dense(self, sizes: Sequence[int], units: int, name: str, **kwargs: Any) -> list[Any]:

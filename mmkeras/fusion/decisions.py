@@ -17,7 +17,7 @@ register = keras.saving.register_keras_serializable("mmkeras")
 class DecisionFusion(Fusion):
     """Late fusion: the answers of several heads become one, (batch, K) each → (batch, K).
 
-    K = 1 is the probability of a binary head, K ≥ 2 one probability a class. "average" is the
+    K = 1 is the probability of a binary head, K ≥ 2 one per class. "average" is the
     mean over the modalities that are there; "product" multiplies the probabilities of each class
     and normalises (the product rule, Kittler 1998); "learned" is a weighted mean with softmax
     weights, M of them. With nothing present all of them count. Always in float32.

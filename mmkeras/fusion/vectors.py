@@ -87,7 +87,7 @@ class GatedFusion(Fusion):
 
 @register
 class AttentionFusion(Fusion):
-    """z = Σ α_m h_m, (batch, u), h_m = x_m W_m + b_m, α = softmax of one score a modality.
+    """z = Σ α_m h_m, (batch, u), h_m = x_m W_m + b_m, α = softmax of one score per modality.
 
     The score is v · tanh(h_m U + c) (Bahdanau 2015; over modalities: Hori 2017): unlike in
     `WeightedSumFusion` it differs from sample to sample. Weights: D·u + M·u + u² + u + u.
@@ -120,8 +120,8 @@ class TensorFusion(Fusion):
     """z = [h_1; 1] ⊗ … ⊗ [h_M; 1], flattened, (batch, (u + 1)^M): TFN (Zadeh 2017).
 
     h_m = x_m W_m + b_m. Every product of one feature of each modality is there, and by the ones
-    those of each smaller set of modalities too. Weights: D·u + M·u here, and (u + 1)^M an output in
-    the layer that follows, hence the small default of u.
+    those of each smaller set of modalities too. Weights: D·u + M·u here, and (u + 1)^M per output
+    in the layer that follows, hence the small default of u.
     """
 
     def __init__(self, units: int = 16, **kwargs: Any) -> None:

@@ -153,7 +153,7 @@ class Tally:
         if self.dates >= 0.9 * n:
             return Kind("mixed", f"{self.dates} of {n} filled cells are dates")
         words = self.words / n
-        seen = f"{words:.1f} words a cell, {different} of {n} different"
+        seen = f"{words:.1f} words per cell, {different} of {n} different"
         if self.letters < 0.8 * n:
             return Kind("mixed", f"only {self.letters} of {n} filled cells hold letters")
         if words < 1.5 or (words < 4 and different <= FEW and n >= 5 * different):
@@ -351,7 +351,7 @@ def _numbers(
 
 
 def _seen(cells: Mapping[str, Sequence[str]], roles: Mapping[str, str]) -> str:
-    """A line a column."""
+    """One line per column."""
     role_of = {column: role for role, column in roles.items()}
     rows = max((tally_of(values).n for values in cells.values()), default=0)
     lines = [f"Columns, judged by all {rows} rows:"]

@@ -1,4 +1,4 @@
-"""Numbers and categories of a table as one vector a row: the modality "numbers".
+"""Numbers and categories of a table as one vector per row: the modality "numbers".
 
 A number is standardised, ``(x - mean) / spread``, with the mean and the standard deviation of the
 training rows; where it is absent the mean stands in, and a feature of its own says so. A category
@@ -196,7 +196,7 @@ class Numbers:
         return np.any(filled, axis=0)
 
     def described(self) -> list[str]:
-        """A line a row, such as "age=54, ward=B"; "" where nothing is filled."""
+        """One line per row, such as "age=54, ward=B"; "" where nothing is filled."""
         columns = [[f"{name}={v:g}" for v in of] for name, of in self.values.items()]
         gaps = [np.isnan(of) for of in self.values.values()]
         columns += [[f"{name}={v}" for v in of] for name, of in self.levels.items()]

@@ -32,7 +32,7 @@ class Fitted:
     """How the training with one seed went.
 
     Attributes:
-        history: metric → a number an epoch, over all starts of the run.
+        history: metric → a number per epoch, over all starts of the run.
         why: what ended it: "patience", "epochs" or "time".
     """
 
@@ -50,7 +50,7 @@ class Fitted:
 
 
 def build(table: Any, options: argparse.Namespace, seed: int) -> keras.Model:
-    """One encoder a modality and their fusion, for gaps in any of them; not compiled.
+    """One encoder per modality and their fusion, for gaps in any of them; not compiled.
 
     Raises:
         ValueError: an unknown fusion or encoder, sizes too small for it.

@@ -42,7 +42,7 @@ class Intervals:
 
     Args:
         n: rows.
-        groups: a label a row, such as a patient; None: every row stands alone.
+        groups: a label per row, such as a patient; None: every row stands alone.
         draws: of the bootstrap.
         seed: of the draws, which are those of `mmkeras.evaluate.report`.
 

@@ -256,7 +256,7 @@ def _check_files(files: Files, o: Options, cells: Cells, problems: Problems) -> 
 
 
 def _frame(cells: Cells, used: Mapping[str, Sequence[str]], keep: np.ndarray) -> pd.DataFrame:
-    """The rows at these places, a column a role; numbers and categories are apart."""
+    """The rows at these places, a column per role; numbers and categories are apart."""
     table: dict[str, Any] = {"row": np.array(cells.rows, np.int64)[keep]}
     for role in ("label", "split", "group", "text", "image", "audio"):
         for name in used.get(role, ()):

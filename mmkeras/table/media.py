@@ -124,8 +124,8 @@ class Files:
             warnings.warn(f"{place}: {error}; files are decoded at each pass", stacklevel=3)
 
     def same(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Three codes a file, equal where two are the same file, have the same bytes, or decode to
-        the same record. Only files whose records are equal are read for it."""
+        """Three codes per file, equal where two are the same file, have the same bytes, or decode
+        to the same record. Only files whose records are equal are read for it."""
         times = Counter(self.digests)
         content = list(self.paths)
         for i, path in enumerate(self.paths):
@@ -137,7 +137,7 @@ class Files:
         return paths, content_codes, records
 
     def places(self, cells: Iterable[str]) -> np.ndarray:
-        """int32, one a cell: its place among the distinct files, -1 where it is blank."""
+        """int32, one per cell: its place among the distinct files, -1 where it is blank."""
         return np.fromiter((self.names.get(cell, -1) for cell in cells), np.int32)
 
     def read(self, places: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ def _rows(add: Add) -> None:
 def _sizes(add: Add) -> None:
     add("--words", type=at_least(1), metavar="N", help="of a text (default: holds 95%% of them)")
     add("--image-size", type=at_least(8), default=64, metavar="N", help="pixels (default: 64)")
-    add("--audio-rate", type=at_least(1000), default=8000, metavar="HZ", help="samples a second "
+    add("--audio-rate", type=at_least(1000), default=8000, metavar="HZ", help="samples per second "
         "(default: 8000)")  # fmt: skip
     add("--audio-seconds", type=at_least(0.05, float), metavar="S", help="length of a clip "
         "(default: holds nine of ten files, at most 10)")  # fmt: skip

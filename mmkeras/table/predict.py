@@ -42,7 +42,7 @@ def predict(
             as in training.
 
     Returns:
-        Two DataFrames: by row number in the file (the header is 1), a float column a class; and
+        Two DataFrames: by row number in the file (the header is 1), a float column per class; and
         the problems, with columns row, column, value, reason.
 
     Raises:

@@ -126,7 +126,7 @@ def _weather_station(
 
 
 def _picture(rng: np.random.Generator, folder: Path, number: int, kind: str | None) -> list[str]:
-    """A window of 56 to 79 pixels a side; "" is fog. Every other picture is a JPEG."""
+    """A window of 56 to 79 pixels per side; "" is fog. Every other picture is a JPEG."""
     if kind is None:
         return [""]
     width, height = (int(n) for n in rng.integers(56, 80, 2))

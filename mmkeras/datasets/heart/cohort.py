@@ -33,7 +33,7 @@ class Heart:
     """Patients with their note, ECG and scan, row by row; rendered signals, not for clinical use.
 
     Attributes:
-        table: one row a recording of a patient. Columns: ``patient`` (int; recordings of one
+        table: one row per recording of a patient. Columns: ``patient`` (int; recordings of one
             patient share it), ``recording`` (int, the noise seed), ``hospital``, the values ``age``
             (years), ``sex``, ``cp`` (chest pain), ``trestbps`` (mm Hg), ``chol`` (mg/dl), ``fbs``
             (1.0: fasting sugar above 120 mg/dl), ``restecg``, ``thalch`` (highest heart rate, per
@@ -61,7 +61,7 @@ class Heart:
 
     @functools.cached_property
     def ecg(self) -> np.ndarray:
-        """float32 (rows, 1250), mV at 125 samples a second; zeros where absent. See `draw_ecg`."""
+        """float32 (rows, 1250), mV, 125 samples per second; zeros where absent. See `draw_ecg`."""
         return self._rendered("ecg", draw_ecg, (SAMPLES,), np.float32)
 
     @functools.cached_property
@@ -120,7 +120,7 @@ class Heart:
         if not seeds or len(set(seeds)) < len(seeds):
             raise ValueError(f"seed={seed!r} must be one number or several different ones")
         if self.table["recording"].nunique() > 1:
-            raise ValueError("record() starts from one recording a patient; these are several")
+            raise ValueError("record() starts from one recording per patient; these are several")
         times = range(len(seeds))
         table = pd.concat([self.table.assign(recording=s) for s in seeds])
         table.index = pd.RangeIndex(len(table)) if len(seeds) > 1 else self.table.index

@@ -1,6 +1,6 @@
 """Simulated heart patients with an exact posterior; nobody was measured, not for clinical use.
 
-The model, one line a level:
+The model, one line per level:
 
     site                     as often as in the real cohort
     sex, age | site          Bernoulli; a normal distribution on whole years from 28 to 77
@@ -155,7 +155,7 @@ def absence(missing: dict[str, float], mechanism: str) -> np.ndarray:
 
 
 def _pick(shares: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """One index a row by the inverse of the cumulative shares; `shares` is (1 or n, levels)."""
+    """One index per row by the inverse of the cumulative shares; `shares` is (1 or n, levels)."""
     edges = np.cumsum(shares / shares.sum(1, keepdims=True), axis=1)[:, :-1]
     return (u[:, None] >= edges).sum(1)
 

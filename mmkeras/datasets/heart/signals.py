@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 RATE = 125  # samples per second
 REST, EXERCISE = 4, 6  # seconds of the strip: first at rest, then at peak exercise
 SAMPLES = RATE * (REST + EXERCISE)
-SCAN = 64  # pixels a side
+SCAN = 64  # pixels per side
 _AT_ONCE = 256  # patients drawn together; more would leave the processor's cache
 
 # Waves of one heart beat after McSharry, Clifford, Tarassenko & Smith (2003),
@@ -29,7 +29,7 @@ _WAVES = {
     "T": (1.80, 0.28, 0.30),
 }
 _ST_EDGES = (0.06, 0.20)  # how softly the ST segment begins and ends, in radians
-_MV_PER_MM = 0.1  # standard gain of ECG paper: 10 mm a millivolt; `oldpeak` is in mm
+_MV_PER_MM = 0.1  # standard gain of ECG paper: 10 mm per millivolt; `oldpeak` is in mm
 _TILT = 0.15  # mV by which a sloping ST segment rises, or falls, to either side of its middle
 _SLOPES = {"upsloping": 1.0, "flat": 0.0, "downsloping": -1.0}
 
@@ -40,7 +40,7 @@ def draw_ecg(values: pd.DataFrame, patients: np.ndarray, recordings: np.ndarray)
     The wave model is that of McSharry et al. (2003), its bumps written out in the phase of the beat
     and made periodic. What the values do: `restecg` shapes both strips (LV hypertrophy: tall R,
     deep S, lowered T; ST-T abnormality: T upside down), `thalch` is the rate under exercise (beats
-    per minute), `oldpeak` lowers the ST segment by 0.1 mV a unit, `slope` tilts it. The rate at
+    per minute), `oldpeak` lowers the ST segment by 0.1 mV per unit, `slope` tilts it. The rate at
     rest is part of the recording: the table does not hold it. So are baseline wander, mains hum (50
     Hz), muscle noise, and a gain within 10%.
 
@@ -86,7 +86,7 @@ def _in_batches(
 
 
 def generators(patients: np.ndarray, recordings: np.ndarray, kind: int) -> list:
-    """One random generator a row: a row is drawn the same whatever rows stand beside it."""
+    """One random generator per row: a row is drawn the same whatever rows stand beside it."""
     pairs = zip(recordings.tolist(), patients.tolist(), strict=True)
     return [np.random.default_rng([recording, patient, kind]) for recording, patient in pairs]
 
