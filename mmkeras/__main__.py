@@ -40,8 +40,8 @@ Exit status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; see HELP for the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):  # a narrow encoding of a pipe stops no command
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+    for stream in (sys.stdout, sys.stderr):  # a narrow encoding stops no command
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(arguments)

@@ -109,6 +109,7 @@ def test_output_in_a_narrow_encoding_loses_no_word(encoding, tmp_path):
     ran = run("sample", name, "--rows", "9", cwd=tmp_path, PYTHONIOENCODING=encoding)
     assert ran.returncode == 0 and ran.stderr == b""
     assert b"\\u043f\\u043e\\u0433" in ran.stdout and (tmp_path / name / "data.csv").exists()
+    assert run("--help", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0").returncode == 0
     ran = run("nowhere…", PYTHONIOENCODING=encoding)
     assert ran.returncode == 2 and b"Traceback" not in ran.stderr
 
