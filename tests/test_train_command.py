@@ -364,6 +364,8 @@ def test_rare_classes_are_left_out_only_where_that_is_asked(tmp_path, monkeypatc
     data = write(tmp_path / "data.csv", rows)
     status, _, err = call("train", data)
     assert status == 1 and "class 'cocoa' has 1 row, too few" in err and "--least-rows 3" in err
+    status, _, err = call("train", data, "--least-rows", "100")
+    assert status == 1 and "fewer rows than --least-rows 100: none is left" in err
     said, table = told_before_training(monkeypatch, data, "--least-rows", "3")
     assert "with fewer than 3 rows: 'cocoa' (1 row), 'water' (1 row)" in said
     assert table.classes == ["coffee", "tea"] and len(table) == 40 and not len(table.report)

@@ -136,6 +136,10 @@ def _load(o: Options) -> Table:
     tidy(cells, used)
     if o.label is not None:
         cells = _without(cells, o.label, rare_classes(cells.columns[o.label], o.least_rows))
+        if not cells.rows:
+            reason = f"each class has fewer rows than least_rows={o.least_rows}: none is left"
+            problems.add(0, o.label, "", reason)
+            raise TableError(o.csv, problems.frame())
     numbers = _numbers(o, cells, problems)
     check_cells(cells, used, o.classes, problems)
     bad_cells = problems.rows()

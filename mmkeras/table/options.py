@@ -86,7 +86,7 @@ def _training(add: Add) -> None:
     add("--time-limit", type=seconds, metavar="TIME", help="stop training in this time and keep "
         "the best, as in 90s, 10m, 1.5h; a number alone counts minutes")  # fmt: skip
     add("--batch-size", type=at_least(1), metavar="N", help="(default: 8 to 32, by the rows)")
-    add("--learning-rate", type=at_least(0, float), default=1e-3, metavar="X", help="of Adam "
+    add("--learning-rate", type=at_least(1e-12, float), default=1e-3, metavar="X", help="of Adam "
         "(default: 0.001)")  # fmt: skip
     add("--fusion", default="concatenate", choices=FUSIONS, metavar="NAME", help="how the "
         f"modalities are joined: {', '.join(FUSIONS)} (default: concatenate)")  # fmt: skip

@@ -13,7 +13,7 @@ SHOWN = 50  # problems that a message spells out
 # The arguments of load_table that a reason may name as `argument=value`, or as `argument=`.
 _ARGUMENTS = (
     "text|image|audio|label|split|group|numbers|categories|classes|encoding|delimiter|"
-    "allow_outside|allow_missing_columns|max_file_bytes|max_audio_seconds"
+    "allow_outside|allow_missing_columns|least_rows|max_file_bytes|max_audio_seconds"
 )
 _ARGUMENT = re.compile(rf"(?<![\w-])({_ARGUMENTS})=('[^']*'|[\w.,]*\w|)")
 
