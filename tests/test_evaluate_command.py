@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from command_line import call, change, contents, orders, read, write
 
-from mmkeras.table import run
+from mmkeras.table import evaluate, run
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -109,3 +109,15 @@ def test_a_run_of_version_0_1_0_is_judged_by_its_own_training_rows(tmp_path, sho
     learned = json.loads((old / "metrics.json").read_text("utf-8"))["rows"]["train"]
     assert metrics["rows"] == {"train": learned, "test": 2}
     assert np.isfinite(metrics["models"]["whole model"]["log_loss"]["value"])
+
+
+def test_settings_that_lack_what_the_report_tells(two_seeds, labelled, tmp_path):
+    whole = json.loads((two_seeds.run / "settings.json").read_text("utf-8"))
+    damaged = tmp_path / "run"
+    damaged.mkdir()
+    (damaged / "model.keras").write_bytes((two_seeds.run / "model.keras").read_bytes())
+    for key in evaluate.NEEDED:
+        some = {name: value for name, value in whole.items() if name != key}
+        (damaged / "settings.json").write_text(json.dumps(some), encoding="utf-8")
+        status, _, err = call("evaluate", damaged, labelled)
+        assert status == 1 and f"it lacks the key {key!r}" in err

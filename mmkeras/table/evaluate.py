@@ -20,6 +20,9 @@ from . import run as runs
 from .command import STATUS, Parser, RunError, add_reading, exit_status, reading_of
 
 FILES = ("report.html", "metrics.json", "predictions.csv")
+# Of settings.json: what `mmkeras predict` needs, and what the report tells.
+NEEDED = (*runs.NEEDED, "label", "columns_chosen", "day", "device", "versions", "training",
+          "weights")  # fmt: skip
 MISSING = (
     "The model was trained with it. Name the column as in the training (the label: --label), or "
     "let every row go without an input: --allow-missing-columns"
@@ -74,7 +77,7 @@ def _run(options: argparse.Namespace) -> None:
     """Everything but telling the errors."""
     if not options.csv.is_file():
         raise RunError(f"there is no CSV at {options.csv}")
-    settings = runs.read_settings(options.run)
+    settings = runs.read_settings(options.run, NEEDED)
     learned = _learned(options.run, settings)
     check_folder(options.out, options.force)
     import mmkeras as mm

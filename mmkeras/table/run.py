@@ -276,8 +276,8 @@ def load(folder: Path) -> tuple[Any, dict[str, Any]]:
         raise RunError(f"{folder / 'model.keras'} cannot be loaded: {error}") from None
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """What settings.json holds, as `load` says."""
+def read_settings(folder: Path, needed: Sequence[str] = NEEDED) -> dict[str, Any]:
+    """What settings.json holds, all that is needed at least; raises as `load` says."""
     file = folder / "settings.json"
     if not file.is_file() or not (folder / "model.keras").is_file():
         kept = sorted((folder / TRAINING).glob(f"seed-*/{STATE}"))
@@ -298,7 +298,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if version not in READ:
         raise RunError(f"{file} has format {version!r}, but this mmkeras reads "
                        f"{' and '.join(map(str, READ))}: update mmkeras")  # fmt: skip
-    if lacking := [key for key in NEEDED if key not in settings]:
+    if lacking := [key for key in needed if key not in settings]:
         raise RunError(f"{file} is damaged: it lacks the key {lacking[0]!r}")
     return dict(settings)
 
