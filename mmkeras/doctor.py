@@ -26,7 +26,11 @@ from typing import NamedTuple
 
 from . import __version__
 
-DESCRIPTION = "What a bug report should say: this machine, the packages, the data."
+DESCRIPTION = (
+    "Print what a bug report should say about this machine, the packages and the data, with the "
+    "command that mends each problem."
+)
+STATUS = "Exit status: 0 all that is needed works, 1 something needed is missing."
 ROOT = Path(__file__).absolute().parents[1]
 FETCH = "mmkeras data fetch"
 PROBE = """
@@ -255,7 +259,8 @@ def render(lines: list[Line]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; 1 when something needed is missing, else 0."""
-    argparse.ArgumentParser(prog="mmkeras doctor", description=DESCRIPTION).parse_args(argv)
+    parser = argparse.ArgumentParser(prog="mmkeras doctor", description=DESCRIPTION, epilog=STATUS)
+    parser.parse_args(argv)
     lines = [*machine(), *packages(), command(), *tensorflow(), *data(), *kernel()]
     print(render(lines))
     return int(any(line.mend and line.needed for line in lines))

@@ -102,7 +102,7 @@ def test_predict_from_another_folder_and_never_over_a_file(trained, monkeypatch,
     assert main(["predict", ".", str(new), "--out", str(new), "--force"]) == 1
     assert "is the input itself" in capsys.readouterr().err
     assert main(["predict", ".", str(written)]) == 1
-    assert "has a column 'prediction' already" in capsys.readouterr().err
+    assert "already has a column 'prediction'" in capsys.readouterr().err
     assert written.read_bytes() == before
 
 

@@ -208,8 +208,8 @@ CELLS = {
     "everything blank": (lambda f: [f.cell(4, c, " ") for c in HEADER[:3]],
         "", "", "are all blank: 'text' and 'image' and 'audio'"),
     "NUL": (lambda f: f.cell(4, "text", "a\0b"), "text", "a␀b", "holds a NUL character"),
-    "too few cells": (lambda f: f.rows[2].pop(), "", "", "has 3 cells, but the header 4"),
-    "too many cells": (lambda f: f.rows[2].append(""), "", "", "has 5 cells, but the header 4"),
+    "too few cells": (lambda f: f.rows[2].pop(), "", "", "has 3 cells, but the header has 4"),
+    "too many cells": (lambda f: f.rows[2].append(""), "", "", "has 5 cells, but the header has 4"),
 }  # fmt: skip
 
 
@@ -257,14 +257,14 @@ TABLES = {
     "empty file": (lambda f: put(f, b""), {}, None, "", "the file is empty"),
     "blank file": (lambda f: put(f, b"\n \n\r\n"), {}, None, "", "the file is empty"),
     "mark only": (lambda f: put(f, codecs.BOM_UTF8), {}, None, "", "the file is empty"),
-    "header only": (lambda f: f.rows.clear(), {}, None, "", "has a header, but no rows"),
+    "header only": (lambda f: f.rows.clear(), {}, None, "", "the file has a header, but no rows"),
     "no such column": (lambda f: rename(f, label="Lable"), {},
         1, "label", "no such column (label=); did you mean 'Lable'?"),
     "nothing like it": (lambda f: None, {"image": "xyz"},
         1, "xyz", "no such column (image=); there is 'text', 'image', 'audio', 'label'"),
     "duplicate column": (lambda f: rename(f, audio="image"), {"audio": None},
-        1, "image", "stands 2 times in the header"),
-    "one class": (one_class, {}, None, "label", "one class only: every row is 'cat'"),
+        1, "image", "the header has this name 2 times"),
+    "one class": (one_class, {}, None, "label", "every row has the class 'cat'"),
     "semicolons": (lambda f: put(f, f.text().replace(",", ";").encode()), {},
         1, "", "seems to be separated by ';'; pass delimiter=';'"),
     "tabs": (lambda f: put(f, f.text().replace(",", "\t").encode()), {},
@@ -286,7 +286,7 @@ TABLES = {
     "rare class": (lambda f: [f.cell(row, "label", "fox") for row in (4, 5)], {},
         None, "", "class 'fox' has 2 rows, too few for every part of fractions="),
     "class not in training": (lambda f: split_without(f, "train", "dog"), {"split": "part"},
-        None, "label", "no row of this class is in 'train' (6 are elsewhere)"),
+        None, "label", "no row of this class is in 'train' (6 in other parts)"),
     "no training rows": (lambda f: f.column("part", ["valid", "test"] * 6), {"split": "part"},
         None, "", "no row is in 'train'"),
     "no words to learn": (lambda f: [f.cell(r, "text", "") for r in range(2, 14)], {},
@@ -338,7 +338,7 @@ def test_a_number_in_two_spellings(folder, other):
     row, column, value, reason = only_problem(folder)
     assert (row, column, value) == (5, "label", other)
     assert reason == (
-        "looks like '1' (5 rows) spelt in another way; unify them, or name both in classes="
+        "looks like '1' (5 rows) spelt in another way; spell them alike, or name both in classes="
     )
 
 
@@ -383,7 +383,7 @@ def test_a_group_on_both_sides(folder):
     folder.column("who", ["ann"] * 4 + ["bob"] * 5 + ["eve"] * 3)
     row, column, value, reason = only_problem(folder, split="part", group="who")
     assert (row, column, value) == (10, "who", "bob")
-    assert reason == "this row is in 'test', but most of its group in 'train'"
+    assert reason == "this row is in 'test', but most of its group is in 'train'"
     table = folder.load(split="part", group="who", on_error="skip")
     assert table.parts == {"train": 8, "valid": 0, "test": 3}
 
@@ -421,7 +421,7 @@ def test_all_problems_come_in_one_error(folder):
     assert lines[0] == "data.csv: 5 problems"
     assert lines[1] == "  row 3, column 'image': 'gone.png': no such file"
     assert lines[3] == "  row 5, column 'label': blank label"
-    assert lines[5] == "  row 11: has 5 cells, but the header 4"
+    assert lines[5] == "  row 11: has 5 cells, but the header has 4"
     table = folder.load(on_error="skip")
     pd.testing.assert_frame_equal(table.report, error.value.problems)
     assert len(table) == ROWS - 4

@@ -249,8 +249,8 @@ def test_the_problems_of_numbers_stand_beside_the_others(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"numbers": "age"}, r"numbers must be a list of columns, as in \['age'\]"),
-        ({"numbers": {"age": 1}}, "numbers must be a list of columns, or a table"),
+        ({"numbers": "age"}, r"numbers must be a list of columns, such as \['age'\]"),
+        ({"numbers": {"age": 1}}, "numbers must be a list of columns, or settings"),
         ({"numbers": ["age"], "label": None}, "no training part to learn numbers from"),
         ({"numbers": []}, "name at least one column"),
     ],

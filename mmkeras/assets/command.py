@@ -18,12 +18,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for command, summary, without in (
-        ("list", "what there is, and what is in the cache", "all of them, in short"),
-        ("fetch", "download what is not in the cache, mend what is damaged", "the default ones"),
-        ("verify", "compare every file with its SHA-256", "those in the cache"),
+        ("list", "what there is, and what is in the cache", "all, one line each"),
+        (
+            "fetch",
+            "download what is not in the cache, mend what is damaged",
+            "those marked * in the list",
+        ),
+        ("verify", "compare every file with its SHA-256", "all that are in the cache"),
     ):
         sub = commands.add_parser(command, help=summary, description=summary.capitalize() + ".")
-        sub.add_argument("names", nargs="*", metavar="NAME", help=f"without a name: {without}")
+        sub.add_argument(
+            "names", nargs="*", metavar="NAME", help=f"some assets (default: {without})"
+        )
     options = parser.parse_args(arguments)
     try:
         chosen = [find(name) for name in dict.fromkeys(options.names)]

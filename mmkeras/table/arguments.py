@@ -108,19 +108,20 @@ class Options:
         for name in ("numbers", "categories"):
             given = getattr(self, name)
             if isinstance(given, str):
-                raise ValueError(f"{name} must be a list of columns, as in [{given!r}]")
+                raise ValueError(f"{name} must be a list of columns, such as [{given!r}]")
         if self.trained is not None:
             if set(self.trained) != {"numbers", "categories"}:
                 raise ValueError(
-                    'numbers must be a list of columns, or a table\'s settings["numbers"]'
+                    'numbers must be a list of columns, or settings["numbers"] of a table; got '
+                    f"a dict with {sorted(self.trained)}"
                 )
             if self.categories:
                 raise ValueError(
-                    "numbers of another table bring their categories; leave categories"
+                    "numbers= of another table brings its categories with it; leave out categories="
                 )
         if not self.inputs:
             raise ValueError(
-                'name at least one column, as in text="text", image="image" or numbers=["age"]'
+                'name at least one column, such as text="text", image="image" or numbers=["age"]'
             )
 
     def _check_choices(self) -> None:

@@ -56,8 +56,8 @@ def _other_spellings(counts: Counter[str]) -> dict[str, str]:
     for label in sorted(counts, key=lambda one: (-counts[one], one)):
         spellings.setdefault(_canonical(label), []).append(label)
     return {
-        other: f"looks like {same[0]!r} ({counts[same[0]]} rows) spelt in another way; unify them, "
-        "or name both in classes="
+        other: f"looks like {same[0]!r} ({counts[same[0]]} rows) spelt in another way; spell them "
+        "alike, or name both in classes="
         for same in spellings.values()
         for other in same[1:]
     }
@@ -92,7 +92,7 @@ def check_groups(cells: Cells, group: str, split: str, problems: Problems) -> No
     home = {name: max(PARTS, key=lambda part: n[part]) for name, n in parts.items() if len(n) > 1}
     for row, (name, part) in zip(cells.rows, pairs, strict=True):
         if name in home and part in PARTS and part != home[name]:
-            reason = f"this row is in {part!r}, but most of its group in {home[name]!r}"
+            reason = f"this row is in {part!r}, but most of its group is in {home[name]!r}"
             problems.add(row, group, name, reason)
 
 
@@ -123,11 +123,11 @@ def check_classes(
     known = Counter(labels)
     if not fixed and len(known) == 1:
         only = next(iter(known))
-        reason = f"one class only: every row is {only!r}; there is nothing to tell apart"
+        reason = f"every row has the class {only!r}: there is nothing to tell apart"
         problems.add(0, column, "", reason)
     trained = {label for label, part in zip(labels, parts, strict=True) if part == "train"}
     if not trained and not fixed:
         problems.add(0, None, "", "no row is in 'train'")
     for label in sorted(known.keys() - trained if trained else ()):
-        reason = f"no row of this class is in 'train' ({known[label]} are elsewhere)"
+        reason = f"no row of this class is in 'train' ({known[label]} in other parts)"
         problems.add(0, column, label, reason)

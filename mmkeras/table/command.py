@@ -166,7 +166,7 @@ def encoding(text: str) -> str:
         "".encode(text)
     except LookupError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no text encoding; such as utf-8, cp1252 or gb18030"
+            f"must be a text encoding such as utf-8, cp1252 or gb18030; got {text!r}"
         ) from None
     return text
 
@@ -217,11 +217,12 @@ def add_reading(add: Callable[..., Any], trained: str = "") -> None:
     """
     add("--skip-bad-rows", action="store_true", help="go on without rows that have problems, "
         "and say which")  # fmt: skip
-    add("--allow-outside", action="store_true", help="paths may leave the folder of the CSV")
+    add("--allow-outside", action="store_true", help="let paths lead out of the folder of the CSV")
     add("--encoding", type=encoding, metavar="NAME", default=None if trained else "utf-8",
-        help=f"of the CSV, such as cp1252 (default: {trained or 'utf-8'})")  # fmt: skip
+        help=f"encoding of the CSV, such as cp1252 (default: {trained or 'utf-8'})")  # fmt: skip
     add("--delimiter", type=delimiter, metavar="MARK", default=None if trained else ",",
-        help=f"between cells, such as ';' or tab (default: {trained or 'a comma'})")  # fmt: skip
+        help="mark between cells, such as ';' or tab "
+        f"(default: {trained or 'a comma'})")  # fmt: skip
     add("--max-audio-seconds", type=at_least(0.05, float), default=3600.0, metavar="S",
         help="longer recordings are refused (default: 3600)")  # fmt: skip
     add("--max-file-bytes", type=file_size, default=256 * 1024**2, metavar="SIZE",

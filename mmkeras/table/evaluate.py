@@ -43,16 +43,20 @@ def parser() -> argparse.ArgumentParser:
         f"none may have been in the training. {STATUS}",
     )
     p.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
-    p.add_argument("csv", type=Path, metavar="labelled.csv", help="rows with their label")
-    p.add_argument("--out", type=Path, metavar="DIR", help="default: labelled.evaluation beside it")
-    p.add_argument("--force", action="store_true", help="replace the files of an earlier one")
-    p.add_argument("--label", metavar="COL", help="the true class (default: as in training)")
-    p.add_argument("--group", metavar="COL", help="rows of one value belong together, such as a "
-                   "patient: intervals count groups (default: as in training)")  # fmt: skip
+    p.add_argument("csv", type=Path, metavar="labelled.csv", help="rows with their true class")
+    p.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: "
+                   "labelled.evaluation, beside the CSV)")  # fmt: skip
+    p.add_argument("--force", action="store_true", help="replace the files of an earlier "
+                   "evaluation")  # fmt: skip
+    p.add_argument("--label", metavar="COL", help="the column of the true class (default: as in "
+                   "training)")  # fmt: skip
+    p.add_argument("--group", metavar="COL", help="a column, such as the patient, whose equal "
+                   "values belong together: intervals then count groups (default: as in "
+                   "training)")  # fmt: skip
     p.add_argument("--no-examples", action="store_true",
                    help="put no rows of the data into what is written")  # fmt: skip
-    p.add_argument("--allow-missing-columns", action="store_true", help="a column of the training "
-                   "that the file lacks is blank in every row")  # fmt: skip
+    p.add_argument("--allow-missing-columns", action="store_true", help="take a column of the "
+                   "training that the file lacks for blank in every row")  # fmt: skip
     add_reading(p.add_argument_group("reading").add_argument, trained="as in training")
     return p
 

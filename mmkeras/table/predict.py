@@ -86,7 +86,9 @@ def joined(
     added += [PROBLEM] if reasons else []
     same = [name for name in header if name.strip() in added]
     if same:
-        raise RunError(f"the CSV has a column {same[0]!r} already, which is to be added: rename it")
+        raise RunError(
+            f"the CSV already has a column {same[0]!r}, which the answers need: rename it"
+        )
     best = answers.columns[answers.to_numpy().argmax(axis=1)] if len(answers) else []
     said = {
         int(row): [name, *(f"{p:.6f}" for p in ps)]
@@ -137,10 +139,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
     p.add_argument("csv", type=Path, metavar="new.csv", help="rows to answer")
-    p.add_argument("--out", type=Path, metavar="FILE", help="default: new.predicted.csv beside it")
+    p.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: "
+                   "new.predicted.csv, beside the CSV)")  # fmt: skip
     p.add_argument("--force", action="store_true", help="replace the output file")
-    p.add_argument("--allow-missing-columns", action="store_true", help="a column of the training "
-                   "that the file lacks is blank in every row")  # fmt: skip
+    p.add_argument("--allow-missing-columns", action="store_true", help="take a column of the "
+                   "training that the file lacks for blank in every row")  # fmt: skip
     add_reading(p.add_argument_group("reading").add_argument, trained="as in training")
     return p
 

@@ -79,7 +79,7 @@ def read_records(
     except UnicodeError as error:
         likely = likely_encoding(path)
         hint = f"is the file in encoding={likely!r}?" if likely else "pass another encoding="
-        found.add(0, None, "", f"cannot be decoded: {error}; {hint}")
+        found.add(0, None, "", f"the file cannot be decoded: {error}; {hint}")
         raise TableError(path, found.frame()) from None
     except _Stop:
         raise TableError(path, found.frame()) from None
@@ -128,25 +128,33 @@ def _codec(encoding: str) -> str:
     try:
         name = codecs.lookup(encoding).name
     except LookupError:
-        raise ValueError(f"unknown encoding {encoding!r}; such as 'utf-8' or 'cp1252'") from None
+        raise ValueError(
+            f"unknown encoding {encoding!r}; name one such as 'utf-8' or 'cp1252'"
+        ) from None
     return "utf-8-sig" if name == "utf-8" else encoding
 
 
 def _check_bytes(path: Path, encoding: str, problems: Problems) -> None:
     size = path.stat().st_size
     if size > MAX_TABLE_BYTES:
-        problems.add(0, None, "", f"has {size:,} bytes, more than the {MAX_TABLE_BYTES:,} allowed")
+        problems.add(
+            0, None, "", f"the file has {size:,} bytes, more than the {MAX_TABLE_BYTES:,} allowed"
+        )
     with path.open("rb") as stream:
         start = stream.read(4096)
     other = next((name for magic, name in _EXCEL.items() if start.startswith(magic)), None)
     if other:
-        problems.add(0, None, "", f"is {other}, not a CSV: save or export it as CSV (UTF-8)")
+        problems.add(
+            0, None, "", f"the file is {other}, not a CSV: save or export it as CSV (UTF-8)"
+        )
         raise _Stop
     wide = next((name for bom, name in _BOMS if start.startswith(bom)), None)
     if wide is None and start[:200].count(0) > len(start[:200]) // 4:
         wide = "utf-16"
     if wide and not encoding.lower().replace("_", "-").startswith(wide[:5]):
-        problems.add(0, None, "", f"is {wide.upper()}, not {encoding}: pass encoding={wide!r}")
+        problems.add(
+            0, None, "", f"the file is {wide.upper()}, not {encoding}: pass encoding={wide!r}"
+        )
     if not start.strip() or start.strip() == codecs.BOM_UTF8:
         problems.add(0, None, "", "the file is empty: expected a header and rows")
     if problems.of_the_table():
@@ -216,7 +224,7 @@ class _Columns:
         for row, fields in records:
             if len(fields) != len(header):
                 if any(map(trimmed, fields)):
-                    reason = f"has {len(fields)} cells, but the header {len(header)}"
+                    reason = f"has {len(fields)} cells, but the header has {len(header)}"
                     self.problems.add(row, None, "", reason)
                 continue
             taken = {name: trimmed(fields[place]) for name, place in places.items()}
@@ -229,7 +237,7 @@ class _Columns:
                 cell = taken.get(name, "")
                 cells.append(same.setdefault(cell, cell) if len(cell) < 200 else cell)
         if not rows and not self.problems.rows():
-            self.problems.add(0, None, "", "has a header, but no rows")
+            self.problems.add(0, None, "", "the file has a header, but no rows")
         if self.problems.of_the_table():
             raise _Stop
         return Cells(rows, columns)
@@ -238,7 +246,7 @@ class _Columns:
         add = self.problems.add
         for name, count in Counter(header).items():
             if count > 1 and name:
-                add(HEADER, name, "", f"stands {count} times in the header; rename one")
+                add(HEADER, name, "", f"the header has this name {count} times; rename all but one")
         bad = [name for name in header if _misread(name) or "\0" in name]
         for name in bad:
             reason = "the header is not valid text; check the encoding"
@@ -259,7 +267,9 @@ class _Columns:
         good = True
         for name, cell in taken.items():
             if "\0" in cell:
-                self.problems.add(row, name, cell.replace("\0", "␀"), "holds a NUL character")
+                self.problems.add(
+                    row, name, cell.replace("\0", "␀"), "holds a NUL character; delete it"
+                )
             elif byte := _misread(cell):
                 self.likely = self.likely or likely_encoding(self.path) or "cp1252"
                 some = (

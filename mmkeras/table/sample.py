@@ -21,10 +21,10 @@ def parser() -> argparse.ArgumentParser:
         epilog="Example: mmkeras sample weather, then mmkeras train weather/data.csv --label "
         f"label. The folder is made where you are. {STATUS}",
     )
-    p.add_argument("folder", type=Path, metavar="FOLDER", help="where to write it")
-    p.add_argument("--rows", type=at_least(9), default=108, metavar="N", help="with a label, 9 or "
-                   "more (default: 108)")  # fmt: skip
-    p.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another set "
+    p.add_argument("folder", type=Path, metavar="FOLDER", help="folder to write")
+    p.add_argument("--rows", type=at_least(9), default=108, metavar="N", help="number of rows "
+                   "with a label, 9 or more (default: 108)")  # fmt: skip
+    p.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random draws "
                    "(default: 0)")  # fmt: skip
     p.add_argument("--force", action="store_true", help="write into a folder that holds files")
     return p
