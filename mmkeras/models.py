@@ -108,7 +108,8 @@ class MultimodalModel(keras.Model):
                     f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported as "
                     f"{format!r}: {why}; use format='tf_saved_model'"
                 )
-        self(self.inputs)  # before it writes ONNX, Keras wants to have seen a call
+        if format == "onnx":
+            self(self.inputs)  # before it writes ONNX, Keras wants to have seen a call
         super().export(filepath, format=format, **kwargs)
 
 

@@ -7,6 +7,7 @@ failure names the case.
 """
 
 import copy
+import functools
 import gc
 import json
 from collections.abc import Callable, Mapping
@@ -45,7 +46,18 @@ class Case:
     half: float = 0.02
 
 
-Cases = Mapping[str, Case]
+class Cases(dict[str, Case]):
+    """Cases by name, that share one model in all checks that leave it as it is."""
+
+    @functools.cached_property
+    def model(self) -> MultimodalModel:
+        return zoo(self)
+
+    @functools.cached_property
+    def want(self) -> dict[str, np.ndarray]:
+        return answers(self.model, self)
+
+
 MASKS = ("__present", "__mask")  # inputs that nobody asks the gradient of
 
 
@@ -105,36 +117,38 @@ def configs(model: keras.Model, cases: Cases) -> dict[str, str]:
     return {name: json.dumps(model.get_layer(name).get_config()) for name in cases}
 
 
+def clone(cases: Cases) -> keras.Model:
+    other = keras.models.clone_model(cases.model)
+    other.set_weights(cases.model.get_weights())
+    return other
+
+
 # ------------------------------------------------------------------------------ the checks
 
 
 def check_copies(cases: Cases, folder: Path) -> None:
-    """Config, clone, deepcopy, save and load: the same numbers and the same config."""
-    model = zoo(cases)
-    want = answers(model, cases)
-    for name, value in want.items():
+    """Config, deepcopy, save and load: the same numbers and the same config."""
+    for name, value in cases.want.items():
         assert np.isfinite(value).all() and np.ptp(value) > 0, name
-    clone = keras.models.clone_model(model)
-    clone.set_weights(model.get_weights())
-    same(answers(clone, cases), want)
-    same(answers(copy.deepcopy(model), cases), want)
-    loaded = saved(model, folder)
-    same(answers(loaded, cases), want)
-    assert configs(loaded, cases) == configs(model, cases)
+    same(answers(copy.deepcopy(cases.model), cases), cases.want)
+    loaded = saved(cases.model, folder)
+    same(answers(loaded, cases), cases.want)
+    assert configs(loaded, cases) == configs(cases.model, cases)
 
 
 def check_int8(cases: Cases, folder: Path) -> None:
-    """`quantize("int8")`: close to the whole numbers, and the same after save and load."""
-    model = zoo(cases)
-    whole = answers(model, cases)
+    """A clone, then `quantize("int8")`: near, and the same after save and load."""
+    model = clone(cases)
+    same(answers(model, cases), cases.want)
     gc.freeze()  # Keras collects garbage after each layer, among all objects of the process
     model.quantize("int8")
     gc.unfreeze()
     want = answers(model, cases)
     for name, case in cases.items():
         assert ("int8" in dict(kinds(model.get_layer(name))).values()) == case.int8, name
-        off = np.abs(want[name] - whole[name]).max()
-        assert off < 0.05 + 0.1 * np.abs(whole[name]).max(), (name, off)
+        whole = cases.want[name]
+        off = np.abs(want[name] - whole).max()
+        assert off < 0.05 + 0.1 * np.abs(whole).max(), (name, off)
     loaded = saved(model, folder)
     same(answers(loaded, cases), want)
     assert kinds(loaded) == kinds(model)
@@ -143,8 +157,7 @@ def check_int8(cases: Cases, folder: Path) -> None:
 
 def check_lora(cases: Cases, folder: Path) -> None:
     """LoRA in every Dense layer changes the answers; they are the same after save and load."""
-    model = zoo(cases)
-    before = answers(model, cases)
+    model = clone(cases)
     for layer in model._flatten_layers():
         if type(layer) is keras.layers.Dense:
             layer.enable_lora(2)
@@ -152,34 +165,33 @@ def check_lora(cases: Cases, folder: Path) -> None:
     want = answers(model, cases)
     for name in cases:
         dense = any(type(i) is keras.layers.Dense for i in model.get_layer(name)._flatten_layers())
-        assert (np.abs(want[name] - before[name]).max() > 1e-4) == dense, name
+        assert (np.abs(want[name] - cases.want[name]).max() > 1e-4) == dense, name
     same(answers(saved(model, folder), cases), want, atol=1e-5)
 
 
 def check_half(cases: Cases) -> None:
     """float16 inside: near the whole numbers with the same weights."""
-    model, half = zoo(cases), zoo(cases, "mixed_float16")
-    half.set_weights(model.get_weights())
+    half = zoo(cases, "mixed_float16")
+    half.set_weights(cases.model.get_weights())
     got = answers(half, cases)
-    for name, want in answers(model, cases).items():
+    for name, want in cases.want.items():
         far = cases[name].half * max(1, np.abs(want).max())
         np.testing.assert_allclose(got[name], want, atol=far, err_msg=name)
 
 
 def check_rows(cases: Cases) -> None:
     """A batch of one, and no row hears its neighbours; compiled by XLA it is the same."""
-    model = zoo(cases)
-    want = answers(model, cases)
-    for i in range(len(next(iter(want.values())))):
+    for i in range(len(next(iter(cases.want.values())))):
         row = slice(i, i + 1)
-        same(answers(model, cases, row), {name: v[row] for name, v in want.items()}, atol=2e-5)
-    compiled = tf.function(lambda x: model(x), jit_compile=True)
-    same(answers(compiled, cases), want, atol=1e-4)
+        want = {name: value[row] for name, value in cases.want.items()}
+        same(answers(cases.model, cases, row), want, atol=2e-5)
+    compiled = tf.function(lambda x: cases.model(x), jit_compile=True)
+    same(answers(compiled, cases), cases.want, atol=1e-4)
 
 
 def check_gradients(cases: Cases) -> None:
     """Finite everywhere, and not zero in any weight that can matter."""
-    model = zoo(cases)
+    model, before = cases.model, cases.model.get_weights()
     x = {name: tf.constant(value) for name, value in feed(cases).items()}
     floats = {k: v for k, v in x.items() if v.dtype == tf.float32 and not k.endswith(MASKS)}
     with tf.GradientTape() as tape:
@@ -191,6 +203,7 @@ def check_gradients(cases: Cases) -> None:
     weights = [(name, w) for name in cases for w in model.get_layer(name).trainable_variables]
     assert len(weights) == len(model.trainable_variables)
     by_weight, by_input = tape.gradient(loss, ([w.value for _, w in weights], floats))
+    model.set_weights(before)  # the statistics of normalisation moved
     for (name, weight), gradient in zip(weights, by_weight, strict=True):
         assert gradient is not None, (name, weight.path)
         largest = np.abs(tf.convert_to_tensor(gradient)).max()
@@ -203,6 +216,12 @@ def check_gradients(cases: Cases) -> None:
         assert gradient is not None and np.isfinite(gradient).all() and np.any(gradient), name
 
 
+def only(cases: Cases, names: list[str]) -> MultimodalModel:
+    """The same model with fewer parts."""
+    inputs = [t for t in cases.model.inputs if t.name.split("__")[0] in names]
+    return MultimodalModel(inputs, {name: cases.model.output[name] for name in names})
+
+
 def check_export(cases: Cases, format: str, folder: Path) -> None:
     """Equal numbers from the file, or refused by name before there is one."""
     suffix, run = FORMATS[format]
@@ -211,18 +230,18 @@ def check_export(cases: Cases, format: str, folder: Path) -> None:
         if format not in case.refused:
             continue
         try:
-            zoo({name: case}).export(target, format=format, verbose=False)
+            only(cases, [name]).export(target, format=format, verbose=False)
         except ValueError as refusal:
             message = str(refusal)
             assert case.refused[format] in message and "format='tf_saved_model'" in message, message
         else:
             raise AssertionError(f"{name} was not refused by {format}")
         assert not target.exists()
-    cases = {name: case for name, case in cases.items() if format not in case.refused}
-    model = zoo(cases)
+    names = [name for name, case in cases.items() if format not in case.refused]
+    model = only(cases, names)
     model.export(target, format=format, verbose=False)
     x = {t.name: tf.constant(feed(cases)[t.name], t.dtype).numpy() for t in model.inputs}
-    same(run(target, x, sorted(cases)), answers(model, cases), atol=2e-5)
+    same(run(target, x, sorted(names)), {name: cases.want[name] for name in names}, atol=2e-5)
 
 
 def _saved_model(path: Path, x: Arrays, names: list[str]) -> Mapping[str, Any]:
