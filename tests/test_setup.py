@@ -133,6 +133,26 @@ def test_texts_name_commands_that_exist(place):
                 assert action in ("", "list", "fetch", "verify"), f"{path}: mmkeras data {action}"
 
 
+def test_lines_of_the_pages_have_at_most_120_columns():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "data" / "README.md"]
+    assert len(pages) >= 6
+    for page in pages:
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+            assert len(line) <= 120 or line.startswith("|"), f"{page.name}, line {number}"
+
+
+def test_the_times_of_the_chapters_are_those_that_the_chapters_say():
+    table = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\(notebooks/(\d\d_\w+\.ipynb)\) \|.*\| (\d+) \| (\d+) \|", table)
+    assert [name for name, *_ in rows] == sorted(
+        path.name for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")
+    )
+    for name, reading, running in rows:
+        text = (ROOT / "notebooks" / name).read_text(encoding="utf-8")
+        said = re.search(r"\*\*Time:\*\* (\d+) min to read.*?(\d+) s to run", text)
+        assert said.groups() == (reading, running), name
+
+
 LOADERS = {
     "emoji": "load_emoji",
     "reviews": "load_reviews",
@@ -180,6 +200,14 @@ def test_imports_point_down(room):
     for path in (path for path in files if path.exists()):
         up = {name for name in rooms_imported(path) if name in ROOMS[ROOMS.index(room) + 1 :]}
         assert not up, f"{path.name} imports {up}, which stand above {room}"
+
+
+def test_the_layout_lists_the_rooms_from_the_top_down():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`mmkeras/.*?) \|", text, re.MULTILINE)
+    places = [ROOMS.index(room) for row in rows[1:] for room in re.findall(r"mmkeras/(\w+)", row)]
+    assert rows[0] == "`mmkeras/__main__.py`" and sorted(places) == [*range(len(ROOMS))]
+    assert places == sorted(places, reverse=True)
 
 
 def test_every_room_has_its_place_in_that_order():
