@@ -223,3 +223,15 @@ def test_how_a_command_ends(capsys):
     with pytest.raises(ZeroDivisionError):  # a fault of ours keeps its traceback
         ends(raises(ZeroDivisionError()), kept=lambda: "kept")
     assert capsys.readouterr().err == "kept\n"
+
+
+def test_the_best_seed_of_a_training_that_has_not_ended_is_named(tmp_path):
+    assert run.best_kept(tmp_path) is None
+    for seed, losses in ((2, [0.5, 0.4]), (9, [0.3, 0.6]), (10, [0.7])):
+        folder = run.seed_folder(tmp_path, seed)
+        folder.mkdir(parents=True)
+        history = json.dumps([{"val_loss": loss} for loss in losses])
+        np.savez(folder / run.STATE, history=history)
+    assert run.best_kept(tmp_path) == run.seed_folder(tmp_path, 9)
+    (run.seed_folder(tmp_path, 9) / run.STATE).write_bytes(b"damaged")
+    assert run.best_kept(tmp_path) == run.seed_folder(tmp_path, 2)

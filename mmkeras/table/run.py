@@ -11,8 +11,10 @@ in training/ goes when no more training can follow.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,23 @@ def seed_folder(folder: Path, seed: int) -> Path:
     return folder / TRAINING / f"seed-{seed}"
 
 
+def best_kept(folder: Path) -> Path | None:
+    """The seed's folder with the lowest validation loss, of a training that has not ended."""
+    states = sorted((folder / TRAINING).glob(f"seed-*/{STATE}"))
+    return min(states, key=_best_loss).parent if states else None
+
+
+def _best_loss(state: Path) -> float:
+    """Infinite of a damaged file: this is asked after another error, and is to hide none."""
+    import numpy as np
+
+    try:
+        with np.load(state, allow_pickle=False) as kept:
+            return min(logs["val_loss"] for logs in json.loads(str(kept["history"])))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return math.inf
+
+
 def write_json(path: Path, content: Any) -> None:
     """The whole file or nothing; a number that JSON does not have is an error."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
@@ -280,10 +299,10 @@ def read_settings(folder: Path, needed: Sequence[str] = NEEDED) -> dict[str, Any
     """What settings.json holds, all that is needed at least; raises as `load` says."""
     file = folder / "settings.json"
     if not file.is_file() or not (folder / "model.keras").is_file():
-        kept = sorted((folder / TRAINING).glob(f"seed-*/{STATE}"))
+        best = best_kept(folder)
         hint = (
             f". Its training has not ended: --resume goes on with it, and the best model so far is "
-            f"a run as well: {kept[0].parent}" if kept else ""
+            f"a run as well: {best}" if best else ""
         )  # fmt: skip
         raise RunError(
             f"{folder} is not a run of mmkeras train: it needs model.keras and {file.name}{hint}"

@@ -64,11 +64,11 @@ def _run(options: argparse.Namespace) -> None:
 
 def kept(options: argparse.Namespace) -> str:
     """What is there of a run that did not come to its end, and how to go on; "" if nothing is."""
-    states = sorted((options.out / runs.TRAINING).glob(f"seed-*/{runs.STATE}"))
-    if not states or not options.begun:
+    best = runs.best_kept(options.out) if options.begun else None
+    if best is None:
         return ""
     return (
-        f"Nothing trained is lost: the best model so far is in {states[-1].parent}, which "
+        f"Nothing trained is lost: the best model so far is in {best}, which "
         "mmkeras predict can use.\n"
         f"To go on, and to get the report: {runs.resuming(options.command)}"
     )
