@@ -212,7 +212,7 @@ def test_how_a_command_ends(capsys):
     closed = OSError(errno.EROFS, "Read-only file system")
     assert ends(raises(closed)) == (1, "error: Read-only file system\n")
     assert ends(raises(KeyboardInterrupt())) == (130, "\nstopped: nothing was written\n")
-    assert ends(lambda: os.kill(os.getpid(), signal.SIGTERM), kept=lambda: "kept") == (
+    assert ends(lambda: signal.raise_signal(signal.SIGTERM), kept=lambda: "kept") == (
         143,
         "\nstopped\nkept\n",
     )

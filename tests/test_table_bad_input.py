@@ -218,6 +218,10 @@ def test_a_row_at_fault_is_named_and_the_others_can_be_kept(name, folder):
     spoil, column, value, reason = {**FILES, **CELLS}[name]
     if name == "pipe" and not hasattr(os, "mkfifo"):
         pytest.skip("this system has no named pipes")
+    if name == "Windows drive" and os.name == "nt":
+        pytest.skip("paths on a drive are paths like any other")
+    if name == "capitals" and (folder.path / "GOOD.PNG").exists():
+        pytest.skip("capitals do not matter here")
     spoil(folder)
     with pytest.raises(TableError) as error:
         folder.load()

@@ -213,7 +213,7 @@ def test_a_killed_run_goes_on_with_the_result_of_one_that_was_not(
 def test_ctrl_c_and_sigterm_keep_what_is_there(two_seeds, tmp_path, monkeypatch, number, status):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        at_epoch(patch, 1, lambda: os.kill(os.getpid(), number))
+        at_epoch(patch, 1, lambda: signal.raise_signal(number))
         ended, _, err = call(*two_seeds.arguments, "--out", out)
     assert ended == status
     kept = run.seed_folder(out, 0)
@@ -224,8 +224,7 @@ def test_ctrl_c_and_sigterm_keep_what_is_there(two_seeds, tmp_path, monkeypatch,
 
 def test_a_full_disk_keeps_every_epoch_before_it(two_seeds, tmp_path, monkeypatch):
     """A limit on the size of files fails as a full disk does: in the middle of a write."""
-    import resource
-
+    resource = pytest.importorskip("resource")  # Windows has none
     out = tmp_path / "run"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with monkeypatch.context() as patch:
