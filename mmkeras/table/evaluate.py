@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from . import run as runs
 from .command import STATUS, Parser, RunError, add_reading, exit_status, reading_of
 
@@ -94,8 +95,6 @@ def _run(options: argparse.Namespace) -> None:
     table = load(options, settings)
     for line in skipped(table):
         print(line)
-    if settings.get("data_sha256") == runs.digest(options.csv):
-        print(f"Beware: {SAME}")
     run, predictions = judge(model, settings, table, learned, options)
     write(options.out, run, predictions)
     for line in summary(run.metrics):
@@ -167,7 +166,7 @@ def judge(
 
     y, answers = answer(model, table, "test")
     metrics = measure(table, y, answers, settings.get("seed", 0), learned=learned)
-    if settings.get("data_sha256") == runs.digest(options.csv):
+    if settings.get("data_sha256") == files.sha256(options.csv):
         metrics["warnings"].insert(0, SAME)
     p = answers[table.modalities]
     shown = () if options.no_examples else table.modalities

@@ -9,7 +9,6 @@ in training/ goes when no more training can follow.
 """
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -117,7 +116,7 @@ def begin(folder: Path, options: Mapping[str, Any], csv: Path) -> None:
         RunError: an option or the CSV has changed in a way that makes it another run.
     """
     now = {key: value for key, value in options.items() if key not in CHANGEABLE}
-    now = json.loads(json.dumps({"options": now, "data": digest(csv)}, default=str))
+    now = json.loads(json.dumps({"options": now, "data": files.sha256(csv)}, default=str))
     note = folder / TRAINING / OPTIONS
     if not note.exists():
         note.parent.mkdir(exist_ok=True)
@@ -143,12 +142,6 @@ def resuming(command: str) -> str:
     words = command.split(" ")
     words = [word for word in words if word not in ("--force", "--resume")]
     return " ".join([*words, "--resume"])
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seed_folder(folder: Path, seed: int) -> Path:

@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 from typing import Any
 
-from .. import __version__
+from .. import __version__, files
 from . import run as runs
 
 
@@ -32,7 +32,7 @@ def settings_of(
         "encoding": options.encoding,
         "delimiter": options.delimiter,
         "data": options.csv.name,
-        "data_sha256": runs.digest(options.csv),
+        "data_sha256": files.sha256(options.csv),
         "learned": {name: int(counts.get(name, 0)) for name in table.classes},
         **roles,
         "columns": choice.columns,
