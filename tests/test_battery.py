@@ -165,7 +165,18 @@ PARTS = {
     "votes": Case(whole(fusion="decision", missing="zero"), {**FED, "present": PRESENT[:, :2]}),
 }
 
-GROUPS = {"branches": BRANCHES, "fusions": FUSIONS, "parts": PARTS}
+LARGE = RNG.integers(0, 256, (N, 32, 32, 3)).astype("float32")  # the least that it takes
+PRETRAINED = {
+    "efficientnet_lite0": Case(
+        lambda: mm.pretrained.efficientnet_lite0((32, 32, 3), trainable=True),
+        {"pixels": LARGE},
+        idle=("project_bn/beta",),  # the next BatchNorm takes the mean away
+        int8=False,
+        noise=0,
+    ),
+}
+
+GROUPS = {"branches": BRANCHES, "fusions": FUSIONS, "parts": PARTS, "pretrained": PRETRAINED}
 each_group = pytest.mark.parametrize(
     "cases", [battery.Cases(group) for group in GROUPS.values()], ids=GROUPS
 )
