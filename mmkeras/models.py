@@ -236,7 +236,9 @@ def _decisions(
 def _by_name(branches: Sequence[keras.Model] | Mapping[str, keras.Model]) -> dict[str, keras.Model]:
     if isinstance(branches, keras.Model):
         branches = [branches]
-    pairs = branches.items() if isinstance(branches, Mapping) else [(b.name, b) for b in branches]
+    pairs = branches.items() if isinstance(branches, Mapping) else [
+        (getattr(branch, "name", branch), branch) for branch in branches
+    ]  # fmt: skip
     named: dict[str, keras.Model] = {}
     for modality, branch in pairs:
         if modality in named:

@@ -397,6 +397,7 @@ class Unbuilt(keras.Model):
         ({"pair": two_inputs()}, {"y": "binary"}, "one input and one output, but it has 2 and 1"),
         ({"mine": Unbuilt()}, {"y": "binary"}, "no symbolic input yet"),
         ({"mine": "text"}, {"y": "binary"}, "must be a keras.Model"),
+        (["text"], {"y": "binary"}, "branch 'text' must be a keras.Model"),
         (
             {"map": keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])},
             {"y": "binary"},
