@@ -81,10 +81,6 @@ def parse(cell: str) -> tuple[dict[str, float], str] | None:
     return (readings, found["before"] or found["after"]) if readings else None
 
 
-def is_number(cell: str) -> bool:
-    return parse(cell) is not None
-
-
 def _style(parsed: Sequence[Any], delimiter: str) -> tuple[Style, int | None]:
     """How a column writes its numbers; and the place of a cell that leaves that open."""
     sure = Counter(mark for one in parsed if one and len(one[0]) == 1 for mark in one[0])
