@@ -77,6 +77,7 @@ def test_another_label_column_groups_and_the_rows_that_cannot_be_judged(
     status, said, err = call(*arguments, "--skip-bad-rows")
     assert status == 0, err
     assert "Skipped 1 row with problems:" in said and "unknown label" in said
+    assert "the classes of the training" in said and "classes=" not in said
     metrics = json.loads((labelled.with_suffix(".evaluation") / "metrics.json").read_text("utf-8"))
     assert metrics["interval"]["unit"] == "groups" and metrics["skipped"] == 1
     assert metrics["rows"]["test"] == 19

@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace) -> None:
     mm.start()
     model, settings = runs.load(options.run)
     table = load(options, settings)
-    for line in skipped(table):
+    for line in skipped(table, trained=True):
         print(line)
     run, predictions = judge(model, settings, table, learned, options)
     write(options.out, run, predictions)
@@ -162,6 +162,7 @@ def judge(
     """The `report.Run` of these rows, and the table of predictions."""
     from .examples import examples
     from .measure import answer, measure
+    from .problems import in_words
     from .report import Run
 
     y, answers = answer(model, table, "test")
@@ -183,7 +184,7 @@ def judge(
         y,
         p,
         None if options.no_examples else examples(table, y, p),
-        table.report,
+        in_words(table.report, trained=True),
     )
     return run, runs.predictions(table.rows, table.classes, y, p, shown)
 

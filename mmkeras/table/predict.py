@@ -53,6 +53,7 @@ def predict(
 
     from .loader import load_table
     from .measure import probabilities
+    from .problems import in_words
 
     as_trained = {key: settings[key] for key in ("encoding", "delimiter")}
     table = load_table(path, label=None, **as_trained | reading, **settings["table"])
@@ -62,7 +63,7 @@ def predict(
         for x in table.dataset("all").as_numpy_iterator():
             found.append(probabilities(model, x, len(classes)))
     answers = pd.DataFrame(np.concatenate(found), index=table.rows["row"], columns=classes)
-    return answers, table.report
+    return answers, in_words(table.report, trained=True)
 
 
 def joined(

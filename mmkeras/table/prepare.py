@@ -167,12 +167,16 @@ def overview(table: Any) -> Iterator[str]:
     yield "Sizes: " + "; ".join(f"{m} {_size(table, m)}" for m in table.modalities)
 
 
-def skipped(table: Any) -> Iterator[str]:
-    """Lines: rows that were left out, and why."""
+def skipped(table: Any, trained: bool = False) -> Iterator[str]:
+    """Lines: rows that were left out, and why; `trained` as in `problems.in_flags`."""
+    from .problems import in_words
+
     if len(table.report):
         rows = table.report["row"].nunique()
         yield f"Skipped {rows} row{'' if rows == 1 else 's'} with problems:"
-        for row, column, _, reason in table.report.head(5).itertuples(index=False):
+        for row, column, _, reason in in_words(table.report.head(5), trained).itertuples(
+            index=False
+        ):
             yield f"  row {row}, {column}: {reason}"
         if len(table.report) > 5:
             yield f"  and {len(table.report) - 5} more; the report lists them"

@@ -42,8 +42,7 @@ class TableError(ValueError):
         Args:
             trained: it is a command on a trained run, which settled some of them: see `in_flags`.
         """
-        reasons = [in_flags(reason, trained) for reason in self.problems["reason"]]
-        return _message(self.path, self.problems.assign(reason=reasons))
+        return _message(self.path, in_words(self.problems, trained))
 
 
 NOT_OF_ENCODING = "byte 0x.. is not UTF-8"
@@ -80,6 +79,11 @@ def in_flags(reason: str, trained: bool = False) -> str:
 
     reason = reason.replace("fractions=", "the split ").replace("max_pixels=", "")
     return _ARGUMENT.sub(flag, reason)
+
+
+def in_words(problems: pd.DataFrame, trained: bool = False) -> pd.DataFrame:
+    """The problems with their reasons as a command says them, see `in_flags`."""
+    return problems.assign(reason=[in_flags(reason, trained) for reason in problems["reason"]])
 
 
 def _message(path: Path, problems: pd.DataFrame) -> str:

@@ -168,6 +168,7 @@ def _finish(
     """Measure the best, and write the run."""
     from .examples import examples
     from .measure import answer, measure
+    from .problems import in_words
     from .report import Run
 
     print("Measuring, and writing the report …", flush=True)
@@ -187,7 +188,7 @@ def _finish(
         metrics["seeds"] = spread([one.seed for one in found], y, said)
     p = answers[table.modalities]
     shown = None if options.no_examples else examples(table, y, p)
-    run = Run(settings, metrics, y, p, shown, table.report)
+    run = Run(settings, metrics, y, p, shown, in_words(table.report))
     rows = table.rows[table.rows["part"] == "test"]
     predictions = runs.predictions(
         rows, table.classes, y, p, () if options.no_examples else table.modalities
