@@ -19,9 +19,8 @@ import keras
 from keras import layers, ops
 
 from .arguments import check_positive
-from .composite import Composite
+from .composite import Composite, Tensor
 
-Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
 Shape = Any  # a tuple of int and None
 register = keras.saving.register_keras_serializable("mmkeras")
 

@@ -1,8 +1,10 @@
-"""The base of layers that are made of layers."""
+"""The base of layers that are made of layers, and the type of what layers take and give."""
 
 from typing import Any
 
 import keras
+
+Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
 
 
 class Composite(keras.layers.Layer):

@@ -16,8 +16,8 @@ import numpy as np
 from keras import layers, ops
 
 from .arguments import check_seed, check_share
+from .composite import Tensor
 
-Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
 register = keras.saving.register_keras_serializable("mmkeras")
 
 RATE = 0.3  # of the modality dropout that missing=True means

@@ -15,9 +15,8 @@ import tensorflow as tf
 from keras import ops
 
 from .arguments import check_positive, check_seed
+from .composite import Tensor
 from .files import whole
-
-Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
 
 
 class Resume(keras.callbacks.Callback):
@@ -62,6 +61,7 @@ class Resume(keras.callbacks.Callback):
 
     @property
     def done(self) -> int:
+        """Number of epochs on file."""
         return len(self.history)
 
     def rows(self, count: int) -> tf.data.Dataset:

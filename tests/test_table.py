@@ -22,7 +22,7 @@ from mmkeras.table import decode as decoding
 from mmkeras.table import load_table, store
 from mmkeras.table.decode import decode_audio, decode_image
 from mmkeras.table.parts import deal
-from mmkeras.table.reading import Problems
+from mmkeras.table.problems import Problems
 
 SIZES = {"image_size": (8, 12), "audio_rate": 1000, "audio_seconds": 0.1, "words": 4}
 

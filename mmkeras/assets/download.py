@@ -1,7 +1,7 @@
 """Download the archive of an asset by the client of its registry, and check its SHA-256.
 
-One thing to know about pip: for a source distribution ``pip download`` asks the package for its
-metadata, which runs the package's ``setup.py``. The requirement carries the SHA-256, so pip
+One thing to know about pip: for a source distribution `pip download` asks the package for its
+metadata, which runs the package's `setup.py`. The requirement carries the SHA-256, so pip
 refuses a changed archive before that; what runs is the archive that the catalogue pins.
 """
 

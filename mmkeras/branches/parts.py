@@ -1,12 +1,9 @@
 """What branches of several modalities share: the last layer, and the transformer block."""
 
-from typing import Any
-
 from keras import layers
 
 from ..attention import AttentionBlock
-
-Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
+from ..composite import Tensor
 
 FEW_STEPS = 0.9  # momentum of moving averages: right after 50 steps, where Keras' 0.99 needs 500
 

@@ -55,14 +55,14 @@ class Emoji:
     """Pictures with their texts, row by row.
 
     Attributes:
-        table: one row per picture; columns ``artist``, ``hexcode`` (code points, as in
-            "1F431"), ``character``, ``label_en``, ``tags_en``, ``label_zh``, ``tags_zh`` (str;
-            tags are joined by one space), ``group``, ``subgroup`` and ``family`` (int: concepts
+        table: one row per picture; columns `artist`, `hexcode` (code points, as in
+            "1F431"), `character`, `label_en`, `tags_en`, `label_zh`, `tags_zh` (str;
+            tags are joined by one space), `group`, `subgroup` and `family` (int: concepts
             that look or are called nearly the same share it). The index is the row number in
-            the full set and survives ``take`` and ``split``.
-            Keras takes texts as ``table["label_en"].to_numpy(object)``.
+            the full set and survives `take` and `split`.
+            Keras takes texts as `table["label_en"].to_numpy(object)`.
         drawings: the pictures of the full set, in its order; shared by all of its parts.
-        groups: the class names; ``y`` counts along them.
+        groups: the class names; `y` counts along them.
     """
 
     table: pd.DataFrame
@@ -71,7 +71,7 @@ class Emoji:
 
     @functools.cached_property
     def images(self) -> np.ndarray:
-        """uint8 ``(rows, size, size, 3)``, RGB on white, in the order of the table.
+        """uint8 `(rows, size, size, 3)`, RGB on white, in the order of the table.
 
         Picked out of the full set when first asked for, so that a split costs no copying.
         """
@@ -81,7 +81,7 @@ class Emoji:
 
     @property
     def y(self) -> np.ndarray:
-        """Class numbers, int32 ``(rows,)``: ``groups[y[i]]`` is the group of row i."""
+        """Class numbers, int32 `(rows,)`: `groups[y[i]]` is the group of row i."""
         return pd.Categorical(self.table["group"], categories=self.groups).codes.astype(np.int32)
 
     def __len__(self) -> int:
@@ -106,8 +106,8 @@ class Emoji:
     ) -> tuple["Emoji", "Emoji", "Emoji"]:
         """Training, validation and test set that share no concept and no near-duplicate.
 
-        Families of concepts (see ``table["family"]``) are dealt out whole, stratified by group:
-        about ``test`` of them to the test set, about ``valid`` to the validation set. With a
+        Families of concepts (see `table["family"]`) are dealt out whole, stratified by group:
+        about `test` of them to the test set, about `valid` to the validation set. With a
         held-out artist the test set holds the test concepts as *that* artist draws them, the
         other two hold their concepts as the *others* draw them. With None every artist is on all
         three sides, and only the concepts are held out. The same seed gives the same split, for
@@ -116,7 +116,7 @@ class Emoji:
         Args:
             held_out_artist: one of the artists in the table, or None.
             test: share of the families in the test set, between 0 and 1.
-            valid: share of the families in the validation set; ``test + valid`` < 1.
+            valid: share of the families in the validation set; `test + valid` < 1.
             seed: of the draw.
 
         Raises:
@@ -155,7 +155,7 @@ def load_emoji(
             symbols, flags and components. Class numbers follow the order of the emoji keyboard.
 
     Returns:
-        An ``Emoji``: ``table``, ``images`` uint8 ``(rows, size, size, 3)``, ``groups``.
+        An `Emoji`: `table`, `images` uint8 `(rows, size, size, 3)`, `groups`.
 
     Raises:
         ValueError: a size out of range; an unknown, repeated or missing artist or group.
@@ -233,7 +233,7 @@ def _drawn(artist: str) -> dict[str, str]:
 
 
 def _pictures(artist: str, hexcodes: list[str], size: int) -> np.ndarray:
-    """uint8 ``(len(hexcodes), size, size, 3)``, from the cache or rendered into it."""
+    """uint8 `(len(hexcodes), size, size, 3)`, from the cache or rendered into it."""
     asset = assets.catalogue()[f"emoji-{artist}"]
     key = " ".join([asset.sha256, version("resvg-py"), *hexcodes])
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
@@ -280,7 +280,7 @@ def _render(icons: dict[str, Any], name: str, size: int) -> np.ndarray:
 
 
 def _families(concepts: pd.DataFrame, drawn: dict[str, dict[str, str]]) -> np.ndarray:
-    """A family number for each concept, int ``(concepts,)``.
+    """A family number for each concept, int `(concepts,)`.
 
     Two concepts are linked if their labels differ in a number, a colour or a phase only, if all
     artists together draw them alike, or if one artist draws them all but identically; a family is
@@ -308,13 +308,13 @@ def _families(concepts: pd.DataFrame, drawn: dict[str, dict[str, str]]) -> np.nd
 
 
 def _shrink(pictures: np.ndarray, by: int) -> np.ndarray:
-    """Means of squares of ``by`` times ``by`` pixels, from 0..255 to 0..1."""
+    """Means of squares of `by` times `by` pixels, from 0..255 to 0..1."""
     n, height, width, channels = pictures.shape
     squares = pictures.reshape(n, height // by, by, width // by, by, channels)
     return squares.mean(axis=(2, 4)) / 255
 
 
 def _distances(pixels: np.ndarray) -> np.ndarray:
-    """Root mean square difference of each picture to each, ``(n, ...)`` to ``(n, n)``."""
+    """Root mean square difference of each picture to each, `(n, ...)` to `(n, n)`."""
     flat = pixels.reshape(len(pixels), -1)
     return euclidean_distances(flat) / np.sqrt(flat.shape[1])

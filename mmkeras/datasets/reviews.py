@@ -38,24 +38,24 @@ class Reviews:
     """Rated sentences, row by row.
 
     Attributes:
-        table: one row per sentence. ``source`` is one of ``SOURCES``; ``document`` (str) names the
-            tweet, snippet, review or article, as in "products 12"; ``text`` is as in the file,
-            HTML codes such as ``&amp;`` included; ``rating`` is the mean over the raters, -4 to 4;
-            ``spread`` their standard deviation (divided by n); ``raters`` how many they are;
-            ``group`` (int) is shared by sentences that must not be divided by a split. The index
-            is the row number in the full set and survives ``take`` and ``split``.
+        table: one row per sentence. `source` is one of `SOURCES`; `document` (str) names the
+            tweet, snippet, review or article, as in "products 12"; `text` is as in the file,
+            HTML codes such as `&amp;` included; `rating` is the mean over the raters, -4 to 4;
+            `spread` their standard deviation (divided by n); `raters` how many they are;
+            `group` (int) is shared by sentences that must not be divided by a split. The index
+            is the row number in the full set and survives `take` and `split`.
     """
 
     table: pd.DataFrame
 
     @property
     def text(self) -> np.ndarray:
-        """The sentences, object ``(rows,)``, as Keras takes them."""
+        """The sentences, object `(rows,)`, as Keras takes them."""
         return self.table["text"].to_numpy(object)
 
     @property
     def y(self) -> np.ndarray:
-        """int32 ``(rows,)``: 1 where the mean rating is above 0. See `clear`."""
+        """int32 `(rows,)`: 1 where the mean rating is above 0. See `clear`."""
         return (self.table["rating"].to_numpy() > 0).astype(np.int32)
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ class Reviews:
     ) -> tuple["Reviews", "Reviews", "Reviews"]:
         """Training, validation and test set that share no document and no near-duplicate.
 
-        Groups (see ``table["group"]``) are dealt out whole, stratified by source. With a held-out
+        Groups (see `table["group"]`) are dealt out whole, stratified by source. With a held-out
         source the test set keeps *its* test rows only, the other two keep the rows of the *other*
         sources; so the test rows of a source are the same whether or not it was trained on. Rows
         that belong to no side then are in none. The same seed gives the same split.
@@ -112,7 +112,7 @@ class Reviews:
         Args:
             held_out_source: one of the sources in the table, or None.
             test: share of the groups in the test set, between 0 and 1.
-            valid: share of the groups in the validation set; ``test + valid`` < 1.
+            valid: share of the groups in the validation set; `test + valid` < 1.
             seed: of the draw.
 
         Raises:
@@ -204,7 +204,7 @@ def _lines(path: Path, fields: int) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def _groups(document: pd.Series, text: pd.Series) -> np.ndarray:
-    """A number for each sentence, int ``(rows,)``, the same for what is linked by some path.
+    """A number for each sentence, int `(rows,)`, the same for what is linked by some path.
 
     Linked are the sentences of one document, and near-duplicates wherever they stand.
     """
@@ -215,7 +215,7 @@ def _groups(document: pd.Series, text: pd.Series) -> np.ndarray:
 
 
 def _near_duplicates(text: pd.Series, least: float = _ALIKE) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (a, b) of all pairs that share ``least`` of their words (Jaccard 1901), exactly.
+    """Positions (a, b) of all pairs that share `least` of their words (Jaccard 1901), exactly.
 
     User names, addresses, case, punctuation and repetitions do not count. Two sets as alike as
     that have a word in common among their rarest few, so that only such pairs need be compared

@@ -35,12 +35,12 @@ def hold_out(
     Args:
         table: one row per sample.
         unit: the column whose values are dealt out whole.
-        origin: the column that ``held_out`` is one value of.
+        origin: the column that `held_out` is one value of.
         held_out: the test units by this origin are the test set, those of the other sides by all
             others the other two; with None the origin plays no part.
         stratify: the column whose shares the sides keep, or None.
         test: share of the units in the test set, between 0 and 1.
-        valid: share of the units in the validation set; ``test + valid`` < 1.
+        valid: share of the units in the validation set; `test + valid` < 1.
         seed: of the draw. The same seed deals the same units to the same side for every origin.
 
     Raises:

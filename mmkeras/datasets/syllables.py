@@ -34,10 +34,10 @@ class Syllables:
     """Clips of one syllable each, row by row.
 
     Attributes:
-        table: one row per clip; columns ``syllable`` (str, in Bopomofo, without the tone), ``tone``
-            (int, 1 to 4, and 5 for the neutral tone), ``voice`` ("low" or "high"), ``seconds``
-            (float, without the padding) and ``peak`` (float, the largest absolute sample). The
-            index is the row number in the full set and survives ``take`` and ``split``.
+        table: one row per clip; columns `syllable` (str, in Bopomofo, without the tone), `tone`
+            (int, 1 to 4, and 5 for the neutral tone), `voice` ("low" or "high"), `seconds`
+            (float, without the padding) and `peak` (float, the largest absolute sample). The
+            index is the row number in the full set and survives `take` and `split`.
         clips: float32 (rows of the full set, samples); shared by all parts.
         rate: samples per second.
         rendered: True where the clips are drawn by a formula, False where they were recorded.
@@ -50,12 +50,12 @@ class Syllables:
 
     @property
     def waves(self) -> np.ndarray:
-        """float32 ``(rows, 0.64 s * rate)``, about -1 to 1, padded with zeros at the end."""
+        """float32 `(rows, 0.64 s * rate)`, about -1 to 1, padded with zeros at the end."""
         return self.clips[self.table.index.to_numpy()]
 
     @property
     def y(self) -> np.ndarray:
-        """Class numbers, int32 ``(rows,)``: the tone minus 1, along ``TONES``."""
+        """Class numbers, int32 `(rows,)`: the tone minus 1, along `TONES`."""
         return self.table["tone"].to_numpy(np.int32) - 1
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class Syllables:
         Args:
             held_out_voice: "low", "high" or None.
             test: share of the syllables in the test set, between 0 and 1.
-            valid: share of the syllables in the validation set; ``test + valid`` < 1.
+            valid: share of the syllables in the validation set; `test + valid` < 1.
             seed: of the draw.
 
         Raises:
@@ -113,11 +113,11 @@ class Syllables:
 
 
 def load_syllables(rate: int = 8000, *, rendered: bool = False) -> Syllables:
-    """All recordings, resampled to ``rate`` and padded to 0.64 s; or rendered ones.
+    """All recordings, resampled to `rate` and padded to 0.64 s; or rendered ones.
 
     Recorded: 2,358 clips, 1,200 in the low voice and 1,158 in the high one, of 415 syllables with
     the tones 1 to 4 and, in 24 clips, the neutral tone. Three clips of the high voice are all but
-    silent (``peak`` below 0.02). They are decoded once for each rate, which takes some seconds,
+    silent (`peak` below 0.02). They are decoded once for each rate, which takes some seconds,
     and kept in the cache.
 
     Rendered: 960 clips, 120 syllables in four tones and two voices; nothing is fetched. Harmonics
@@ -202,7 +202,7 @@ def _decode_all(paths: list[Path], rate: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def decode(path: Path, rate: int) -> np.ndarray:
-    """One audio file as float32 (samples,) at ``rate``, one channel, at most 0.64 s.
+    """One audio file as float32 (samples,) at `rate`, one channel, at most 0.64 s.
 
     Raises:
         mmkeras.assets.AssetError: unreadable, empty, not finite, or too long; names the file.

@@ -9,9 +9,7 @@ from typing import Any
 from keras import layers, ops
 
 from ..arguments import check_positive
-from ..composite import Composite
-
-Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
+from ..composite import Composite, Tensor
 
 
 class Fusion(Composite):

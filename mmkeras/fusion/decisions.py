@@ -51,6 +51,7 @@ class DecisionFusion(Fusion):
         return ops.sum(shares(scores + ops.zeros_like(present), present)[..., None] * p, axis=1)
 
     def multiplied(self, p: Tensor, present: Tensor) -> Tensor:
+        """Probabilities (batch, M, K), mask (batch, M, 1) → their normalised product (batch, K)."""
         if p.shape[-1] == 1:  # of the two classes p and 1 - p
             return ops.sigmoid(ops.sum(present * (ops.log(p) - ops.log1p(-p)), axis=1))
         return ops.softmax(ops.sum(present * ops.log(p), axis=1), axis=-1)

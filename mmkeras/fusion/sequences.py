@@ -41,6 +41,7 @@ class SequenceFusion(Fusion):
     def sequences(
         self, features: list[Tensor], present: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each modality (batch, time, u), projected, and where it is there, (batch, time)."""
         pairs = [
             filled(x, p) for x, p in zip(features, columns(present, len(features)), strict=True)
         ]
@@ -48,6 +49,7 @@ class SequenceFusion(Fusion):
         return x, [there for _, there in pairs]
 
     def block(self, units: int, name: str) -> AttentionBlock:
+        """A built block in which sequences of this width ask each other."""
         block = AttentionBlock(self.heads, name=name, dtype=self.policy(name))
         block.build((None, None, units), (None, None, units))
         return block

@@ -185,7 +185,8 @@ def sample_cells(
     Raises:
         TableError: the file as a whole cannot be read.
     """
-    from .reading import header_of, read_records, trimmed
+    from .characters import trimmed
+    from .reading import header_of, read_records
 
     records = read_records(path, encoding, delimiter)
     header = header_of(next(records)[1])

@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from .paths import Refused, opened
-from .paths import resolve as resolve
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 AUDIO_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU")

@@ -29,7 +29,8 @@ def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]], 
     """
     from .characters import visible
     from .loader import rare_classes
-    from .reading import Problems, read_cells
+    from .problems import Problems
+    from .reading import read_cells
 
     path = options.csv
     if not path.is_file():
@@ -129,7 +130,7 @@ def _usual_seconds(options: argparse.Namespace, paths: Sequence[str]) -> float:
     """A length that holds nine of ten recordings whole, up to 10 s; of at most 50 of them."""
     import soundfile
 
-    from .decode import Refused, resolve
+    from .paths import Refused, resolve
 
     folder = os.path.realpath(options.csv.parent)
     found = [path for path in dict.fromkeys(paths) if path]

@@ -33,14 +33,14 @@ class Heart:
     """Patients with their note, ECG and scan, row by row; rendered signals, not for clinical use.
 
     Attributes:
-        table: one row per recording of a patient. Columns: ``patient`` (int; recordings of one
-            patient share it), ``recording`` (int, the noise seed), ``hospital``, the values ``age``
-            (years), ``sex``, ``cp`` (chest pain), ``trestbps`` (mm Hg), ``chol`` (mg/dl), ``fbs``
-            (1.0: fasting sugar above 120 mg/dl), ``restecg``, ``thalch`` (highest heart rate, per
-            minute), ``exang`` (1.0: angina under exercise), ``oldpeak`` (ST depression, mm),
-            ``slope``, ``ca`` (arteries coloured, 0 to 3), ``thal``; NaN where missing. Then
-            ``grade`` (0 to 4), ``disease`` (0 or 1: grade > 0), and ``has_note``, ``has_ecg``,
-            ``has_scan`` (bool). The index is unique and survives ``take``.
+        table: one row per recording of a patient. Columns: `patient` (int; recordings of one
+            patient share it), `recording` (int, the noise seed), `hospital`, the values `age`
+            (years), `sex`, `cp` (chest pain), `trestbps` (mm Hg), `chol` (mg/dl), `fbs`
+            (1.0: fasting sugar above 120 mg/dl), `restecg`, `thalch` (highest heart rate, per
+            minute), `exang` (1.0: angina under exercise), `oldpeak` (ST depression, mm),
+            `slope`, `ca` (arteries coloured, 0 to 3), `thal`; NaN where missing. Then
+            `grade` (0 to 4), `disease` (0 or 1: grade > 0), and `has_note`, `has_ecg`,
+            `has_scan` (bool). The index is unique and survives `take`.
         posterior: of simulated patients, P(disease | values) by subset of modalities, such as
             "note+scan", row by row; None for the real cohort.
     """
@@ -71,7 +71,7 @@ class Heart:
 
     @property
     def present(self) -> np.ndarray:
-        """float32 (rows, 3), in the order of ``MODALITIES``: 1 where note, ECG, scan are there."""
+        """float32 (rows, 3), in the order of `MODALITIES`: 1 where note, ECG, scan are there."""
         return self.table[[f"has_{m}" for m in MODALITIES]].to_numpy(np.float32)
 
     @property
@@ -140,7 +140,7 @@ class Heart:
             test: share of the patients in the test set, above 0 and below 1; not used with a
                 hospital.
             valid: share of all patients that goes to validation, above 0.
-            hospital: one of ``HOSPITALS``, or None.
+            hospital: one of `HOSPITALS`, or None.
             seed: of the draw.
 
         Raises:
@@ -177,7 +177,7 @@ class Heart:
             List of (training rows, test rows), each int64 positions in this object.
 
         Raises:
-            ValueError: k too small or too large, an unknown ``by``, or only one hospital.
+            ValueError: k too small or too large, an unknown `by`, or only one hospital.
         """
         if by not in ("patient", "hospital"):
             raise ValueError(f"by={by!r} must be 'patient' or 'hospital'")
@@ -277,7 +277,7 @@ def simulate_heart(
     """Simulated patients with the exact posterior of the disease; not for clinical use.
 
     `mmkeras.datasets.heart.model` writes the model out. Its parameters are rounded from the real
-    cohort; its patients are nobody. ``posterior`` holds P(disease | values) for each of the 7
+    cohort; its patients are nobody. `posterior` holds P(disease | values) for each of the 7
     subsets of modalities, and "observed": given what is present and what is not. No model can
     beat it on average, and none that sees rendered signals can quite reach it.
 
@@ -287,8 +287,8 @@ def simulate_heart(
         recording: the noise seed of the signals, from 0.
         prevalence: expected share of ill patients, between 0 and 1; None for the model's own, 0.55.
         missing: probability that a modality is absent, for all, or by name, such as
-            ``{"scan": 0.5}``; the values stay in the table, the signals are empty.
-        mechanism: "random", or "severity": the healthy lack 1.4 times as much as ``missing`` says,
+            `{"scan": 0.5}`; the values stay in the table, the signals are empty.
+        mechanism: "random", or "severity": the healthy lack 1.4 times as much as `missing` says,
             grade 4 only 0.4 times, since the ill are examined more.
 
     Raises:
