@@ -316,3 +316,11 @@ def test_a_wrong_label_is_compared_with_the_classes_once(tmp_path, monkeypatch):
     error = refused(put(tmp_path, text_of(rows)), classes=classes)
     assert len(error.problems) == 3000 and len(asked) == len(set(asked)) <= 50
     assert error.problems["reason"][0].endswith("did you mean 'class 0'?")
+
+
+def test_a_class_that_is_left_alone_by_problems_is_said_to_be_so(tmp_path):
+    rows = "".join(f"{('1.5', 'much')[i % 2]},{'ab'[i % 2]}\n" for i in range(16))
+    path = put(tmp_path, f"size,label\n{rows}")
+    with pytest.raises(TableError) as error:
+        load_table(path, numbers=["size"])
+    assert "every row without a problem has the class 'a'" in str(error.value)

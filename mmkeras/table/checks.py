@@ -123,7 +123,8 @@ def check_classes(
     known = Counter(labels)
     if not fixed and len(known) == 1:
         only = next(iter(known))
-        reason = f"every row has the class {only!r}: there is nothing to tell apart"
+        good = " without a problem" if problems.rows() else ""
+        reason = f"every row{good} has the class {only!r}: there is nothing to tell apart"
         problems.add(0, column, "", reason)
     trained = {label for label, part in zip(labels, parts, strict=True) if part == "train"}
     if not trained and not fixed:

@@ -206,6 +206,6 @@ def _run(options: argparse.Namespace, out: Path) -> None:
     used = write(out, joined(records, answers, problems), wanted, mark)
     bad = len(records) - 1 - len(answers)
     left = f", {bad} with problems left empty" if bad else ""
-    print(f"Wrote {out}: {len(answers)} rows answered{left}")
+    print(f"Wrote {out}: {len(answers)} row{'s' * (len(answers) != 1)} answered{left}")
     if used != wanted:
         print(f"It is in UTF-8: {wanted} has no letters for a name of a class.")
