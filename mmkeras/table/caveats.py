@@ -26,7 +26,8 @@ def _of_sizes(metrics: Mapping[str, Any]) -> Iterator[str]:
             f"The test part has {n} row{'' if n == 1 else 's'} only: one more mistake moves the "
             f"accuracy by {100 / n:.1f} points"
             + (
-                ", and the intervals of all but shares of rows tend to be too narrow."
+                ", and all intervals but those of the accuracy and of the recall of a class, "
+                "which need no bootstrap, tend to be too narrow."
                 if by_rows
                 else "."
             )
@@ -43,7 +44,7 @@ def _of_sizes(metrics: Mapping[str, Any]) -> Iterator[str]:
             "too narrow."
         )
     if 0 < (n := rows.get("valid", 0)) < SMALL_VALID:
-        yield f"The validation part has {n} rows only: when to stop was decided by chance."
+        yield f"The validation part has {n} rows only: when to stop was largely decided by chance."
 
 
 def _of_classes(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -73,7 +74,7 @@ def _of_results(metrics: Mapping[str, Any]) -> Iterator[str]:
     elif gap["difference"] <= 0:
         yield "The model is not better than always giving the most frequent answer."
     if metrics["models"][ALL]["accuracy"]["value"] == 1 and metrics["rows"]["test"] >= SMALL_TEST:
-        yield "Every test row is right: look for a clue to the label that new data lacks."
+        yield "Every test row is right: look for a clue to the label that new rows will lack."
 
 
 def _some(names: Sequence[str], most: int = 10) -> str:
