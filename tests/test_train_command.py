@@ -435,7 +435,6 @@ def data(tmp_path):
         (None, ["--label", "lable"], "no such column (--label); did you mean 'label'?"),
         (None, ["--image", "photo"], "there is no column 'photo' (--image)"),
         (None, [f"--without={m}" for m in columns.MODALITIES], "no column"),
-        (None, ["--fusion", "magic"], "unknown fusion 'magic'"),
         (lambda rows: rows[2].__setitem__(2, "../x.wav"), [], "row 3, column 'audio': '../x.wav'"),
         (lambda rows: rows.clear(), [], "the file is empty"),
         (
