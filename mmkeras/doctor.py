@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import __version__
+from .session import cores
 
 DESCRIPTION = (
     "Print what a bug report should say about this machine, the packages and the data, with the "
@@ -81,14 +82,13 @@ def machine() -> Iterator[Line]:
     text = f"{platform.python_version()}, {sys.executable}"
     yield Line("Python", text, "" if fits else mend, needed=not fits)
     yield Line("System", platform.platform())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     model, memory = platform.processor() or platform.machine(), "unknown"
     with suppress(OSError):
         cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
         model = next(iter(re.findall(r"model name\s*: (.+)", cpuinfo)), model)
     with suppress(AttributeError, ValueError, OSError):
         memory = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB"
-    yield Line("Processor", f"{model}, {cores} cores for this process, memory {memory}")
+    yield Line("Processor", f"{model}, {cores()} cores for this process, memory {memory}")
 
 
 def wanted(root: Path = ROOT) -> tuple[dict[str, str], set[str]]:

@@ -117,5 +117,12 @@ def device() -> str:
             tf.config.experimental.get_device_details(g).get("device_name", g.name) for g in gpus
         ]
         return ", ".join(names)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"CPU, {cores} core{'' if cores == 1 else 's'}"
+    number = cores()
+    return f"CPU, {number} core{'' if number == 1 else 's'}"
+
+
+def cores() -> int | None:
+    """How many cores this process may use; None where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()

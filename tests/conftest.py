@@ -1,4 +1,4 @@
-"""Runs that several tests of the commands look at: each is trained once a session."""
+"""Runs that several tests of the commands look at: each is trained once per session."""
 
 import json
 from types import SimpleNamespace

@@ -153,8 +153,9 @@ def better_text(answer: Any) -> str:
         got = np.asarray(given)
         if got.shape != test.y.shape or got.dtype.kind not in "iu":
             raise NotYet(
-                f"seed {seed}: expected {len(test.y)} whole numbers, one a test concept; yours has "
-                f"shape {got.shape} and type {got.dtype}. From probabilities take argmax(axis=1)"
+                f"seed {seed}: expected {len(test.y)} whole numbers, one per test concept; yours "
+                f"has shape {got.shape} and type {got.dtype}. From probabilities take "
+                "argmax(axis=1)"
             )
         right.append((got == test.y).mean())
     mean, goal = float(np.mean(right)), 0.64

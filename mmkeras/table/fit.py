@@ -89,7 +89,7 @@ def class_weights(counts: Sequence[int], choice: str = "auto") -> np.ndarray | N
 
 
 def batch_size(table: Any, options: argparse.Namespace) -> int:
-    """Rows a training batch: as asked, or a tenth of the rows, from 8 to 32."""
+    """Rows per training batch: as asked, or a tenth of the rows, from 8 to 32."""
     return options.batch_size or int(np.clip(table.parts["train"] // 10, 8, 32))
 
 

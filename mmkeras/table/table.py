@@ -73,7 +73,7 @@ class Table:
 
     @property
     def parts(self) -> dict[str, int]:
-        """Number of rows a part; without a label all rows are in "all"."""
+        """Number of rows per part; without a label all rows are in "all"."""
         counts = Counter(self.rows["part"])
         return {part: counts[part] for part in (("all",) if "all" in counts else PARTS)}
 
@@ -94,7 +94,7 @@ class Table:
 
         Args:
             part: "train", "valid", "test" or "all".
-            batch_size: rows a batch, at least 1.
+            batch_size: rows per batch, at least 1.
             shuffle: a new order in each pass; None: for "train" only. Otherwise the rows come as
                 in the file.
             seed: of the orders: the same seed gives the same sequence of orders.
