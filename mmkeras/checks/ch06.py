@@ -12,7 +12,7 @@ from . import NotYet, exercise, expect_close
     "06.1",
     "counted by formula",
     hint="the joint vector has sum(widths) numbers; a Dense layer has inputs × outputs weights "
-    "and one bias per output",
+    "and one bias an output",
 )
 def joint_parameters(count: Callable) -> str | None:
     """A function of widths (list of int) and classes (int): weights of concatenation and head."""

@@ -12,7 +12,7 @@ from . import NotYet, exercise, expect_close
     "07.1",
     "the price of a tensor",
     hint="each modality is projected with d·u weights and u biases; the joint features are "
-    "(u + 1)^M, and the head has one weight for each of them and class, and one bias per class",
+    "(u + 1)^M, and the head has one weight for each of them and class, and one bias a class",
 )
 def tensor_weights(count: Callable) -> str | None:
     """A function of widths (list of int), units, classes: weights of tensor fusion and head."""

@@ -11,8 +11,8 @@ from . import NotYet, exercise, expect_close
 @exercise(
     "11.1",
     "counted by formula",
-    hint="a window of kernel pixels without padding loses kernel - 1 pixels per side, pooling "
-    "halves what is left, and Flatten gives side * side * filters numbers",
+    hint="a window of kernel pixels without padding loses kernel - 1 pixels a side, pooling halves "
+    "what is left, and Flatten gives side * side * filters numbers",
 )
 def flatten_weights(count: Callable) -> str | None:
     """A function of side, channels, kernel, filters, units: weights of Conv and Dense together."""
