@@ -8,6 +8,8 @@ CUDA ?=
 FRESH ?=
 WORKERS ?= 2
 PY := .venv/bin/python
+# One file, one worker: its fixtures are made once. The order is that of tests/conftest.py.
+XDIST := -n $(WORKERS) --dist loadfile
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	--nbval-cell-timeout=120
 
@@ -24,12 +26,12 @@ lab: setup data ## set everything up, then open your copy of the course in Jupyt
 
 check: lint data ## for every day: ruff, mypy, notebook lint and unit tests, no notebook is run
 	$(PY) tools/notebooks.py lint
-	$(PY) -m pytest -q -n $(WORKERS) --dist loadfile tests --ignore tests/test_notebooks.py
+	$(PY) -m pytest -q $(XDIST) --no-loadscope-reorder tests --ignore tests/test_notebooks.py
 
 test: setup data ## set everything up, then unit tests, notebook lint, and every output compared
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile tests
+	$(PY) -m pytest $(XDIST) --no-loadscope-reorder tests
 	$(PY) tools/notebooks.py lint
-	$(PY) -m pytest $(NBVAL) -n $(WORKERS) --dist loadfile notebooks
+	$(PY) -m pytest $(NBVAL) $(XDIST) notebooks
 
 course: setup data ## run every notebook without a browser, into a new folder
 	@out=$$(mktemp -d) && $(PY) tools/notebooks.py run -j $(WORKERS) --out "$$out" && echo "The run notebooks are in $$out"

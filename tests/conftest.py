@@ -9,6 +9,13 @@ import pytest
 from mmkeras.table import report, run, weather
 
 HOSTILE = "<script>alert(1)</script>"
+# Files that take longest go first, so that no worker is left alone with one of them at the end.
+LONGEST = "battery train_command session wheel training notebook_tool browser pretrained".split()
+
+
+def pytest_collection_modifyitems(items):
+    places = {f"test_{name}": i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 _real_load, _loaded = run.load, {}
