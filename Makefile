@@ -24,9 +24,9 @@ help: ## this list
 lab: setup data ## set everything up, then open your copy of the course in JupyterLab
 	@sh tools/lab.sh 00_welcome.ipynb
 
-check: lint data ## for every day: ruff, mypy, notebook lint and unit tests, no notebook is run
+check: lint data ## for every day: ruff, mypy, notebook lint and the quick unit tests, no notebook is run
 	$(PY) tools/notebooks.py lint
-	$(PY) -m pytest -q $(XDIST) --no-loadscope-reorder tests --ignore tests/test_notebooks.py
+	$(PY) -m pytest -q $(XDIST) --no-loadscope-reorder -m "not slow" tests --ignore tests/test_notebooks.py
 
 test: setup data ## set everything up, then unit tests, notebook lint, and every output compared
 	$(PY) -m pytest $(XDIST) --no-loadscope-reorder tests

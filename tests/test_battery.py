@@ -194,6 +194,7 @@ def test_computed(cases: battery.Cases, check: Callable[..., None]) -> None:
     check(cases)
 
 
+@pytest.mark.slow
 @each_group
 @pytest.mark.parametrize("format", battery.FORMATS)
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")

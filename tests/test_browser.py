@@ -26,6 +26,7 @@ LIMIT = 60  # seconds until something that should come is given up
 
 websocket = pytest.importorskip("websocket", reason="jupyter_server brings it")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome here"),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="tools/lab.sh"),
 ]

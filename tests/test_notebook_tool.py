@@ -482,6 +482,7 @@ PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
 RAISE = "def inverse(x):\n    return 1 / x\n\ninverse(0)"
 
 
+@pytest.mark.slow
 def test_run_executes_cleans_and_repeats_itself(tmp_path: Path) -> None:
     paths = [notebook(tmp_path / f"0{n}_a.ipynb", TALK, TALK, PLOT) for n in (1, 2)]
     results = asyncio.run(notebooks.run(paths, jobs=2))
@@ -554,6 +555,7 @@ def test_a_cell_that_kills_its_kernel_is_named(tmp_path: Path) -> None:
         asyncio.run(notebooks.execute(path))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send on Windows")
 def test_ctrl_c_stops_the_tool_and_leaves_the_notebook(tmp_path: Path) -> None:
     started = "import pathlib, time\npathlib.Path('started').touch()\ntime.sleep(600)"
@@ -646,6 +648,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_nbval_compares_what_matters_and_nothing_else(tmp_path: Path) -> None:
     nb = new_notebook(cells=[code(text, *outputs) for text, outputs, _ in CASES.values()])
     count(nb)

@@ -217,6 +217,7 @@ f.onload = () => {{ const page = f.contentDocument.documentElement;
   document.title = `${{page.scrollWidth - page.clientWidth}} of ${{f.clientWidth}}`; }}</script>"""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="needs a browser")
 @pytest.mark.parametrize("width", [360, 1200])
 def test_nothing_is_wider_than_the_window(tmp_path, width):

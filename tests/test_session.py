@@ -48,6 +48,7 @@ mm.start(np.int64(7))
 """
 
 
+@pytest.mark.slow
 def test_what_start_does(tmp_path):
     """With oneDNN's kernels, and its log line held back; the weights bit by bit, after a fit."""
     branches = [mm.text_branch(9, 4, name="text"), mm.signal_branch(40, name="ecg")]

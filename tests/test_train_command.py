@@ -103,6 +103,7 @@ def test_the_predictions_of_the_test_rows_are_those_that_were_measured(trained):
     assert p.max(axis=1).tolist() == found["probability"].astype(float).tolist()
 
 
+@pytest.mark.slow
 def test_the_lines_beside_the_model_load_it_in_a_plain_process(trained):
     """model.keras alone is refused by Keras: its layers are ours."""
     text = (trained.run / "README.txt").read_text("utf-8")
@@ -179,6 +180,7 @@ def arrays(folder):
         return {name: state[name] for name in state.files}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_result_of_one_that_was_not(
     two_seeds, tmp_path, monkeypatch, short_page
 ):
@@ -411,6 +413,7 @@ def test_equal_rows_are_told_and_stay_together_unless_asked(tmp_path, monkeypatc
     assert (table.rows.groupby("numbers")["part"].nunique() > 1).any()
 
 
+@pytest.mark.slow
 def test_several_steps_at_once_change_no_bit(two_seeds, tmp_path, monkeypatch, short_page):
     out = tmp_path / "run"
     monkeypatch.setattr(fit, "_steps_at_once", lambda *_: 3)

@@ -54,6 +54,7 @@ np.savez(result, *model.get_weights(), loss=[h["loss"] for h in resume.history])
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_ends_like_one_that_was_not(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
