@@ -342,7 +342,6 @@ def accuracies():
     heads = {
         m: keras.layers.Dense(1, name=f"{m}_head")(mm.fuse(inputs, layer(m, name=m)))
         for m in VECTOR_METHODS
-        if not METHODS[m].takes_sequences
     }
     votes = [keras.layers.Dense(1, "sigmoid", name=f"vote_{i}")(v) for i, v in enumerate(inputs)]
     decided = mm.fuse(votes, "decision")
