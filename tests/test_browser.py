@@ -20,6 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = "03_images.ipynb"
+COPY = f"work/{CHAPTER}"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 LIMIT = 60  # seconds until something that should come is given up
@@ -84,7 +85,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         (file,) = wait("server", lambda: list(home.glob("jpserver-*.json")))
         found = wait("address", lambda: json.loads(file.read_text("utf-8") or "null"))
-        yield f"{found['url']}lab/tree/work/{CHAPTER}?token={found['token']}"
+        yield f"{found['url']}lab/tree/{COPY}?token={found['token']}"
     finally:
         stop(lab)
 

@@ -135,7 +135,8 @@ def test_lab_opens_a_browser_where_there_is_one(
     clone: Path, env: dict[str, str], opens: bool
 ) -> None:
     printed, call = lab(clone, **env)
-    assert "jupyterlab" in call and "url=/lab/tree/work/01_one.ipynb" in call
+    opened = call.partition("url=/lab/tree/")[2]
+    assert "jupyterlab" in call and opened.startswith("work/01_one.ipynb")
     assert ("--no-browser" not in call) == opens == ("address" not in printed)
     assert ("--allow-root" in call) == (os.getuid() == 0)
 

@@ -3,7 +3,7 @@
 #   sh tools/lab.sh 00_welcome.ipynb            FRESH=1 copies all notebooks anew (see tools/work.py)
 set -eu
 cd "$(dirname "$0")/.."
-notebook=$1
+copy=work/$1
 
 has_browser() {
     if [ "$(uname -s)" = Linux ] && [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}${WSL_DISTRO_NAME:-}" ]; then return 1; fi
@@ -18,7 +18,7 @@ settings=.venv/share/jupyter/lab/settings
 mkdir -p "$settings"
 cp tools/jupyterlab.json "$settings/overrides.json"
 
-set -- --ServerApp.root_dir=. --LabApp.default_url="/lab/tree/work/$notebook"
+set -- --ServerApp.root_dir=. --LabApp.default_url="/lab/tree/$copy"
 if ! has_browser; then
     echo "No browser here: open the address that JupyterLab prints below. Ctrl-C ends it."
     set -- "$@" --no-browser
