@@ -52,20 +52,40 @@ def test_right_answers_pass(capsys: pytest.CaptureFixture[str]) -> None:
     assert line(capsys, double, lambda x: 2 * x) == "Exercise 5.2 ✓ twice as much"
 
 
+@pytest.fixture(autouse=True)
+def nobody_has_tried() -> None:
+    """Each test begins as a fresh notebook does: no check has met a stub."""
+    mean.seen_stub = double.seen_stub = False
+
+
 @pytest.mark.parametrize("stub", [None, ...])
-def test_an_untouched_value_gets_the_hint(capsys: pytest.CaptureFixture[str], stub: object) -> None:
-    text = line(capsys, mean, stub)
-    assert text.startswith("Exercise 5.1 ✗ not yet: replace the ...")
-    assert "add the numbers, divide by how many there are" in text
+def test_an_untouched_value_is_told_the_task_and_then_the_hint(
+    capsys: pytest.CaptureFixture[str], stub: object
+) -> None:
+    replace = "Exercise 5.1 ✗ not yet: replace the ... in the cell above with your answer. "
+    task = replace + "Asked for: The mean of 1, 2 and 6. Run this cell again for a hint."
+    hint = replace + "Hint: add the numbers, divide by how many there are"
+    assert line(capsys, mean, stub) == task
+    assert [line(capsys, mean, stub) for _ in range(2)] == [hint, hint]
 
 
 @pytest.mark.parametrize("stub", [lambda x: None, lambda x: ..., todo])
-def test_an_untouched_function_gets_the_hint(
+def test_an_untouched_function_is_told_the_task_and_then_the_hint(
     capsys: pytest.CaptureFixture[str], stub: Callable[[float], Any]
 ) -> None:
-    text = line(capsys, double, stub)
-    assert text.startswith(f"Exercise 5.2 ✗ not yet: your function {stub.__name__} returns nothing")
-    assert "multiply by 2" in text
+    nothing = f"Exercise 5.2 ✗ not yet: your function {stub.__name__} returns nothing yet. "
+    task = nothing + "Asked for: A function that doubles a number. Run this cell again for a hint."
+    assert line(capsys, double, stub) == task
+    assert line(capsys, double, stub) == nothing + "Hint: multiply by 2"
+
+
+def test_the_stub_of_another_exercise_and_a_wrong_answer_bring_no_hint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line(capsys, double, ...)
+    line(capsys, mean, 4.5)
+    line(capsys, mean, 3.0)
+    assert "Run this cell again for a hint" in line(capsys, mean, ...)
 
 
 def test_a_wrong_answer_is_told_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,11 +169,24 @@ def test_every_check_is_documented_and_used(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in MODULES])
-def test_every_check_refuses_every_stub(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_check_refuses_every_stub(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = importlib.import_module(f"mmkeras.checks.{path.stem}")
     for check in checks_of(module).values():
-        answers = len(inspect.signature(check).parameters)
-        text = line(capsys, check, *[...] * answers)
-        assert "✗ not yet: replace the ..." in text
-        hint = text.partition("Where to start: ")[2]
+        monkeypatch.setattr(check, "seen_stub", False)
+        stub = [...] * len(inspect.signature(check).parameters)
+        task = line(capsys, check, *stub)
+        assert "✗ not yet: replace the ..." in task
+        assert "Asked for: " in task and task.endswith("Run this cell again for a hint.")
+        hint = line(capsys, check, *stub).partition("Hint: ")[2]
         assert len(hint.split()) >= 3, f"{path.stem}: a hint of a few words, not {hint!r}"
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in MODULES])
+def test_every_check_is_tried_with_three_wrong_answers_and_a_right_one(path: Path) -> None:
+    cases = importlib.import_module(f"test_checks_{path.stem}")
+    for name, check in checks_of(importlib.import_module(f"mmkeras.checks.{path.stem}")).items():
+        assert len(cases.WRONG.get(check, [])) >= 3, f"{path.stem}.{name}: three wrong answers"
+        assert cases.RIGHT.get(check), f"{path.stem}.{name}: a right answer in another style"
+    assert callable(cases.test_wrong) and callable(cases.test_right)

@@ -82,7 +82,7 @@ def test_right_answers_pass(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_stub_gets_a_hint(capsys: pytest.CaptureFixture[str], check: Any) -> None:
     def stub(*arguments: Any) -> None: ...
 
-    assert "✗ not yet: your function stub returns nothing yet. Try this" in said(
+    assert "✗ not yet: your function stub returns nothing yet. Asked for: " in said(
         capsys, check, stub
     )
 

@@ -95,7 +95,7 @@ def test_right_answers_pass(capsys: pytest.CaptureFixture[str], check: Any, answ
 @pytest.mark.parametrize("check", [check for check, _ in ANSWERS])
 def test_stubs_get_the_hint(capsys: pytest.CaptureFixture[str], check: Any) -> None:
     line = said(capsys, check, lambda *answers: None)
-    assert "returns nothing yet. Try this: " in line
+    assert "returns nothing yet. Asked for: " in line
     assert not line.rstrip().endswith("…")
 
 

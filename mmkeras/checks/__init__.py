@@ -24,18 +24,23 @@ class NotYet(AssertionError):
     """Raised by a check: what is wrong with the answer, and what to try."""
 
 
+class _Stub(NotYet):
+    """Nothing has been answered yet."""
+
+
 def exercise(number: str, title: str, *, hint: str) -> Callable[[Callable[..., Any]], Any]:
     """Turn a function into the check of an exercise, which prints one line and returns None.
 
     The function takes the student's answers and returns a line of praise or None, or raises
     `NotYet` (any AssertionError will do). An answer that is None or `...` is the untouched stub,
     and so is a plain function that returns one of these or raises NotImplementedError when the
-    check calls it.
+    check calls it. For a stub the check says what is asked for, in the words of the first line of
+    its docstring; when it meets a stub again, it gives the hint.
 
     Args:
         number: chapter and exercise, "05.1"; printed as "Exercise 5.1".
         title: a few words, shown when the answer is right and there is no praise.
-        hint: what to try first, shown while the stub is untouched.
+        hint: what to try first, shown from the second call on a stub on.
 
     Raises:
         ValueError: when a check is defined with a number of another form.
@@ -48,7 +53,9 @@ def exercise(number: str, title: str, *, hint: str) -> Callable[[Callable[..., A
         @functools.wraps(check)
         def run(*answers: Any) -> None:
             try:
-                verdict = f"✓ {check(*(_watched(answer, hint) for answer in answers)) or title}"
+                verdict = f"✓ {check(*(_watched(answer) for answer in answers)) or title}"
+            except _Stub as stub:
+                verdict = f"✗ not yet: {stub}. {_help(run, f'Hint: {hint}')}"
             except AssertionError as wrong:
                 verdict = f"✗ not yet: {str(wrong) or title}"
             except Exception as error:
@@ -56,16 +63,24 @@ def exercise(number: str, title: str, *, hint: str) -> Callable[[Callable[..., A
                 verdict = f"✗ not yet: the answer could not be checked, {reason}"
             print(label, textwrap.shorten(verdict, width=400, placeholder=" …"))
 
-        run.number = number  # type: ignore[attr-defined]
+        run.number, run.seen_stub = number, False  # type: ignore[attr-defined]
         return run
 
     return decorate
 
 
-def _watched(answer: Any, hint: str) -> Any:
+def _help(check: Any, hint: str) -> str:
+    """What is asked for, or the hint if the check has met a stub before; it is noted here."""
+    task = (inspect.getdoc(check) or "").partition("\n")[0]
+    said = hint if check.seen_stub else f"Asked for: {task} Run this cell again for a hint."
+    check.seen_stub = True
+    return said
+
+
+def _watched(answer: Any) -> Any:
     """Refuse a stub; wrap a plain function so that a stub or an error inside it is told apart."""
     if answer is None or answer is ...:
-        raise NotYet(f"replace the ... in the cell above by your answer. Where to start: {hint}")
+        raise _Stub("replace the ... in the cell above with your answer")
     if not inspect.isfunction(answer):
         return answer
 
@@ -79,7 +94,7 @@ def _watched(answer: Any, hint: str) -> Any:
             reason = f"raised {type(error).__name__}: {error}"
             raise NotYet(f"your function {answer.__name__} {reason}") from error
         if result is None or result is ...:
-            raise NotYet(f"your function {answer.__name__} returns nothing yet. Try this: {hint}")
+            raise _Stub(f"your function {answer.__name__} returns nothing yet")
         return result
 
     return call
