@@ -168,4 +168,4 @@ def test_a_recording(capsys: pytest.CaptureFixture[str], answer: Any, advice: st
 def test_stubs_are_told_where_to_start(capsys: pytest.CaptureFixture[str], check: Any) -> None:
     def stub(*arguments: Any) -> None: ...
 
-    assert "✗ not yet" in (line := said(capsys, check, stub)) and "Try this" in line
+    assert "✗ not yet" in (line := said(capsys, check, stub)) and "Asked for" in line
