@@ -1,11 +1,13 @@
-"""Training runs that can be killed and resumed.
+"""Training many times without building anew, and runs that can be killed and resumed.
 
-Derived in chapter 08.
+Derived in chapters 06 and 08.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,158 @@ from keras import ops
 from .arguments import check_positive, check_seed
 from .composite import Tensor
 from .files import whole
+
+
+class Trainer:
+    """A model that is built and compiled once, and trained many times from the start.
+
+    A comparison over seeds trains one architecture again and again. Each new `compile` makes
+    TensorFlow trace and prepare the same computation once more, which takes longer than training a
+    small model. A trainer keeps the computation and renews the numbers instead:
+
+        def build():
+            model = mm.multimodal_model(…)
+            model.compile("adam", "sparse_categorical_crossentropy")
+            return model
+
+        trainer = Trainer(build)
+        for seed in range(3):
+            trainer.fit(x, y, seed=seed, epochs=12, batch_size=256)
+            p = trainer.predict(x_test)
+
+    The outcome is that of `keras.utils.set_random_seed(seed)`, `build()` and `fit` on the same
+    batches: weights, optimiser and the random state of dropout start afresh, whatever was trained
+    before. Rows are shuffled by `numpy.random.default_rng(seed)`, a permutation per epoch.
+
+    Args:
+        build: () → a compiled `keras.Model`, always of the same architecture. It is called once
+            here, and once for each new seed, whose first weights are then kept. All that is random
+            in it must be drawn by Keras.
+
+    Attributes:
+        model: the `keras.Model`, as the last `fit` or `restart` left it.
+
+    Raises:
+        ValueError: if the model is not compiled.
+    """
+
+    def __init__(self, build: Callable[[], keras.Model]) -> None:
+        self.build = build
+        with _drawing(0):
+            self.model = build()
+        optimizer = getattr(self.model, "optimizer", None)
+        if optimizer is None:
+            raise ValueError("build() must return a compiled model: call model.compile in it")
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        self._variables = list(self.model.variables)  # fit will add those of its metrics
+        self._first = {0: _values(self._variables)}
+        self._blank = _values(optimizer.variables)
+
+    def restart(self, seed: int) -> None:
+        """First weights and random states of this seed (int ≥ 0), and a blank optimiser."""
+        if check_seed(seed) not in self._first:
+            with _drawing(seed):
+                self._first[seed] = _values(self.build().variables)
+        for variable, value in zip(self._variables, self._first[seed], strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.model.optimizer.variables, self._blank, strict=True):
+            variable.assign(value)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        seed: int,
+        epochs: int = 1,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Train from the start.
+
+        Args:
+            x: array or dict input → array; of a dict, inputs that the model does not have are left
+                out. Or a tf.data.Dataset of batches, without y; its order is its own.
+            y: array (n, …), or a tuple or dict of them for several heads.
+            seed: of the first weights, of dropout and of the order of the rows; int ≥ 0.
+            shuffle: whether each epoch has the rows in a new order.
+            sample_weight: (n,), or as y.
+            kwargs: others of `keras.Model.fit`, such as validation_data or callbacks.
+
+        Raises:
+            ValueError: an input that the model has and x lacks.
+        """
+        self.restart(seed)
+        if isinstance(held := kwargs.get("validation_data"), tuple):
+            kwargs["validation_data"] = (self._own(held[0]), *held[1:])
+        if y is not None:
+            data: tuple[Any, ...] = (self._own(x), tuple(y) if isinstance(y, list) else y)
+            data = data if sample_weight is None else (*data, sample_weight)
+            count = len(tf.nest.flatten(data)[0])
+            rng, rows = np.random.default_rng(seed), np.arange(count)
+            orders = [rng.permutation(count) if shuffle else rows for _ in range(epochs)]
+            x = _batches(data, orders, batch_size)
+            kwargs["steps_per_epoch"] = -(-count // batch_size)
+        return self.model.fit(x, epochs=epochs, shuffle=False, **{"verbose": 0, **kwargs})
+
+    def predict(self, x: Any, batch_size: int = 256, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`, of the inputs that the model has; at once if it is one batch.
+
+        Raises:
+            ValueError: an input that the model has and x lacks.
+        """
+        x = self._own(x)
+        if not isinstance(x, tf.data.Dataset) and len(tf.nest.flatten(x)[0]) <= batch_size:
+            return self.model.predict_on_batch(x)
+        if not isinstance(x, tf.data.Dataset):
+            kwargs["batch_size"] = batch_size
+        return self.model.predict(x, **{"verbose": 0, **kwargs})
+
+    def _own(self, x: Any) -> Any:
+        """Of a dict, the inputs that the model has; anything else as it is."""
+        if not isinstance(x, Mapping):
+            return x
+        names = [tensor.name for tensor in self.model.inputs]
+        if missing := [name for name in names if name not in x]:
+            raise ValueError(
+                f"the model has the inputs {names}; x lacks {missing}, it has {list(x)}"
+            )
+        return {name: x[name] for name in names}
+
+
+@contextlib.contextmanager
+def _drawing(seed: int) -> Iterator[None]:
+    """Models built here draw as after `keras.utils.set_random_seed(seed)`.
+
+    Keras takes the seed of each layer from Python's random numbers. Seeding these alone leaves
+    TensorFlow's prepared computations in place, which `set_random_seed` throws away.
+    """
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+def _values(variables: Sequence[Any]) -> list[np.ndarray]:
+    return [ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _batches(data: Any, orders: Sequence[np.ndarray], size: int) -> tf.data.Dataset:
+    """Batches of these row numbers, one epoch after the other."""
+    tensors = tf.nest.map_structure(tf.convert_to_tensor, data)
+
+    def cut(rows: Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(rows).batch(size)
+
+    def take(rows: Tensor) -> Any:
+        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), tensors)
+
+    return tf.data.Dataset.from_tensor_slices(np.stack(orders)).flat_map(cut).map(take).prefetch(2)
 
 
 class Resume(keras.callbacks.Callback):

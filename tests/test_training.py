@@ -1,6 +1,7 @@
 """Runs that are killed and resumed."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import tensorflow as tf
 from keras import layers
 
 import mmkeras as mm
-from mmkeras.training import Resume
+from mmkeras.training import Resume, Trainer
 
 RNG = np.random.default_rng(0)
 X = {m: RNG.normal(size=(64, 5)).astype("float32") for m in ("text", "image")}
@@ -193,3 +194,137 @@ def test_a_kill_while_writing_leaves_the_old_file(
     with pytest.raises(OSError, match="killed"):
         resume.on_epoch_end(4)
     assert (tmp_path / "state.npz").read_bytes() == before and Resume(tmp_path).done == 4
+
+
+# --- Trainer: compiled once, trained many times -------------------------------------------------
+
+
+def busy() -> keras.Model:
+    """All that has a state: batch norm, dropout in two places, a schedule, two heads."""
+    text, image = keras.Input((6,), dtype="int32", name="text"), keras.Input((5,), name="image")
+    h = layers.SpatialDropout1D(0.2)(layers.Embedding(9, 3)(text))
+    seen = layers.BatchNormalization()(layers.Dense(4, use_bias=False)(image))
+    z = layers.Concatenate()([layers.Flatten()(h), seen])
+    z = layers.GaussianNoise(0.1)(layers.Dropout(0.5)(z))
+    heads = [layers.Dense(3, "softmax", name="group")(z), layers.Dense(1, name="size")(z)]
+    model = keras.Model([text, image], heads)
+    rate = keras.optimizers.schedules.CosineDecay(0.05, 20)
+    losses = ["sparse_categorical_crossentropy", "mse"]
+    model.compile(keras.optimizers.AdamW(rate), losses, metrics=[["accuracy"], ["mae"]])
+    return model
+
+
+BUSY = {"text": RNG.integers(0, 9, (50, 6)), "image": RNG.normal(size=(50, 5)).astype("float32")}
+HEADS = RNG.integers(0, 3, 50), RNG.normal(size=50).astype("float32")
+WEIGHT = RNG.random(50).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def trainer() -> Trainer:
+    return Trainer(busy)
+
+
+def built_and_fitted(seed: int, *args: Any, **kwargs: Any) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    model = busy()
+    model.fit(*args, verbose=0, **kwargs)
+    return model
+
+
+def same(one: keras.Model, other: keras.Model) -> bool:
+    pairs = zip(_state(one), _state(other), strict=True)
+    return all(np.allclose(a, b, atol=1e-5) for a, b in pairs)
+
+
+def _state(model: keras.Model) -> list[np.ndarray]:
+    """Weights, states of random numbers, and the optimiser's."""
+    generators = [v for v in model.variables if "seed" in v.path]
+    return [np.array(v) for v in [*model.weights, *generators, *model.optimizer.variables]]
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_restart_is_a_model_just_built(trainer: Trainer, seed: int) -> None:
+    trainer.fit(BUSY, HEADS, seed=3)
+    trainer.restart(seed)
+    keras.utils.set_random_seed(seed)
+    fresh = busy()
+    fresh.optimizer.build(fresh.trainable_variables)
+    assert same(trainer.model, fresh)
+    assert len([v for v in fresh.variables if "seed" in v.path]) >= 3, "dropout twice, and noise"
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_fit_is_build_and_fit_whatever_was_trained_before(trainer: Trainer, seed: int) -> None:
+    options = {"epochs": 2, "batch_size": 16, "shuffle": False}
+    want = built_and_fitted(seed, BUSY, HEADS, **options)
+    for before in ({"epochs": 1}, {"epochs": 3, "batch_size": 8}):
+        trainer.fit(BUSY, HEADS, seed=5, **before)
+        trainer.model.optimizer.iterations.assign(99)
+        history = trainer.fit(BUSY, HEADS, seed=seed, **options)
+        assert same(trainer.model, want)
+    assert len(history.history["loss"]) == 2
+    np.testing.assert_allclose(
+        trainer.predict(BUSY)[0], want.predict(BUSY, verbose=0)[0], atol=1e-5
+    )
+    trainer.fit(BUSY, HEADS, seed=seed + 1, **options)
+    assert not same(trainer.model, want)
+
+
+def test_rows_are_shuffled_by_the_seed_anew_in_each_epoch(trainer: Trainer) -> None:
+    rng = np.random.default_rng(4)
+    rows = np.concatenate([rng.permutation(50) for _ in range(2)])
+    assert not (rows[:50] == rows[50:]).all()
+    part = {name: values[rows] for name, values in BUSY.items()}
+    want = built_and_fitted(4, part, [y[rows] for y in HEADS], batch_size=10, shuffle=False)
+    trainer.fit(BUSY, HEADS, seed=4, epochs=2, batch_size=10)
+    assert same(trainer.model, want)
+
+
+def test_a_fit_takes_weights_of_rows_and_datasets(trainer: Trainer) -> None:
+    weights = [WEIGHT, WEIGHT]
+    want = built_and_fitted(1, BUSY, list(HEADS), sample_weight=weights, shuffle=False)
+    trainer.fit(BUSY, list(HEADS), seed=1, sample_weight=tuple(weights), shuffle=False)
+    assert same(trainer.model, want)
+    batches = tf.data.Dataset.from_tensor_slices((BUSY, HEADS, tuple(weights))).batch(32)
+    trainer.fit(batches, seed=1)
+    assert same(trainer.model, want)
+
+
+def test_a_fit_stops_early_on_validation_rows(trainer: Trainer) -> None:
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=0, min_delta=100.0)
+    more = {**BUSY, "audio": np.zeros(50)}  # an input that the model does not have
+    history = trainer.fit(
+        more, HEADS, seed=2, epochs=9, validation_data=(more, HEADS), callbacks=[stop]
+    )
+    assert len(history.history["val_loss"]) == 2
+
+
+def test_a_trainer_predicts_in_one_batch_or_in_many(trainer: Trainer) -> None:
+    more = {**BUSY, "audio": np.zeros(50)}
+    at_once, in_parts = trainer.predict(more), trainer.predict(more, batch_size=16)
+    for one, other in zip(at_once, in_parts, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_trainer_leaves_the_random_numbers_of_python_alone() -> None:
+    random.seed(11)
+    want = random.random()
+    random.seed(11)
+    Trainer(two_branches_compiled).restart(1)
+    assert random.random() == want
+
+
+def two_branches_compiled() -> keras.Model:
+    branches = [mm.vector_branch(5, units=4, name=m) for m in ("text", "image")]
+    model = mm.multimodal_model(branches, {"group": 3}, dropout=0.5)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_a_trainer_says_what_it_lacks(trainer: Trainer) -> None:
+    with pytest.raises(ValueError, match="must return a compiled model"):
+        Trainer(two_branches)
+    with pytest.raises(ValueError, match=r"\['text', 'image'\]; x lacks \['image'\]"):
+        trainer.fit({"text": BUSY["text"]}, HEADS, seed=0)
+    with pytest.raises(ValueError, match="seed"):
+        trainer.fit(BUSY, HEADS, seed=-1)
