@@ -40,12 +40,20 @@ HEADER = """\
 **Previous:** [4 · Before](04_before.ipynb) · **Next:** [6 · After](06_after.ipynb)
 """
 STORY = """\
-## The idea
+## 1 · The idea
 
 A formula is no link, $f[x](y)$, and neither is `[code](here)`. But [this](../README.md#install-it)
 is, and [this](#Exercises), and [this](https://example.org/a/b).
 
 ![A single dot](figures/dot.png)
+"""
+QUESTION = """\
+## 2 · The test
+
+Section 1 had the idea, [chapter 4](04_before.ipynb) the data, and sections 1 and 2 are all. In
+chapter 21 (planned) it comes back; section 9 of Vaswani et al. has more.
+
+**Predict:** is the loss below 1?
 """
 WRONG = "> ⚠ **What goes wrong.** The trap, made visible, and its cure."
 BOX = f"{BOX_OPEN}\n\n{WRONG}\n\n</div>"
@@ -86,6 +94,7 @@ def good_chapter() -> NotebookNode:
         new_markdown_cell(HEADER),
         code(SETUP, stream(BANNER)),
         new_markdown_cell(STORY),
+        new_markdown_cell(QUESTION),
         code("print(loss)", stream("0.123456789\n"), tags=("nbval-ignore-output",)),
         code('print("below 1:", loss < 1)', stream("below 1: True\n")),
         code("plt.plot([1, 2])\nplt.show()", picture()),
@@ -314,6 +323,36 @@ def box_in_code(course: Course) -> None:
     course.cell(BOX).source = "What goes wrong is told without a box."
 
 
+def solution_source(start: str, new: str) -> Callable[[Course], None]:
+    def change(course: Course) -> None:
+        course.cell(start, course.solution).source = new
+
+    return change
+
+
+def late_picture(course: Course) -> None:
+    """The picture of the text goes, and the figure comes after the box."""
+    course.swap("![A single dot](figures/dot.png)", "No picture.")
+    cells = course.chapter.cells
+    figure = course.cell("plt.plot")
+    cells.remove(figure)
+    cells.insert(cells.index(course.cell(BOX_OPEN)) + 1, figure)
+    count(course.chapter)
+
+
+def text_before_the_answer(course: Course) -> None:
+    place = course.chapter.cells.index(course.cell("## 2 · The test")) + 1
+    course.chapter.cells.insert(place, new_markdown_cell("It will be."))
+
+
+def never_taken_up(course: Course) -> None:
+    """The box, the only text after the output, goes before the question."""
+    cells = course.chapter.cells
+    box = course.cell(BOX_OPEN)
+    cells.remove(box)
+    cells.insert(cells.index(course.cell("## 2 · The test")), box)
+
+
 BROKEN: dict[str, list[Callable[[Course], None]]] = {
     "file_name": [rename],
     "valid": [no_json, no_outputs, old_format],
@@ -391,14 +430,37 @@ BROKEN: dict[str, list[Callable[[Course], None]]] = {
     "sections": [
         drop("## Recap"),
         swap("## Recap", "## Summary"),
-        swap("## The idea", "## References"),
+        swap("One sentence.", "One sentence.\n\n## References"),
         swap("One sentence.", "One sentence.\n\n## Recap"),
     ],
+    "section_numbers": [
+        swap("## 2 · The test", "## 2 · The test\n\n## 4 · More"),
+        swap("## 2 · The test", "## 2 · The test\n\n## 1 · Again"),
+    ],
+    "first_picture": [late_picture],
+    "predictions": [
+        swap("is the loss below 1?", "is the loss below 1?\n\nIt is 0.12."),
+        text_before_the_answer,
+        never_taken_up,
+    ],
+    "cross_references": [
+        swap("Section 1 had", "Section 3 had"),
+        swap("sections 1 and 2", "sections 1 and 3"),
+        swap("Section 1 had", "Section 1.1 had"),
+        swap("[chapter 4](04_before.ipynb)", "section 1 of chapter 4"),
+        swap("[chapter 4](04_before.ipynb)", "[chapter 4](04_before.ipynb), section 2,"),
+        swap("[chapter 4]", "[chapter 7]"),
+        swap("chapter 21 (planned)", "chapter 21"),
+        swap("chapter 21 (planned)", "chapter 23 (planned)"),
+        swap("chapter 21 (planned)", "chapter 6 (planned)"),
+        source("one =", "one = ...  # as in section 8"),
+        solution_source("one =", "one = 1  # as in section 8"),
+    ],
     "warnings": [
-        swap("## The idea", "> [!WARNING]\n> Mind the gap.\n\n## The idea"),
-        swap("## The idea", "> ⚠ **What goes wrong.** A quote and no box.\n\n## The idea"),
-        swap("## The idea", f"{BOX.replace('⚠ ', '')}\n\n## The idea"),
-        swap("## The idea", f"{BOX.replace('</div>', '')}\n\n## The idea"),
+        swap("## 1 · The idea", "> [!WARNING]\n> Mind the gap.\n\n## 1 · The idea"),
+        swap("## 1 · The idea", "> ⚠ **What goes wrong.** A quote and no box.\n\n## 1 · The idea"),
+        swap("## 1 · The idea", f"{BOX.replace('⚠ ', '')}\n\n## 1 · The idea"),
+        swap("## 1 · The idea", f"{BOX.replace('</div>', '')}\n\n## 1 · The idea"),
     ],
     "what_goes_wrong": [box_in_code],
     "exercises": [
@@ -450,7 +512,7 @@ def test_a_problem_names_the_notebook_the_cell_and_the_cure(tmp_path: Path) -> N
     chapter = course.write()[0]
     [problem] = lint(chapter)[1]
     assert str(problem) == (
-        "notebooks/05_good.ipynb, cell 4: line 1 ends in ';': it hides nothing here, remove it "
+        "notebooks/05_good.ipynb, cell 5: line 1 ends in ';': it hides nothing here, remove it "
         "[plain_python]"
     )
 

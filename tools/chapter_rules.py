@@ -4,11 +4,26 @@ The rules have the form of those in notebook_rules.py, where all of them are lis
 """
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
-from notebook_page import BOX_LEAD, Block, Findings, Page, boxes, check_calls, links
+from notebook_page import (
+    BOX_LEAD,
+    Block,
+    Findings,
+    Page,
+    boxes,
+    check_calls,
+    images,
+    links,
+    prose,
+    read,
+)
 
 BEFORE = "before the first code cell"
 SECTIONS = ("Recap", "Exercises", "References")
+PICTURE_WITHIN = 5  # cells after the first code cell
+CHAPTERS = 22  # of the course when it is complete
 
 
 def header(page: Page) -> Findings:
@@ -96,3 +111,104 @@ def references(page: Page) -> Findings:
             yield n, f"the reference {item[:60].strip()!r} has no DOI, arXiv id or ISBN"
         elif not re.search(r"\b(1[89]|20)\d\d\b", re.sub(identifier, "", item, flags=re.I)):
             yield n, f"the reference {item[:60].strip()!r} has no year"
+
+
+def section_numbers(page: Page) -> Findings:
+    """`## 1 · Title`, `## 2 · Title` and so on, without a gap."""
+    numbered = [(b.cell, re.match(r"(\d+) · ", b.text)) for b in page.blocks if b.level == 2]
+    found = [(cell, int(match[1])) for cell, match in numbered if match]
+    for expected, (cell, number) in enumerate(found, start=1):
+        if number != expected:
+            yield cell, f"is section {number}, expected {expected}: number the sections anew"
+            return
+
+
+def first_picture(page: Page) -> Findings:
+    """A figure or a picture in the text, among the first cells after the head."""
+    start = page.code[0][0] if page.code else 0
+    for _, cell in page.cells[start : start + PICTURE_WITHIN]:
+        drawn = any("image/png" in o.get("data", {}) for o in cell.get("outputs", []))
+        if drawn or (cell.cell_type == "markdown" and images(cell.source)):
+            return
+    message = f"no picture in the {PICTURE_WITHIN} cells after the first code cell: show one early"
+    yield start or None, message
+
+
+def predictions(page: Page) -> Findings:
+    """After `**Predict` the cell ends, the next cell is run, and a later text says what it shows.
+
+    That the answer stands nowhere before is for the reader to see.
+    """
+    last = next((b.cell for b in page.blocks if (b.level, b.text) == (2, "Recap")), None)
+    for n, cell in page.markdown:
+        if "**Predict" not in cell.source or (last and n >= last):
+            continue
+        after = re.split(r"\n\s*\n", cell.source.partition("**Predict")[2])[1:]
+        if any(part.strip() and "</div>" not in part for part in after):
+            yield n, "goes on after **Predict**: end the cell with the question, answer it later"
+        answer = next((m for m, _ in page.with_output if m > n), None)
+        if answer is None or dict(page.cells)[n + 1].cell_type != "code":
+            yield n, "asks to **Predict**: the next cell must be code, whose output answers"
+        elif not _taken_up(page, answer):
+            yield n, "asks to **Predict**: let a text after the output say what came out"
+
+
+def _taken_up(page: Page, answer: int) -> bool:
+    """Whether a text follows this cell before the next section begins."""
+    for block in page.blocks:
+        if block.cell > answer and 0 < block.level <= 2:
+            return False
+        if block.cell > answer and block.level == 0 and block.text.strip():
+            return True
+    return False
+
+
+def cross_references(page: Page) -> Findings:
+    """Every "section N" and "chapter N" exists; a chapter to come is marked "(planned)"."""
+    cited = {block.text for block in page.section("References")}
+    texts = [(b.cell, prose(b.text)) for b in page.blocks if b.level >= 0 and b.text not in cited]
+    for n, text in texts + [(n, cell.source) for n, cell in page.code]:
+        for number, _, end in _numbers("chapter", text):
+            exists = _file_of(page, number) is not None
+            planned = re.match(r"(\]\([^)]*\))?,? \(?planned", text[end:]) is not None
+            if planned and exists:
+                yield n, f"says that chapter {number} is planned, but it is there"
+            elif not exists and not (planned and int(number) <= CHAPTERS):
+                yield n, f"names chapter {number}, which is not there: mend it, or add '(planned)'"
+        for number, start, end in _numbers("section", text):
+            before = re.search(r"chapter (\d+)(\]\([^)]*\))?, (in )?$", text[:start], re.IGNORECASE)
+            there = before or re.match(r" of \[?chapter (\d+)", text[end:], re.IGNORECASE)
+            if not there and re.match(r" of (?!this chapter)", text[end:]):
+                continue  # of an article
+            chapter = f"{int(there[1]):02d}" if there else page.number
+            headings = _sections_of(page, chapter)
+            if headings is not None and number not in headings:
+                yield n, f"names section {number} of chapter {int(chapter)}, which is not there"
+
+
+def _numbers(word: str, text: str) -> Iterator[tuple[str, int, int]]:
+    """Every number after "section" or "sections", and where the mention starts and ends."""
+    one, more = r"\d+(?:\.\d+)?", r"(?:(?:,| and| or| to|, and)\s\d+(?:\.\d+)?)*"
+    for found in re.finditer(rf"\b{word}(?:\s({one})|s\s({one}{more}))", text, re.IGNORECASE):
+        for number in re.findall(one, found[1] or found[2]):
+            yield number.lstrip("0") or "0", found.start(), found.end()
+
+
+def _file_of(page: Page, chapter: str) -> Path | None:
+    name = page.path.name if int(chapter) == int(page.number) else f"{int(chapter):02d}_*.ipynb"
+    return next(iter(page.home.glob(name)), None)
+
+
+def _sections_of(page: Page, chapter: str) -> set[str] | None:
+    """Numbers of the sections of a chapter, such as {"1", "1.1", "2"}; None if it has no file."""
+    other = page
+    if page.is_solution or chapter != page.number:
+        file = _file_of(page, chapter)
+        if file is None:
+            return None
+        try:
+            other = read(file)
+        except ValueError:
+            return set()
+    matches = [re.match(r"(\d+(?:\.\d+)?) · ", b.text) for b in other.blocks if b.level in (2, 3)]
+    return {match[1] for match in matches if match}

@@ -38,7 +38,7 @@ from notebook_rules import Problem, lint
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_TIMEOUT = 120  # seconds, the same limit as nbval's in the Makefile
-NOTEBOOK_LIMIT = 60  # seconds on 2 cores; a longer run is marked in the table
+NOTEBOOK_LIMIT = 45  # seconds on 2 idle cores; a longer run is marked in the table
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {
