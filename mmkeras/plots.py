@@ -262,8 +262,9 @@ def _binary_models(
 def reliability(y: Any, probabilities: Any, *, bins: int = 10, ax: Axes | None = None) -> Axes:
     """How often what a model gives a probability for does happen; on the diagonal it is calibrated.
 
-    Bins of equal width, with the calibration error (ECE) in the legend and a strip above that shows
-    where the predictions lie. Several classes: of the most probable one, how often it is right.
+    Bins of equal width, each with a 95% interval of its share (Wilson 1927), with the calibration
+    error (ECE) in the legend and a strip above that shows where the predictions lie. Several
+    classes: of the most probable one, how often it is right.
 
     y, probabilities: one or several models, as for `evaluate.report`.
 
@@ -279,9 +280,12 @@ def reliability(y: Any, probabilities: Any, *, bins: int = 10, ax: Axes | None =
     strip = ax.inset_axes((0, 1.03, 1, 0.16), sharex=ax)
     for i, (model, a) in enumerate(models.items()):
         happened, said = calibration_curve(a.hit, a.confidence, n_bins=bins)
+        rows = np.bincount(np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], a.confidence))
+        low, high = _wilson(happened, rows[rows > 0])
         style: dict[str, Any] = {"color": f"C{i}", "ls": LINES[i % len(LINES)]}
         label = f"{model} ECE {errors[model]:.3f}".strip()
         ax.plot(said, happened, marker=MARKERS[i % len(MARKERS)], ms=4.5, label=label, **style)
+        ax.vlines(said, low, high, color=f"C{i}", lw=1, alpha=0.6)
         edges = np.linspace(0, 1, bins + 1)
         strip.hist(a.confidence, edges.tolist(), histtype="step", **style)
     strip.tick_params(bottom=False, labelbottom=False, labelsize=7)
@@ -294,6 +298,14 @@ def reliability(y: Any, probabilities: Any, *, bins: int = 10, ax: Axes | None =
     ax.set(xlabel=f"{said_of} (mean of each bin)", ylabel=happened_of)
     ax.legend(fontsize=8, loc="best")
     return ax
+
+
+def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95% interval of a share that was seen in so many independent rows (Wilson 1927)."""
+    z = 1.96
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)
+    return middle - half, middle + half
 
 
 def intervals(table: pd.DataFrame, metric: str | None = None, *, ax: Axes | None = None) -> Axes:

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from mmkeras import evaluate, plots
@@ -145,6 +146,10 @@ def test_reliability_draws_bins_their_error_and_where_predictions_lie():
     (strip,) = ax.child_axes
     heights = strip.patches[0].get_xy()[:, 1]
     assert sorted(set(heights)) == [0, 2, 3]
+    (bars,) = ax.collections
+    for bar, (right, rows) in zip(bars.get_segments(), [(2, 3), (2, 2)], strict=True):
+        wilson = stats.binomtest(right, rows).proportion_ci(method="wilson")
+        np.testing.assert_allclose(bar[:, 1], wilson, atol=1e-4)
 
 
 def test_reliability_of_several_classes_is_that_of_the_answer():
