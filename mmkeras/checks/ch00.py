@@ -14,10 +14,10 @@ from . import NotYet, exercise
 @exercise(
     "00.1",
     "concepts, not pictures",
-    hint="keep one row for each hexcode (drop_duplicates), then count the groups (value_counts)",
+    hint="which pandas method keeps one row per hexcode, and which one counts the groups then?",
 )
 def concepts_per_group(answer: Any, emoji: Emoji) -> str:
-    """How many concepts each group has: a dict or Series from group to number, and the data."""
+    """A dict or Series from the name of each group to the number of its concepts."""
     if not isinstance(answer, dict | pd.Series):
         raise NotYet(
             "give a dict or a pandas Series from the name of a group to a number, "
@@ -31,8 +31,7 @@ def concepts_per_group(answer: Any, emoji: Emoji) -> str:
         raise NotYet(f"the keys should be the {len(emoji.groups)} groups; look at {wrong[0]!r}")
     if all(given[group] == pictures[group] for group in given):
         raise NotYet(
-            "these are pictures: every concept is counted once for each artist. "
-            "Count each hexcode once"
+            "these are pictures: every concept is counted once per artist. Count each hexcode once"
         )
     for group, number in given.items():
         if number != concepts[group]:
@@ -46,11 +45,11 @@ def concepts_per_group(answer: Any, emoji: Emoji) -> str:
 @exercise(
     "00.2",
     "a third branch",
-    hint="concatenating puts the features side by side; a Dense layer has a weight for each pair "
-    "of input and output, and a bias for each output",
+    hint="concatenating puts the features side by side; a Dense layer has one weight per pair of "
+    "input and output, and one bias per output",
 )
 def third_branch(joint_width: Any, head_weights: Any) -> str:
-    """Width of the joint representation of 64, 64 and 32 features; weights of a head for 6."""
+    """The width of 64, 64 and 32 features side by side; the weights of a head for 6 groups."""
     slips = {
         128: "that is text and image alone: add the 32 of the audio branch",
         192: "the audio branch gives 32 features, not 64",
@@ -78,11 +77,11 @@ def _expect(given: Any, want: int, what: str, slips: dict[int, str], otherwise: 
 @exercise(
     "00.3",
     "another branch, another head",
-    hint='mm.text_branch(1000, 8, encoder="lstm"), mm.vector_branch(1280, name="image"), and '
-    "mm.multimodal_model with two entries in heads",
+    hint="start from the cell of section 2 that builds the model: what changes is an argument of "
+    "mm.text_branch and the dict of heads",
 )
 def two_heads(build: Callable[[], keras.Model]) -> str:
-    """A function that builds a model: text (8,) by LSTM, image (1280,); group (6,), edible (1,)."""
+    """A function that builds a model: text (8,) and image (1280,) in, group and edible out."""
     model = build()
     if not isinstance(model, keras.Model):
         raise NotYet(f"return the model; yours returns an object of type {type(model).__name__}")
@@ -113,11 +112,11 @@ def two_heads(build: Callable[[], keras.Model]) -> str:
 @exercise(
     "00.4",
     "your own words",
-    hint="reader(np.array([name], object)) reads, eye.predict(picture[None], verbose=0) looks; "
-    "feed the model both by name; argmax gives the class, emoji.groups its name",
+    hint="reader and eye both want a batch: an array of one name (of type object), and "
+    "picture[None]. What they give goes to the model under its two names",
 )
 def own_words(predict_group: Callable[[str, np.ndarray], str], train: Emoji) -> str:
-    """A function of a name and a picture that gives a group's name, tried on training pictures."""
+    """A function of a name and a picture that returns the name of a group."""
     of_group = [np.flatnonzero(train.y == i) for i in range(len(train.groups))]
     rows = [int(rows[place]) for rows in of_group for place in (0, len(rows) // 2)]
     names = [str(name) for name in train.table["label_en"].iloc[rows]]
@@ -143,3 +142,38 @@ def own_words(predict_group: Callable[[str, np.ndarray], str], train: Emoji) -> 
             "nearly all. Hand the eye the pixels as they are, 0 to 255, and feed both by name"
         )
     return "it looks and it reads, and a wrong name can change its mind"
+
+
+@exercise(
+    "00.5",
+    "which claims hold",
+    hint="which cell's output would differ if the sentence were wrong? None? Then no support",
+)
+def claims(supported: Any) -> str:
+    """The letters of the sentences that the chapter supports, a str in any order or a list."""
+    if not isinstance(supported, str | list | tuple | set):
+        raise NotYet(f'give letters, such as "XYZ"; yours is of type {type(supported).__name__}')
+    given = {str(letter).strip().upper() for letter in supported} - {"", ","}
+    if unknown := given - set("ABCDEF"):
+        raise NotYet(
+            f"there is no sentence {', '.join(sorted(unknown))}; enter letters from A to F"
+        )
+    if not given:
+        raise NotYet("at least one sentence is supported; start with A: which cell is about it?")
+    wrongly = {
+        "B": "no model of section 2 was tested on another artist, so there is nothing to compare",
+        "C": "no model was trained on the picture alone. A model that was trained on both and gets "
+        "shuffled names is misled by them, which is something else",
+        "E": "the split by picture has the higher score because its test is easier, which says "
+        "nothing about its model",
+    }
+    missed = {
+        "A": "A is supported: compare the accuracy, give or take its error, with that of the rival",
+        "D": "D is supported: nothing but the names was changed, and the accuracy fell",
+        "F": "F is supported: a cell compared the two arrays, and they are equal",
+    }
+    for letter in sorted(given & set(wrongly)):
+        raise NotYet(f"{letter} is not supported: {wrongly[letter]}")
+    for letter in sorted(set(missed) - given):
+        raise NotYet(missed[letter])
+    return "a claim needs a comparison that could have turned out the other way"
