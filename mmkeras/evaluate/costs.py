@@ -1,11 +1,15 @@
-"""From probabilities to decisions: the threshold that costs least.
+"""From probabilities to decisions: the threshold that costs least, and what a decision is worth.
 
 Derived in chapters 09 and 11.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+import pandas as pd
 
 from ..arguments import Arrays, check_labels, check_probabilities, check_threshold
+from .tables import interval, resampled
 
 
 def cost_threshold(false_positive: float, false_negative: float) -> float:
@@ -70,6 +74,63 @@ def best_threshold(
     costs = false_positive * alarms + false_negative * missed
     cheapest = cuts[np.isclose(costs, costs.min(), rtol=1e-12, atol=0)]
     return float(cheapest[np.abs(cheapest - theory).argmin()])
+
+
+def net_benefit(
+    y: Arrays,
+    probabilities: Arrays,
+    thresholds: Sequence[float],
+    *,
+    baseline: str | None = None,
+    groups: Arrays | None = None,
+    replicates: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Net benefit by threshold: the numbers of a decision curve (Vickers & Elkin 2006).
+
+    Who treats from probability t on holds a false alarm for t / (1 - t) times as bad as a miss is
+    bad. Net benefit is the share of true positives less the share of false positives at that rate;
+    "all" treats everybody, "none" nobody (and has 0).
+
+    Args:
+        y: int (n,), 0 or 1.
+        probabilities: (n,) or (n, 1), of class 1; or a dict model name → such an array. A single
+            array has the name "model".
+        thresholds: numbers from 0 up and below 1.
+        baseline: a model, "all" or "none", which is subtracted on the same draws; None: nothing.
+        groups: (n,) labels such as patients; all rows of one are drawn together.
+        replicates, confidence, seed: of the bootstrap (percentile intervals).
+
+    Returns:
+        Columns value, low, high; index (model, threshold), with "all" and "none" after the models
+        and without the baseline.
+
+    Raises:
+        ValueError: input that is not as described.
+    """
+    models = dict(probabilities) if isinstance(probabilities, Mapping) else {"model": probabilities}
+    t = np.asarray(thresholds, dtype=float)
+    if t.ndim != 1 or t.size == 0 or not ((t >= 0) & (t < 1)).all():
+        raise ValueError(f"thresholds must be numbers from 0 up and below 1, got {thresholds!r}")
+    if baseline is not None and baseline not in {*models, "all", "none"}:
+        raise ValueError(f"baseline {baseline!r} must be 'all', 'none' or one of {list(models)}")
+    gains = {}  # of each row at each threshold
+    for name, values in models.items():
+        truth, p = _binary(y, values)
+        gains[name] = (p[:, None] >= t) * np.where(truth[:, None], 1.0, -t / (1 - t))
+    gains["all"] = np.where(truth[:, None], 1.0, -t / (1 - t))
+    gains["none"] = np.zeros_like(gains["all"])
+    less = gains.pop(baseline) if baseline else 0.0
+    weights = np.concatenate(list(resampled(len(truth), groups, replicates, seed)))
+    weights /= weights.sum(axis=1, keepdims=True)
+    parts = {}
+    for name, gain in gains.items():
+        draws = weights @ (gain - less)
+        limits = [interval(column, confidence) for column in draws.T]
+        parts[name] = pd.DataFrame(limits, pd.Index(t), ["low", "high"])
+        parts[name].insert(0, "value", (gain - less).mean(axis=0))
+    return pd.concat(parts, names=["model", "threshold"])
 
 
 def _binary(y: Arrays, probabilities: Arrays) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 Derived in chapter 09.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -80,7 +80,7 @@ def of_answers(
     for i, (model, a) in enumerate(models.items()):
         for j, name in enumerate(names):
             value = METRICS[name].value(a)
-            rows[model, name] = (value, *_interval(draws[i, j], confidence))
+            rows[model, name] = (value, *interval(draws[i, j], confidence))
     return _table(rows, ["value", "low", "high"])
 
 
@@ -94,11 +94,15 @@ def compare(
     metrics: Sequence[str] | None = None,
     replicates: int = 1000,
     confidence: float = 0.95,
+    comparisons: int = 1,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Every model minus the baseline, metric by metric, on the same bootstrap draws.
 
     Args: as for `report`; `baseline` is one of the model names.
+        comparisons: how many differences were looked at, here and elsewhere. Bonferroni's
+            correction then makes each interval cover 1 - (1 - confidence) / comparisons, and p so
+            many times larger; with more than a few, raise `replicates` to 10,000.
 
     Returns:
         Columns difference, low, high, and p: two-sided, twice the smaller share of draws on either
@@ -115,6 +119,8 @@ def compare(
         raise ValueError(f"there is no model to compare with the baseline {baseline!r}")
     models = answers(y, probabilities, threshold)
     names = metric_names(metrics)
+    check_positive("comparisons", comparisons)
+    confidence = 1 - (1 - confidence) / comparisons
     draws = _bootstrap(models, names, groups, replicates, seed)
     base = list(models).index(baseline)
     rows = {}
@@ -122,7 +128,8 @@ def compare(
         for j, name in enumerate(names if i != base else ()):
             value = METRICS[name].value(a) - METRICS[name].value(models[baseline])
             gaps = draws[i, j] - draws[base, j]
-            rows[model, name] = (value, *_interval(gaps, confidence), _two_sided(gaps))
+            p = min(1.0, comparisons * _two_sided(gaps))
+            rows[model, name] = (value, *interval(gaps, confidence), p)
     return _table(rows, ["difference", "low", "high", "p"])
 
 
@@ -141,24 +148,41 @@ def _bootstrap(
     """Every metric of every model in every draw: float (models, metrics, replicates)."""
     check_positive("replicates", replicates)
     n = next(iter(models.values())).y.size
+    draws = np.empty((len(models), len(names), replicates))
+    start = 0
+    for weights in resampled(n, groups, replicates, seed):
+        for i, model in enumerate(models.values()):
+            for j, name in enumerate(names):
+                draws[i, j, start : start + len(weights)] = METRICS[name].weighted(model, weights)
+        start += len(weights)
+    return draws
+
+
+def resampled(n: int, groups: Arrays | None, replicates: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each of n rows is drawn: blocks of float (some replicates, n), all in all.
+
+    Raises:
+        ValueError: replicates below 1, or groups that are not n labels, two of them different.
+    """
+    check_positive("replicates", replicates)
     member = np.arange(n) if groups is None else check_codes("groups", groups, n)
     count = member.max() + 1
     if groups is not None and count < 2:
         raise ValueError("groups must hold at least two different labels to be drawn from")
     rng = np.random.default_rng(seed)
-    draws = np.empty((len(models), len(names), replicates))
     step = max(1, BLOCK // n)
     for start in range(0, replicates, step):
         size = min(step, replicates - start)
         times = rng.multinomial(count, np.full(count, 1 / count), size=size)
-        weights = times.astype(float)[:, member]
-        for i, model in enumerate(models.values()):
-            for j, name in enumerate(names):
-                draws[i, j, start : start + size] = METRICS[name].weighted(model, weights)
-    return draws
+        yield times.astype(float)[:, member]
 
 
-def _interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:
+def interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:
+    """The middle of these draws; NaN are left out, and if over half are NaN, so are the limits.
+
+    Raises:
+        ValueError: confidence not between 0 and 1.
+    """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, such as 0.95; got {confidence!r}")
     defined = draws[~np.isnan(draws)]
