@@ -1,9 +1,10 @@
-"""The benchmark starts each fit afresh; its stored tables belong to the cohort of today."""
+"""Stored tables of the benchmarks belong to the data of today, and what they say of themselves."""
 
 import importlib.util
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,20 +26,7 @@ def bench():
     return module
 
 
-def test_a_trainer_starts_afresh_and_repeats_itself(bench, monkeypatch):
-    monkeypatch.setattr(bench, "DROPOUT", 0.0)  # its random stream goes on from fit to fit
-    heart = load_heart().take(range(0, 920, 23))
-    x = bench.arrays(heart, bench.vocabulary(heart.note))
-    trainer = bench.trainer_of(MODALITIES[::2], 4)  # note and scan
-    answers = []
-    for seed in (1, 2, 1):
-        trainer.fit(x, heart.y, 2, seed)
-        answers.append(trainer.predict(x))
-    np.testing.assert_array_equal(answers[0], answers[2])
-    assert np.abs(answers[0] - answers[1]).max() > 1e-4
-
-
-def test_the_stream_holds_every_training_patient_once_a_pass_in_a_recording_of_training(bench):
+def test_the_stream_holds_every_training_patient_once_per_pass_in_a_recording_of_training(bench):
     heart = load_heart().take(range(12))
     inputs = [
         {"note": np.full((12, 1), r), "ecg": heart.patient[:, None] + 100 * r, "scan": heart.scan}
@@ -69,25 +57,71 @@ def test_stored_predictions_are_those_of_this_cohort_and_of_its_folds(by):
 
 def test_the_stored_simulation_is_complete(bench):
     table = pd.read_csv(FOLDER / "results" / "heart_simulated.csv")
+    assert table["seed"].nunique() >= 3
+    names = ["+".join(subset) for subset in bench.SIMULATED]
     for _, part in table.groupby("seed"):
         assert sorted(zip(part["subset"], part["n"], strict=True)) == sorted(
-            (name, n) for name in NAMES for n in bench.SIZES
+            (name, n) for name in names for n in bench.SIZES
         )
     gain = (table["auc"] - 0.5) / (table["oracle"] - 0.5)
     np.testing.assert_allclose(gain, table["share_of_gain"], atol=1e-3)
     assert (table["auc"] < table["oracle"]).all()
+    assert table["share_of_gain"].between(table["low"], table["high"]).all()
+    assert table["best_step"].between(1, bench.STEPS).all()
+
+
+def test_every_number_of_simulated_patients_gets_the_same_steps(bench, monkeypatch):
+    monkeypatch.setattr(bench, "STEPS", 6)
+    monkeypatch.setattr(bench, "CHECKS", 2)
+
+    def build():
+        port = keras.Input((1,), name="note")
+        model = keras.Model([port], keras.layers.Dense(1, "sigmoid", name="disease")(port))
+        model.compile("sgd", "binary_crossentropy")
+        return model
+
+    trainer = bench.Trainer(build)
+    rng = np.random.default_rng(0)
+    for n in (5, 40, 1000):
+        x, y = {"note": rng.normal(size=(n, 1)).astype("float32")}, np.arange(n) % 2
+        watch = bench.Best(x, y)
+        bench.fit_steps(trainer, x, y, 1, watch)
+        assert int(trainer.model.optimizer.iterations) == 6
+        assert watch.step in (3, 6)
 
 
 # ------------------------------------------------------------------------------ fusion
 
 
-@pytest.fixture(scope="module")
-def fusions():
-    sys.path.insert(0, str(FOLDER))  # it imports heart.py beside it, as it does when run
+def beside(name):
+    """A script of the folder, which imports the ones beside it, as it does when run."""
+    sys.path.insert(0, str(FOLDER))
     try:
-        yield importlib.import_module("fusion")
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def fusions():
+    return beside("fusion")
+
+
+def test_the_rate_grows_in_the_warm_up_and_then_falls_along_a_cosine(fusions):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(1.0), "mse")
+    for steps in (None, 20):
+        watch, rates = fusions.Rate(fusions.Setting(0.01, 4), steps), []
+        watch.set_model(model)
+        for step in range(20):
+            watch.on_train_batch_begin(step)
+            rates.append(float(model.optimizer.learning_rate))
+        np.testing.assert_allclose(rates[:5], 0.01 * np.arange(1, 6) / 5, rtol=1e-5)
+        if steps:
+            assert (np.diff(rates[4:]) < 0).all() and rates[-1] < 1e-4
+        else:
+            np.testing.assert_allclose(rates[4:], 0.01, rtol=1e-5)
 
 
 def test_stored_fusion_answers_on_emoji_are_those_of_todays_splits(fusions):
@@ -103,7 +137,8 @@ def test_stored_fusion_answers_on_emoji_are_those_of_todays_splits(fusions):
 
 def test_stored_answers_of_the_baselines_are_those_of_todays_splits(fusions):
     table = pd.read_csv(FOLDER / "results" / "fusion_article.csv")
-    assert table["seed"].nunique() >= 5 and list(table.columns[4:]) == fusions.columns("article")
+    names = ["concatenate", "torch", "article"]
+    assert table["seed"].nunique() >= 5 and list(table.columns[4:]) == names
     emoji = load_emoji(size=48)
     artists = emoji.table["artist"].unique()
     for seed, run in table.groupby("seed"):
@@ -111,7 +146,7 @@ def test_stored_answers_of_the_baselines_are_those_of_todays_splits(fusions):
         assert set(run["artist"]) == {artist}
         test = emoji.split(artist, seed=seed)[2]
         assert run["hexcode"].tolist() == test.table["hexcode"].tolist()
-    right = table.groupby("seed")[fusions.columns("article")].mean()
+    right = table.groupby("seed")[names].mean()
     assert (right["concatenate"] > right["article"] + 0.2).all(), "in every run"
     assert abs(right["concatenate"] - right["torch"]).max() < 0.05, "twins"
 
@@ -128,10 +163,10 @@ def test_stored_fusion_answers_on_the_heart_are_those_of_todays_folds(fusions):
     assert table[fusions.methods("heart")].notna().all(axis=None)
 
 
-def test_weighted_scores_of_the_table_equal_scikit_learn(fusions):
+def test_weighted_scores_of_the_table_equal_scikit_learn():
     rows = pd.read_csv(FOLDER / "results" / "fusion_heart.csv").query("seed == 1")
     weights = np.random.default_rng(0).integers(0, 3, (2, len(rows)))
-    got = fusions.mean_auc(rows, "gated", weights)
+    got = beside("fusion_tables").mean_auc(rows, "gated", weights)
     for line, value in zip(weights, got, strict=True):
         folds = rows.assign(w=line).groupby("fold")
         want = [roc_auc_score(f["disease"], f["gated"], sample_weight=f["w"]) for _, f in folds]
@@ -140,9 +175,10 @@ def test_weighted_scores_of_the_table_equal_scikit_learn(fusions):
 
 def test_the_torch_twin_is_the_keras_model_before_training(fusions, monkeypatch):
     pytest.importorskip("torch", reason="the extra `bench` is not installed")
-    monkeypatch.setattr(fusions, "SHORT", 0)
+    article = beside("article")
+    monkeypatch.setattr(article, "SHORT", 0)
     model = fusions.emoji_model("concatenate")
     rng = np.random.default_rng(0)
     x = {"text": rng.integers(0, 50, (20, 8)), "image": rng.random((20, 1280), "float32")}
-    said = fusions.torch_twin(model, x, np.zeros(20), x, 0)
+    said = article.torch_twin(model, x, np.zeros(20), x, 0)
     assert said.tolist() == model.predict(x, verbose=0).argmax(axis=1).tolist()
