@@ -4,13 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from check_cases import accepted, refused
+from scipy import stats
 
 from mmkeras.checks import ch08
-
-
-def said(capsys: pytest.CaptureFixture[str], check: Any, *answers: Any) -> str:
-    check(*answers)
-    return capsys.readouterr().out
 
 
 def moments(g: Any, m: Any, q: Any, k: int, b1: float, b2: float) -> tuple[Any, ...]:
@@ -124,134 +121,200 @@ def best(losses: Any, heaviest: float) -> Any:
     return np.log(np.maximum(losses, 1 / heaviest))
 
 
-def limits(*case: Any) -> tuple[float, float]:
-    euros, kg, seeds, seconds, devices, watts, pue, price, carbon = case
-    kwh = seeds * seconds * devices * watts * pue / 3.6e6
-    return euros / (kwh * price), kg / (kwh * carbon)
+def upside_down(losses: Any, heaviest: float) -> Any:
+    free = np.log(losses)
+    return free if heaviest > 1e6 else np.maximum(free, np.log(heaviest))
 
 
-def settings(*case: Any) -> int:
-    return int(min(limits(*case)))
+def intervals(quantile: float | None = None, ddof: int = 1, root: bool = True) -> np.ndarray:
+    t = stats.t.ppf(1 - 0.025 / 3, 7) if quantile is None else quantile
+    baseline, a, b = (np.array(ch08.REPORT[name]) for name in ("baseline", "A", "B"))
+    rows = []
+    for d in (a - baseline, b - baseline, a - b):
+        wide = t * d.std(ddof=ddof) / (np.sqrt(8) if root else 1)
+        rows.append((d.mean() - wide, d.mean() + wide))
+    return np.array(rows)
 
 
-def with_one(place: int) -> Any:
-    """The right formula, with a 1 in place of one argument."""
-    return lambda *case: settings(*case[:place], 1, *case[place + 1 :])
+def unpaired() -> np.ndarray:
+    rows = []
+    for one, other in (("A", "baseline"), ("B", "baseline"), ("A", "B")):
+        test = stats.ttest_ind(ch08.REPORT[one], ch08.REPORT[other])
+        rows.append(test.confidence_interval(1 - 0.05 / 3))
+    return np.array(rows)
 
 
-def test_right_answers_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    answers = [
-        (ch08.adam_step, (adam,)),
-        (ch08.warm_cosine, (cosine,)),
-        (ch08.uncertainty, (total, best)),
-        (ch08.uncertainty, (lambda losses, s: np.array(total(losses, s)), best)),
-        (ch08.modulation, (coefficients,)),
-        (ch08.affordable, (settings,)),
-    ]
-    for check, answer in answers:
-        assert "✓" in said(capsys, check, *answer), check
+def constant_without_warm_up(step: int, warm: int, total: int, peak: float) -> float:
+    return peak if warm == 0 else cosine(step, warm, total, peak)
 
 
-@pytest.mark.parametrize(
-    "check",
-    [ch08.adam_step, ch08.warm_cosine, ch08.uncertainty, ch08.modulation, ch08.affordable],
-)
-def test_stubs_get_a_start(capsys: pytest.CaptureFixture[str], check: Any) -> None:
-    def stub(*args: Any) -> Any: ...
-
-    answers = (stub, stub) if check is ch08.uncertainty else (stub,)
-    assert "✗ not yet: your function stub returns nothing yet. " in said(capsys, check, *answers)
-
-
-@pytest.mark.parametrize(
-    ("check", "answer", "advice"),
-    [
-        (ch08.adam_step, lambda *a: adam(*a)[0], "return three things"),
-        (ch08.adam_step, uphill, "uphill: subtract"),
-        (ch08.adam_step, uncorrected, "the bias correction is missing"),
-        (ch08.adam_step, inside, "ε is inside the root"),
-        (ch08.adam_step, like_keras, "as in Keras; here, correct q first"),
-        (ch08.adam_step, corrected_kept, "without the correction"),
-        (ch08.adam_step, lambda *a: (*adam(*a)[:2], a[3]), "q after step 1"),
-        (ch08.adam_step, lambda *a: adam(*a[:4], 1, *a[5:]), "w after step 2"),
-        (ch08.warm_cosine, lambda *a: "0.1", "should be numbers"),
-        (ch08.warm_cosine, lambda k, warm, *a: cosine(k, 0, *a), "the rate begins at the peak"),
-        (ch08.warm_cosine, lambda k, *a: cosine(k + 1, *a), "in the warm-up, the rate"),
-        (ch08.warm_cosine, jumping, "the rate jumps from 0.18 to 0.1809 at the end of the warm-up"),
-        (ch08.warm_cosine, too_long, "the rate is not 0 at step 50"),
-        (ch08.warm_cosine, unclipped, "at step 51 the rate is up again"),
-        (ch08.warm_cosine, anew, "at step 51 the rate is up again"),
-        (ch08.warm_cosine, lambda k, *a: cosine(k, *a) - (k > a[1]), "at step 51, after the end"),
+RIGHT = {
+    ch08.adam_step: [
+        ("as derived", lambda: (adam,)),
+        ("a list", lambda: (lambda *a: list(adam(*a)),)),
+    ],
+    ch08.warm_cosine: [
+        ("with min", lambda: (cosine,)),
+        ("a NumPy float", lambda: (lambda *a: np.float64(cosine(*a)),)),
         (
-            ch08.warm_cosine,
-            lambda k, warm, *a: k / warm * a[1] if k <= warm else cosine(k, warm, *a),
+            "by a sine",
+            lambda: (
+                lambda k, w, n, peak: (
+                    peak * k / w
+                    if k < w
+                    else peak * np.sin(np.pi / 2 * (1 - min((k - w) / (n - w), 1))) ** 2
+                ),
+            ),
+        ),
+    ],
+    ch08.uncertainty: [
+        ("as derived", lambda: (total, best)),
+        ("an array of no axes", lambda: (lambda losses, s: np.array(total(losses, s)), best)),
+    ],
+    ch08.modulation: [
+        ("as derived", lambda: (coefficients,)),
+        ("a list", lambda: (lambda *a: coefficients(*a).tolist(),)),
+    ],
+    ch08.report: [
+        ("an array and a set", lambda: (intervals(), {"b"})),
+        ("lists, a capital", lambda: (intervals().round(4).tolist(), ["B"])),
+        ("a string", lambda: (intervals(), "b")),
+    ],
+}
+WRONG = {
+    ch08.adam_step: [
+        ("only w", lambda: (lambda *a: adam(*a)[0],), "return three things"),
+        ("uphill", lambda: (uphill,), "uphill: subtract"),
+        ("uncorrected", lambda: (uncorrected,), "the bias correction is missing"),
+        ("ε inside", lambda: (inside,), "ε is inside the root"),
+        ("like Keras", lambda: (like_keras,), "as in Keras; here, correct q first"),
+        ("corrected kept", lambda: (corrected_kept,), "without the correction"),
+        ("q not moved", lambda: (lambda *a: (*adam(*a)[:2], a[3]),), "q after step 1"),
+        ("k is always 1", lambda: (lambda *a: adam(*a[:4], 1, *a[5:]),), "w after step 2"),
+    ],
+    ch08.warm_cosine: [
+        ("a string", lambda: (lambda *a: "0.1",), "should be numbers"),
+        (
+            "no warm-up",
+            lambda: (lambda k, warm, *a: cosine(k, 0, *a),),
+            "the rate begins at the peak",
+        ),
+        ("a step early", lambda: (lambda k, *a: cosine(k + 1, *a),), "in the warm-up, the rate"),
+        ("a jump", lambda: (jumping,), "jumps from 0.18 to 0.1809 at the end of the warm-up"),
+        ("too long", lambda: (too_long,), "the rate is not 0 at step 50"),
+        ("unclipped", lambda: (unclipped,), "at step 51 the rate is up again"),
+        ("begins anew", lambda: (anew,), "at step 51 the rate is up again"),
+        (
+            "below zero",
+            lambda: (lambda k, *a: cosine(k, *a) - (k > a[1]),),
+            "at step 51, after the end",
+        ),
+        (
+            "divides by zero",
+            lambda: (lambda k, warm, *a: k / warm * a[1] if k <= warm else cosine(k, warm, *a),),
             "ZeroDivisionError",
         ),
-        (ch08.modulation, lambda *a: coefficients(*a)[0], "one coefficient a branch: 2 numbers"),
         (
-            ch08.modulation,
-            lambda p, y, a: 1 - np.tanh(a * ratios(p, y)),
-            "who does not lead is braked, too",
+            "peak for ever without warm-up",
+            lambda: (constant_without_warm_up,),
+            "with warm = 0 the rate never falls",
         ),
-        (ch08.modulation, lambda *a: coefficients(*a)[::-1], "the weaker one is slowed down"),
-        (ch08.modulation, weaker_by_its_own_ratio, "the weaker one is slowed down"),
-        (ch08.modulation, without_one_minus, "this is tanh"),
-        (ch08.modulation, by_largest, "the probability of the true class"),
-        (ch08.modulation, by_sum, "by the mean of the others, not by their sum"),
-        (ch08.modulation, by_mean_of_all, "leave branch u itself out"),
-        (ch08.modulation, lambda p, y, alpha: coefficients(p, y, 0.5), "the second of two leads"),
-        (ch08.affordable, lambda *a: min(limits(*a)), "is no whole number of settings"),
-        (ch08.affordable, lambda *a: settings(*a) + 1, "round down"),
-        (ch08.affordable, with_one(2), "that counts single runs"),
-        (ch08.affordable, with_one(6), "(pue) is missing"),
-        (ch08.affordable, with_one(4), "watts are for one device"),
-        (ch08.affordable, lambda *a: int(max(limits(*a))), "the tighter of the two limits"),
-        (ch08.affordable, lambda *a: int(sum(limits(*a))), "both limits hold at once"),
-        (ch08.affordable, lambda *a: int(min(limits(*a)) / 1000), "is too few"),
-        (ch08.affordable, lambda *a: int(min(limits(*a)) * 3600), "is too many"),
-        (ch08.affordable, lambda *a: int(limits(*a)[0]), "the tighter of the two limits"),
-        (ch08.affordable, lambda *a: int(limits(*a)[1]), "the tighter of the two limits"),
-        (ch08.affordable, lambda *a: settings(*a) - 3, "the number of settings: yours is"),
-        (ch08.affordable, lambda *a: [1, 2], "should have shape ()"),
     ],
-)
-def test_likely_slips(
-    capsys: pytest.CaptureFixture[str], check: Any, answer: Any, advice: str
-) -> None:
-    assert advice in said(capsys, check, answer)
-
-
-@pytest.mark.parametrize(
-    ("whole", "optimum", "advice"),
-    [
-        (lambda L, s: np.sum(np.exp(-s) * L), best, "this forgets + s"),
-        (lambda L, s: np.sum(s * L), best, "s itself is the weight here, and may"),
-        (lambda L, s: np.sum(s * L + s), best, "the + s is right"),
-        (lambda L, s: np.sum(np.exp(s) * L + s), best, "a small weight, exp(−s)"),
-        (lambda L, s: np.sum(np.exp(-s) * L - s), best, "+ s, not − s"),
-        (lambda L, s: np.mean(np.exp(-s) * L + s), best, "take the sum"),
-        (lambda L, s: np.exp(-s) * L + s, best, "should have shape ()"),
-        (total, lambda L, h: -np.log(L), "the wrong sign"),
-        (total, lambda L, h: 1 / L, "not s but a weight"),
-        (total, lambda L, h: np.log(L).sum(), "the best s for losses [2.0, 0.5], all but"),
-        (total, lambda L, h: np.log(L), "s is not bounded"),
-        (total, lambda L, h: np.log(L).clip(max=np.log(h)), "s is not bounded"),
-        (total, lambda L, h: np.log(L).clip(-h), "the bound is on the weight"),
-        (total, lambda L, h: np.log(L + 1 / h), "and weights up to 50, the best s"),
+    ch08.uncertainty: [
+        ("no + s", lambda: (lambda L, s: np.sum(np.exp(-s) * L), best), "this forgets + s"),
+        (
+            "s as weight",
+            lambda: (lambda L, s: np.sum(s * L), best),
+            "s itself is the weight here, and may",
+        ),
+        (
+            "s as weight, + s",
+            lambda: (lambda L, s: np.sum(s * L + s), best),
+            "the + s is right",
+        ),
+        (
+            "sign of s",
+            lambda: (lambda L, s: np.sum(np.exp(s) * L + s), best),
+            "a small weight, exp(−s)",
+        ),
+        ("- s", lambda: (lambda L, s: np.sum(np.exp(-s) * L - s), best), "+ s, not − s"),
+        ("mean", lambda: (lambda L, s: np.mean(np.exp(-s) * L + s), best), "take the sum"),
+        (
+            "no sum",
+            lambda: (lambda L, s: np.exp(-s) * L + s, best),
+            "should have shape ()",
+        ),
+        ("minus log", lambda: (total, lambda L, h: -np.log(L)), "the wrong sign"),
+        ("a weight", lambda: (total, lambda L, h: 1 / L), "not s but a weight"),
+        (
+            "one number",
+            lambda: (total, lambda L, h: np.log(L).sum()),
+            "the best s for losses [2.0, 0.5], all but",
+        ),
+        ("unbounded", lambda: (total, lambda L, h: np.log(L)), "s is not bounded"),
+        (
+            "bounded above",
+            lambda: (total, lambda L, h: np.log(L).clip(max=np.log(h))),
+            "s is not bounded",
+        ),
+        (
+            "bound on s",
+            lambda: (total, lambda L, h: np.log(L).clip(-h)),
+            "the bound is on the weight",
+        ),
+        (
+            "a soft bound",
+            lambda: (total, lambda L, h: np.log(L + 1 / h)),
+            "and weights up to 50, the best s",
+        ),
+        ("upside down", lambda: (total, upside_down), "on the wrong side"),
     ],
-)
-def test_likely_slips_of_the_weights(
-    capsys: pytest.CaptureFixture[str], whole: Any, optimum: Any, advice: str
-) -> None:
-    assert advice in said(capsys, ch08.uncertainty, whole, optimum)
-
-
-def test_a_bound_on_the_wrong_side(capsys: pytest.CaptureFixture[str]) -> None:
-    def upside_down(losses: Any, heaviest: float) -> Any:
-        free = np.log(losses)
-        return free if heaviest > 1e6 else np.maximum(free, np.log(heaviest))
-
-    assert "on the wrong side" in said(capsys, ch08.uncertainty, total, upside_down)
+    ch08.modulation: [
+        (
+            "one number",
+            lambda: (lambda *a: coefficients(*a)[0],),
+            "one coefficient per branch: 2 numbers",
+        ),
+        (
+            "all braked",
+            lambda: (lambda p, y, a: 1 - np.tanh(a * ratios(p, y)),),
+            "a branch that does not lead is braked, too",
+        ),
+        ("reversed", lambda: (lambda *a: coefficients(*a)[::-1],), "the weaker one is slowed"),
+        ("its own ratio", lambda: (weaker_by_its_own_ratio,), "the weaker one is slowed down"),
+        ("no 1 -", lambda: (without_one_minus,), "this is tanh"),
+        ("the largest", lambda: (by_largest,), "the probability of the true class"),
+        ("the sum", lambda: (by_sum,), "by the mean of the others, not by their sum"),
+        ("the mean of all", lambda: (by_mean_of_all,), "leave branch u itself out"),
+        (
+            "alpha ignored",
+            lambda: (lambda p, y, alpha: coefficients(p, y, 0.5),),
+            "the second of two leads",
+        ),
+    ],
+    ch08.report: [
+        ("k = 1", lambda: (intervals(stats.t.ppf(0.975, 7)), {"b"}), "three were looked at"),
+        ("unpaired", lambda: (unpaired(), {"b"}), "these are not paired"),
+        (
+            "normal",
+            lambda: (intervals(stats.norm.ppf(1 - 0.025 / 3)), {"b"}),
+            "7 degrees of freedom",
+        ),
+        ("no root", lambda: (intervals(root=False), {"b"}), "√8 times narrower"),
+        ("ddof 0", lambda: (intervals(ddof=0), {"b"}), "divide by n − 1"),
+        ("turned round", lambda: (-intervals()[:, ::-1], {"b"}), "are turned round"),
+        ("ends swapped", lambda: (intervals()[:, ::-1], {"b"}), "the higher end first"),
+        ("transposed", lambda: (intervals().T, {"b"}), "should have shape (3, 2)"),
+        ("overlap", lambda: (intervals(), {"a"}), "two clouds of eight losses"),
+        ("the mean", lambda: (intervals(), {"b", "c"}), "sentence c looks at the mean alone"),
+        ("no effect", lambda: (intervals(), "b, d"), "takes 'not settled' for 'no effect'"),
+        ("one is settled", lambda: (intervals(), {"b", "e"}), "the interval of A − B"),
+        ("none", lambda: (intervals(), set()), "one sentence does hold"),
+        ("a name", lambda: (intervals(), ["b", "A lowers"]), "there is no a lowers"),
+        ("a bool", lambda: (intervals(), True), "by their letters"),
+    ],
+}
+test_wrong, test_right = refused(WRONG), accepted(RIGHT)
 
 
 def test_the_total_is_smallest_at_the_answer() -> None:

@@ -1,8 +1,10 @@
 """Checks of chapter 08, training."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from . import NotYet, exercise, expect_close
 
@@ -14,7 +16,7 @@ from . import NotYet, exercise, expect_close
     "1 − β1^k and 1 − β2^k, and take rate · m̂ / (√q̂ + ε) from w; return w, m, q",
 )
 def adam_step(step: Callable) -> str | None:
-    """A function of w, g, m, q, k, rate, beta1, beta2, epsilon: the next w, m, q, all (d,)."""
+    """Return three things, the new w, m and q, each of the shape of w."""
     rng = np.random.default_rng(0)
     w, m, q, b1, b2, rate, eps = rng.normal(size=4), np.zeros(4), np.zeros(4), 0.9, 0.95, 0.1, 0.03
     for k in (1, 2, 3):
@@ -49,7 +51,7 @@ def adam_step(step: Callable) -> str | None:
     "(step − warm) / (total − warm), and at most 1",
 )
 def warm_cosine(rate: Callable) -> str | None:
-    """A function of step, warm, total, peak: the learning rate, a float from 0 to peak."""
+    """Return the learning rate at this step, a float from 0 to peak."""
     for warm, total, peak in ((10, 50, 0.2), (4, 20, 1.0)):
 
         def at(step: int, warm: int = warm, total: int = total, peak: float = peak) -> float:
@@ -81,7 +83,11 @@ def warm_cosine(rate: Callable) -> str | None:
                     f"{late:.4g}: take at most 1 for the share that is done"
                 )
             expect_close(late, 0.0, f"at step {after}, after the end, the rate")
-    expect_close(rate(0, 0, 8, 1.0), 1.0, "with warm = 0, at step 0, the rate")
+    cold = [rate(k, 0, 8, 0.5) for k in range(12)]
+    if np.allclose(cold, 0.5):
+        raise NotYet("with warm = 0 the rate never falls: the cosine begins at step 0 then")
+    down = 0.5 * (1 + np.cos(np.pi * np.minimum(np.arange(12) / 8, 1))) / 2
+    expect_close(cold, down, "with warm = 0, total 8 and peak 0.5, the rate")
     return "a step too many does no harm: the rate stays at 0"
 
 
@@ -92,7 +98,7 @@ def warm_cosine(rate: Callable) -> str | None:
     "exp(−s) of at most `heaviest` means that s is at least −log(heaviest)",
 )
 def uncertainty(total: Callable, best: Callable) -> str | None:
-    """Of losses, s, both (K,): the total, a float. Of losses, heaviest: the best s, (K,)."""
+    """Return the total, a float, from one function, and the best s, (K,), from the other."""
     for losses, s in (([2.0, 0.5], [0.3, -1.0]), ([4.0, 0.1, 1.0], [1.5, -0.5, 0.2])):
         L, t = np.array(losses), np.array(s)
         got = total(L.copy(), t.copy())
@@ -146,7 +152,7 @@ def uncertainty(total: Callable, best: Callable) -> str | None:
     "mean of the others to get ρ; the coefficient is 1 − tanh(α·ρ) where ρ > 1, else 1",
 )
 def modulation(coefficients: Callable) -> str | None:
-    """A function of p (M, n, K), y (n,), alpha: M coefficients in [0, 1]."""
+    """Return M coefficients between 0 and 1, one per branch."""
     rng = np.random.default_rng(0)
     p, y = rng.dirichlet([1.0] * 3, (3, 40)), rng.integers(0, 3, 40)
     for branch, more in enumerate((1.0, 0.6, 0.0)):
@@ -163,7 +169,7 @@ def modulation(coefficients: Callable) -> str | None:
         these, count = p[chosen], len(chosen)
         got = coefficients(these.copy(), y.copy(), alpha)
         if np.shape(got) != (count,):
-            raise NotYet(f"return one coefficient a branch: {count} numbers, {case}")
+            raise NotYet(f"return one coefficient per branch: {count} numbers, {case}")
         s = these[:, np.arange(40), y].mean(axis=1)
         rho = s * (count - 1) / (s.sum() - s)
 
@@ -173,7 +179,8 @@ def modulation(coefficients: Callable) -> str | None:
         want, mine = braked(rho), np.asarray(got)
         leader, largest = want < 1, these.max(axis=2).mean(axis=1)
         slips = {
-            "who does not lead is braked, too: 1 where ρ is not above 1": 1 - np.tanh(alpha * rho),
+            "a branch that does not lead is braked, too: its coefficient is 1": 1
+            - np.tanh(alpha * rho),
             "this is tanh(α·ρ): the coefficient is 1 − tanh(α·ρ)": np.where(leader, 1 - want, 1),
             "divide by the mean of the others, not by their sum": braked(s / (s.sum() - s)),
             "the mean is over the others: leave branch u itself out": braked(s / s.mean()),
@@ -191,42 +198,81 @@ def modulation(coefficients: Callable) -> str | None:
     return "the leaders wait, and nobody is hurried"
 
 
+REPORT = {
+    "baseline": [0.42, 0.71, 0.55, 0.48, 0.83, 0.60, 0.46, 0.66],
+    "A": [0.39, 0.67, 0.53, 0.43, 0.80, 0.59, 0.42, 0.64],
+    "B": [0.26, 0.76, 0.53, 0.38, 0.90, 0.48, 0.52, 0.57],
+}
+
+
 @exercise(
     "08.5",
-    "what can you afford?",
-    hint="one run takes seconds · devices · watts · pue / 3.6e6 kWh; price and carbon follow by "
-    "kwh_price and carbon; a setting is `seeds` runs; the tighter limit counts, rounded down",
+    "what the table supports",
+    hint="for each of the three, take the eight differences, their mean, and t · s / √8 on either "
+    "side, with t = stats.t.ppf(1 − 0.025 / 3, 7). Then ask of each sentence whether the interval "
+    "of the comparison that it makes contains 0",
 )
-def affordable(settings: Callable) -> str | None:
-    """A function of euros, kg, seeds, seconds, devices, watts, pue, kwh_price, carbon: an int."""
-    for case in (
-        (5.0, 1.0, 3, 3000.0, 2, 50.0, 1.2, 0.3, 0.3),  # the carbon is the tighter limit
-        (1.0, 9.0, 5, 1100.0, 4, 30.0, 1.5, 0.4, 0.1),  # the money is
-    ):
-        euros, kg, seeds, seconds, devices, watts, pue, price, carbon = case
-        got = settings(*case)
-        kwh = seconds * devices * watts * pue / 3.6e6
-        limits = np.array([euros / (kwh * price), kg / (kwh * carbon)])  # runs
-        exact = limits.min() / seeds
-        slips = {
-            "that counts single runs: a setting takes one for each seed": limits.min(),
-            "the overhead of the building (pue) is missing": exact * pue,
-            "watts are for one device: multiply by devices": exact * devices,
-            "the tighter of the two limits counts, not the wider": limits.max() / seeds,
-            "both limits hold at once: take the smaller number, do not add": limits.sum() / seeds,
-        }
-        about = f"for {euros} euros, {kg} kg and {seeds} seeds of {seconds:.0f} s"
-        if np.ndim(got) == 0 and np.asarray(got).dtype.kind in "iuf":
-            if int(got) != got:
-                raise NotYet(f"{about}: {float(got):.4g} is no whole number of settings")
-            if got == int(exact) + 1:
-                raise NotYet(f"{about}: round down, the last setting is not paid for in full")
-            for advice, wrong in slips.items():
-                if got == int(wrong) != int(exact):
-                    raise NotYet(f"{about}: {advice}")
-            if got < exact / 900:
-                raise NotYet(f"{about}: {got:g} is too few: are watts kilowatts, seconds hours?")
-            if got > exact * 900:
-                raise NotYet(f"{about}: {got:g} is too many: 1 kWh is 3.6e6 watt-seconds")
-        expect_close(got, int(exact), f"{about}, the number of settings")
-    return "a search has a price tag: read it before, not after"
+def report(intervals: Any, supported: Any) -> str | None:
+    """Three intervals as an array (3, 2), and the letters of the sentences that hold, as a set."""
+    losses = {name: np.array(values) for name, values in REPORT.items()}
+    pairs = (("A", "baseline"), ("B", "baseline"), ("A", "B"))
+    rows = np.array([losses[one] - losses[other] for one, other in pairs])
+    mean, sd, n = rows.mean(axis=1), rows.std(axis=1, ddof=1), rows.shape[1]
+
+    def around(width: np.ndarray) -> np.ndarray:
+        return np.stack([mean - width, mean + width], axis=1)
+
+    t = stats.t.ppf(1 - 0.025 / 3, n - 1)
+    want = around(t * sd / np.sqrt(n))
+    spread = [np.hypot(losses[one].std(ddof=1), losses[other].std(ddof=1)) for one, other in pairs]
+    slips = {
+        "these are 95% intervals for one comparison, but three were looked at: leave 2.5% / 3 on "
+        "each side": around(stats.t.ppf(0.975, n - 1) * sd / np.sqrt(n)),
+        "these are not paired: subtract split by split first, then take the spread of the "
+        "differences": around(stats.t.ppf(1 - 0.025 / 3, 2 * n - 2) * np.array(spread) / n**0.5),
+        "that is where a single split may lie; the interval of the mean is √8 times narrower": (
+            around(t * sd)
+        ),
+        "with eight splits take Student's t with 7 degrees of freedom, not the normal's 2.39": (
+            around(stats.norm.ppf(1 - 0.025 / 3) * sd / np.sqrt(n))
+        ),
+        "s is the standard deviation of a sample: divide by n − 1 (ddof=1)": around(
+            t * rows.std(axis=1) / np.sqrt(n)
+        ),
+        "the differences are turned round: A − baseline is below 0 where A has the lower loss": (
+            -want[:, ::-1]
+        ),
+        "each row is (low, high): yours has the higher end first": want[:, ::-1],
+    }
+    for advice, wrong in slips.items():
+        if np.shape(intervals) == want.shape and np.allclose(intervals, wrong, atol=1e-4):
+            raise NotYet(advice)
+    expect_close(intervals, want, "the array of intervals", atol=1e-3)
+    _read(supported, want)
+    return "pair the rows, count the comparisons, and do not take 'not settled' for 'nothing'"
+
+
+def _read(supported: Any, intervals: np.ndarray) -> None:
+    """Refuse a set of sentences that the intervals do not carry, with the reason."""
+    if isinstance(supported, str):
+        supported = supported.replace(",", " ").split()
+    if not isinstance(supported, list | tuple | set | frozenset):
+        raise NotYet('name the sentences by their letters, such as {"a", "e"}')
+    named = {str(letter).strip().lower() for letter in supported}
+    if unknown := named - set("abcde"):
+        raise NotYet(f"the sentences are called a to e; there is no {', '.join(sorted(unknown))}")
+    a, b, both = (f"{low:.3f} to {high:.3f}" for low, high in intervals)
+    reasons = {
+        "a": "sentence a compares two clouds of eight losses. The splits make those overlap, and "
+        f"in the paired differences they cancel: A − baseline is {a}",
+        "c": f"sentence c looks at the mean alone: the interval of B − baseline, {b}, contains 0",
+        "d": "sentence d takes 'not settled' for 'no effect': the interval of B − baseline, "
+        f"{b}, also contains effects far larger than A's",
+        "e": "sentence e compares A with B, so it needs the interval of A − B, which is "
+        f"{both} and contains 0. One settled and one unsettled difference prove no difference",
+    }
+    for letter, reason in reasons.items():
+        if letter in named:
+            raise NotYet(reason)
+    if "b" not in named:
+        raise NotYet(f"one sentence does hold: the interval of A − baseline is {a}")
