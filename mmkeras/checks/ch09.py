@@ -9,33 +9,45 @@ from sklearn.metrics import roc_auc_score
 
 from . import NotYet, exercise, expect_close
 
+CLAIMS = {
+    "a": "the paired interval of B - A leaves out 0, and there was one comparison: a is supported",
+    "b": "b compares two intervals by eye; both networks answered about the same patients, so look "
+    "at the paired difference",
+    "c": "c compares women with men: the interval of the women holds 0, and the men alone are not "
+    "in the table",
+    "d": "a slope below 1 means probabilities that are too extreme, and its interval leaves out 1: "
+    "d is supported",
+    "e": "e is about other trainings; each network was trained once, and the bootstrap drew "
+    "patients only",
+    "f": "f is about another hospital; all patients came from one",
+    "g": "the interval of the women's difference holds 0, and 'not settled' claims no more than "
+    "that: g is supported",
+    "h": "h takes the AUC for the recall; 0.86 is the share of pairs in the right order",
+}
+
 
 @exercise(
     "09.1",
-    "specificity and NPV",
-    hint="both have TN on top; the specificity divides by all who are healthy, the NPV by all who "
-    "are said to be healthy",
+    "what the study shows",
+    hint="ask of each sentence: which number of the table is it about, was it paired, and does the "
+    "interval cover what the sentence speaks of (patients, trainings, hospitals)?",
 )
-def of_the_healthy(rates: Callable) -> str | None:
-    """A function of TP, FP, FN, TN: specificity TN/(TN+FP) and NPV TN/(TN+FN)."""
-    for TP, FP, FN, TN in ((40, 10, 20, 130), (3, 50, 1, 9)):
-        got = rates(TP, FP, FN, TN)
-        if not isinstance(got, tuple | list | np.ndarray) or len(got) != 2:
-            raise NotYet("return two numbers: (specificity, NPV)")
-        specificity, npv = TN / (TN + FP), TN / (TN + FN)
-        case = f"for TP={TP}, FP={FP}, FN={FN}, TN={TN}"
-        if np.allclose(got, (npv, specificity)):
-            raise NotYet("these are the two in the other order: the specificity comes first")
-        if np.allclose(got[1], got[0]):
-            raise NotYet(
-                "both are the same number: the NPV looks down the column of those said to be "
-                "healthy, and so divides by TN + FN"
-            )
-        if np.allclose(got[1], TP / (TP + FP)):
-            raise NotYet("the second is the precision, which is about those who are said to be ill")
-        expect_close(got[0], specificity, f"the specificity {case}")
-        expect_close(got[1], npv, f"the NPV {case}")
-    return "who has been told that all is well wants to know the NPV"
+def supported_claims(letters: str) -> str | None:
+    """The letters of the sentences that the study supports, a str (any order) or a list."""
+    if not isinstance(letters, str | list | tuple | set):
+        raise NotYet(f'enter letters, such as "bc"; yours is {type(letters).__name__}')
+    got = set(re.findall(r"[a-z]", "".join(map(str, letters)).lower()))
+    if not got or not got <= set(CLAIMS):
+        raise NotYet(f"the letters go from a to h, yours are {''.join(sorted(got)) or 'none'}")
+    for letter in sorted(got - set("adg")):
+        raise NotYet(CLAIMS[letter])
+    missing = sorted(set("adg") - got)
+    if missing:
+        topic = {"a": "the paired difference", "d": "the slope", "g": "the women"}[missing[0]]
+        raise NotYet(
+            f"what you have is supported, and {len(missing)} more: look at {topic} once again"
+        )
+    return "the other five speak of trainings, hospitals, groups or numbers that were not measured"
 
 
 @exercise(
@@ -59,6 +71,9 @@ def auc_within(auc: Callable) -> str | None:
         order = rng.permutation(60)
         got = auc(y[order], s[order], place[order])
         slips = {
+            "these are the pairs of two hospitals; count those of one": (
+                ((a > b) + 0.5 * (a == b))[~together].mean()
+            ),
             "these are all pairs; count only those of one hospital": roc_auc_score(y, s),
             "this is the mean of the hospitals' AUCs; here every pair weighs the same": np.mean(
                 each
@@ -82,33 +97,51 @@ def auc_within(auc: Callable) -> str | None:
 )
 def accuracy_draws(bootstrap: Callable) -> str | None:
     """A function of right (n,), patient (n,), draws, rng: accuracies of the draws, (draws,)."""
-    sizes = np.tile([2, 10], 30)  # patients of two sizes, each right in all or none of its rows
+    made = np.random.default_rng(1)
+    sizes = np.tile([2, 10], 30)  # patients of two sizes, some easy and some hard
     patient = np.repeat(100 + np.arange(60), sizes)
-    right = np.repeat(np.random.default_rng(1).random(60) < 0.7, sizes)
-    got = bootstrap(right.copy(), patient.copy(), 600, np.random.default_rng(2))
+    right = made.random(360) < np.repeat(np.where(made.random(60) < 0.6, 0.95, 0.15), sizes)
+    hits = np.bincount(patient - 100, right)
+    order = made.permutation(360)
+    got = bootstrap(right[order], patient[order], 600, np.random.default_rng(2))
     if np.shape(got) != (600,):
-        raise NotYet(f"return one accuracy a draw, shape (600,); yours has {np.shape(got)}")
+        raise NotYet(f"return one accuracy per draw, shape (600,); yours has {np.shape(got)}")
     got = np.asarray(got, float)
     if not np.isfinite(got).all() or got.min() < 0 or got.max() > 1:
         raise NotYet("an accuracy lies between 0 and 1; some of yours do not")
-    times = np.random.default_rng(3).multinomial(60, np.full(60, 1 / 60), size=4000)
-    hits = right[np.searchsorted(patient, 100 + np.arange(60))]
-    want = (times @ (hits * sizes)) / (times @ sizes)
     if got.std() < 1e-9:
         raise NotYet("every draw is the same: draw with replacement, anew in each draw")
-    equal_weight = (times @ hits) / 60
+    times = np.random.default_rng(3).multinomial(60, np.full(60, 1 / 60), size=4000)
+    want = (times @ hits) / (times @ sizes)
     centre, spread = want.mean(), want.std()
-    if got.std() < 0.75 * spread and abs(got.mean() - centre) < 0.02:
+    by_rows = np.sqrt(right.mean() * (1 - right.mean()) / 360)
+    if abs(got.std() - by_rows) < spread / 5 and abs(got.mean() - centre) < 0.02:
         raise NotYet(
             f"your draws vary by {got.std():.3f}, they should by about {spread:.3f}: were rows "
             "drawn in place of patients?"
         )
-    if abs(got.mean() - equal_weight.mean()) < abs(got.mean() - centre) / 3:
+    if abs(got.mean() - (hits / sizes).mean()) < abs(got.mean() - centre) / 3:
         raise NotYet(
             "the mean over patients is not the accuracy over rows: a patient with ten rows weighs "
             "more than one with two"
         )
+    first = np.unique(patient[order], return_index=True)[1]
+    alone = (times @ (right[order][first] * sizes)).mean() / (times @ sizes).mean()
+    if abs(got.mean() - alone) < abs(got.mean() - centre) / 3:
+        raise NotYet(
+            "one row of each patient stands for all of them: count how many rows of a patient are "
+            "right, they are not all the same"
+        )
+    rows = np.arange(120, 601, 8)  # so many rows can 60 patients with 2 or 10 rows have
+    counts = got[:, None] * rows
+    whole = np.abs(counts - counts.round()).min(axis=1) < 1e-6
     expect_close(got.mean(), centre, "the mean of the draws", atol=0.02)
+    if not whole.all():
+        at = got[whole.argmin()]
+        raise NotYet(
+            f"{at:.4f} is no share of the rows of 60 drawn patients: in each draw collect the rows "
+            "of the drawn patients and take the mean of right"
+        )
     expect_close(got.std(), spread, "the spread (standard deviation) of the draws", atol=spread / 5)
     return "the rows of a patient stay together"
 
@@ -158,23 +191,42 @@ def report_line(write: Callable) -> str | None:
         text = write(model, auc, low, high, patients)
         if not isinstance(text, str):
             raise NotYet(f"return a str, yours is {type(text).__name__}")
-        numbers = [float(n) for n in re.findall(r"\d+\.\d+", text)]
+        numbers = [(n.start(), float(n[0])) for n in re.finditer(r"\d+\.\d+", text)]
+        places = {}
         for what, value in {"AUC": auc, "lower end": low, "upper end": high}.items():
-            if not any(abs(n - value) <= 0.0051 for n in numbers):
+            places[what] = [at for at, n in numbers if abs(n - value) <= 0.0051]
+            if not places[what]:
                 raise NotYet(f"the {what} {value} is not in {text!r}, or is rounded too much")
         if any(len(n) > 3 for n in re.findall(r"\d+\.(\d+)", text)):
             raise NotYet("three digits are enough: the interval is wider than the second one")
         if not re.search(rf"\b{patients}\b", text):
             raise NotYet(f"how many patients? {patients} is not in {text!r}")
-        words = {
-            model.lower(): "the model is not named",
-            "auc": "say which metric it is: AUC",
-            "95": "how sure? Say that it is a 95% interval",
-            "bootstrap": "say how the interval was made: by bootstrap",
-            "patient": "say what was drawn: patients",
-            "rendered": "say that the signals are rendered",
-        }
-        for word, problem in words.items():
-            if word not in text.lower():
-                raise NotYet(f"{problem}; the sentence was {text!r}")
+        _expect_words(model, text)
+        if places["lower end"][0] > places["upper end"][0]:
+            raise NotYet(f"the lower end {low} belongs before the upper end {high}")
+        if places["AUC"][0] > places["lower end"][0]:
+            raise NotYet(
+                f"the AUC is {auc}, and its place is before the interval: in {text!r} an end of "
+                "the interval stands there"
+            )
     return "that is a number one can trust, and check"
+
+
+def _expect_words(model: str, text: str) -> None:
+    words = {
+        model.lower(): "the model is not named",
+        "auc": "say which metric it is: AUC",
+        "95": "how sure? Say that it is a 95% interval",
+        "bootstrap": "say how the interval was made: by bootstrap",
+        "patient": "say what was drawn: patients",
+        "rendered": "say that the signals are rendered",
+    }
+    for word, problem in words.items():
+        if word not in text.lower():
+            raise NotYet(f"{problem}; the sentence was {text!r}")
+    pattern = r"\b(no|not|never|nothing|without)\b[^.,;:()]*\b(bootstrap|rendered)"
+    if denied := re.search(pattern, text.lower()):
+        raise NotYet(
+            f"{denied[0]!r} denies what has to be said: the interval is a bootstrap by patient, "
+            "and the signals are rendered"
+        )
