@@ -21,6 +21,13 @@ from .evaluate.metrics import METRICS, Answers, answers, expected_calibration_er
 MARKERS = "osD^vPX*"
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 INK, PAPER, SHADE = "#1f2d3d", "#ffffff", "#dfe7f1"
+LABELS = {  # of metrics on an axis
+    "roc_auc": "AUC",
+    "average_precision": "average precision",
+    "f1": "F1",
+    "brier": "Brier score",
+    "ece": "calibration error (ECE)",
+}
 
 
 def gallery(
@@ -338,7 +345,8 @@ def intervals(table: pd.DataFrame, metric: str | None = None, *, ax: Axes | None
         ax.axvline(0, color="0.5", ls=":", lw=1.2)
     ax.set_yticks(range(len(table)), [str(name) for name in table.index])
     ax.set_ylim(len(table) - 0.5, -0.5)
-    ax.set_xlabel(f"{metric or ''} {centre}".strip())
+    name = LABELS.get(metric or "", metric or centre)
+    ax.set_xlabel(f"difference in {name}" if metric and centre == "difference" else name)
     ax.grid(axis="x", alpha=0.3)
     return ax
 

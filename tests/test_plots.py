@@ -172,12 +172,14 @@ def test_intervals_draw_every_row_of_a_table():
     alone = plots.intervals(table.loc["text"])
     assert [t.get_text() for t in alone.get_yticklabels()] == list(table.loc["text"].index)
     assert len(plots.intervals(table.loc["text"], "f1").lines) == 1
+    assert (ax.get_xlabel(), alone.get_xlabel()) == ("AUC", "value")
 
 
 def test_intervals_of_differences_mark_zero():
     ax = plots.intervals(evaluate.compare(Y, MODELS, "text", replicates=20), "f1")
     assert [t.get_text() for t in ax.get_yticklabels()] == ["image"]
     assert list(ax.lines[-1].get_xdata()) == [0, 0]
+    assert ax.get_xlabel() == "difference in F1"
     assert ax.get_xlabel() == "f1 difference"
 
 
