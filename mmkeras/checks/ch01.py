@@ -11,10 +11,10 @@ from . import NotYet, exercise, expect_close
 @exercise(
     "01.1",
     "possible or impossible",
-    hint="which numbers must sum to 1, which must lie between others, what is σ of 10?",
+    hint="sections 2.1, 4.2, 5.2, 7.2 and 11 each say what is always true of their result",
 )
 def impossible(letters: str) -> str:
-    """The letters of the lines that cannot be true, a str (any order) or a list of letters."""
+    """The letters of the lines that cannot be true, as a string such as "XYZ"."""
     advice = {
         "A": "A can be true: the three sum to 1 and are in the order of the logits",
         "B": "B cannot be true: add the four weights",
@@ -25,6 +25,8 @@ def impossible(letters: str) -> str:
         "G": "G can be true: 28 − 5 + 1",
         "H": "H can be true: below 0.5 it ranks worse than a coin, which happens",
     }
+    if not isinstance(letters, str | list | tuple | set):
+        raise NotYet(f'give letters, such as "XYZ"; yours is of type {type(letters).__name__}')
     given = {str(letter).strip().upper() for letter in letters} - {"", ","}
     if unknown := given - set(advice):
         raise NotYet(f"there is no line {', '.join(sorted(unknown))}; enter letters from A to H")
@@ -33,47 +35,86 @@ def impossible(letters: str) -> str:
     return "four of eight, and none needed a computer"
 
 
+def _judged_gradients() -> list[tuple[str, Callable, Callable, bool]]:
+    """What there is to see, the loss, the gradient, and whether the two belong together."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 3)), rng.normal(size=20)
+    on = (y > 0).astype(float)
+
+    def squares(w: np.ndarray) -> float:
+        return float(((X @ w - y) ** 2).mean())
+
+    def of_squares(w: np.ndarray) -> np.ndarray:
+        return 2 / 20 * X.T @ (X @ w - y)
+
+    def logistic(w: np.ndarray) -> float:
+        return float(np.logaddexp(0, -on * (X @ w)).sum() / 1e6)
+
+    def of_logistic(w: np.ndarray) -> np.ndarray:
+        return -X.T @ (on * expit(-on * (X @ w))) / 1e6
+
+    def penalised(w: np.ndarray) -> float:
+        return squares(w) + float((w**2).sum())
+
+    def large(w: np.ndarray) -> float:
+        return 1e4 * squares(w)
+
+    def but_last(w: np.ndarray) -> np.ndarray:
+        return of_squares(w) * [1, 1, 0.9]
+
+    return [
+        ("", squares, of_squares, True),
+        ("its gradients are small, and the gradient is right", logistic, of_logistic, True),
+        (
+            "its gradients are large, and the gradient is right",
+            large,
+            lambda w: 1e4 * of_squares(w),
+            True,
+        ),
+        ("the factor 2 of a square is missing", squares, lambda w: of_squares(w) / 2, False),
+        ("it points downhill: the sign is wrong", squares, lambda w: -of_squares(w), False),
+        ("only its last entry is wrong: compare all three", squares, but_last, False),
+        (
+            "a penalty on w² is in the loss and not in the gradient. At w = 0 nothing of this is "
+            "seen: look at several places",
+            penalised,
+            of_squares,
+            False,
+        ),
+        (
+            "its gradients are so small that a fixed tolerance lets any of them pass: compare the "
+            "difference with the size of the gradient",
+            logistic,
+            lambda w: 1.5 * of_logistic(w),
+            False,
+        ),
+    ]
+
+
 @exercise(
     "01.2",
-    "side and receptive field",
-    hint="start with r = j = 1; for each layer: n = (n - k) // s + 1, then r = r + (k - 1) * j, "
-    "and last j = j * s",
+    "would you trust this gradient",
+    hint="section 3.2 has a check that knows no rules of calculus. At which weights would you "
+    "make it, and how close is close enough?",
 )
-def stack(measure: Callable) -> str:
-    """A function of n and a list of (kernel, stride): (side of the last map, receptive field)."""
-    cases = (
-        (28, [(3, 1), (2, 2), (3, 1)]),
-        (64, [(5, 2), (3, 2), (3, 1), (2, 2)]),
-        (30, [(7, 3)]),
-    )
-    for n, layers in cases:
-        got = measure(n, list(layers))
-        if not isinstance(got, tuple | list | np.ndarray) or len(got) != 2:
-            raise NotYet("return two numbers: (side of the last map, receptive field)")
-        side, field, jump, late, flat, padded = n, 1, 1, 1, 1, n
-        for k, s in layers:
-            side, padded = (side - k) // s + 1, -(-padded // s)
-            field, late, flat = field + (k - 1) * jump, late + (k - 1) * jump * s, flat + k - 1
-            jump *= s
-        case = f"for n={n}, layers={layers}"
-        if np.allclose(got, (field, side)) and field != side:
-            raise NotYet("these are the two in the other order: the side comes first")
-        if got[0] == padded != side:
-            raise NotYet(f"the side {case}: {got[0]} is right with padding, these layers have none")
-        if got[1] == flat != field:
-            raise NotYet(f"the field {case}: after a stride, neighbours lie more pixels apart")
-        if got[1] == late != field:
-            raise NotYet(f"the field {case}: a layer's own stride counts for the layers after it")
-        expect_close(got[0], side, f"the side {case}")
-        expect_close(got[1], field, f"the receptive field {case}")
-    return "strides make the field grow fast, and the map shrink as fast"
+def trustworthy(judge: Callable) -> str:
+    """A function of a loss and a gradient that says whether they belong together, True or False."""
+    for what, loss, gradient, right in _judged_gradients():
+        verdict = judge(loss, gradient)
+        if not isinstance(verdict, bool | np.bool_):
+            raise NotYet(f"return True or False, yours is of type {type(verdict).__name__}")
+        if verdict and not right:
+            raise NotYet(f"you trusted a wrong gradient: {what}")
+        if not verdict and right:
+            what = what or "nothing is wrong with it; a difference of 1e-6 may be rounding"
+            raise NotYet(f"you refused a right gradient: {what}")
+    return "five wrong gradients were found, without a single rule of calculus"
 
 
 @exercise(
     "01.3",
     "attention with a mask",
-    hint="scores = Q @ K.T / np.sqrt(k); put -1e9 in the columns where mask is 0; softmax along "
-    "the keys (axis 1); the outputs are weights @ V",
+    hint="a hidden key must not take part in the softmax: which score gives it the weight 0?",
 )
 def attend_masked(attend: Callable) -> str:
     """A function of Q (T, k), K (S, k), V (S, d), mask (S,): outputs (T, d), weights (T, S)."""
@@ -95,11 +136,11 @@ def attend_masked(attend: Callable) -> str:
             "the mask came after the softmax, so the rows no longer sum to 1": (
                 softmax(scores, axis=1) * mask
             ),
-            "a score of 0 is no score: e⁰ = 1. Give hidden keys a very negative one": softmax(
+            "a score of 0 still counts, as e⁰ = 1: give hidden keys a very negative score": softmax(
                 scores * mask, axis=1
             ),
             "the mask has no effect": softmax(scores, axis=1),
-            "softmax along the keys, axis 1: each query shares out a 1 of its own": softmax(
+            "softmax along the keys, axis 1: the weights of each query sum to 1": softmax(
                 np.where(mask == 1, scores, -1e9), axis=0
             ),
         }
@@ -116,8 +157,8 @@ def attend_masked(attend: Callable) -> str:
 @exercise(
     "01.4",
     "back through a product",
-    hint="delta = sigmoid(s) - y; z receives delta * w; through the product h receives that times "
-    "g; the gradient for A is np.outer(x, what h receives)",
+    hint="go backwards as in section 3.1: what does z receive, and what does the product hand on "
+    "to h? Compare your result with section 3.2",
 )
 def product_gradients(gradients: Callable) -> str:
     """A function of x, v, A, B, w, y: gradients of the loss for A, B, w, of their shapes."""
@@ -156,8 +197,8 @@ def product_gradients(gradients: Callable) -> str:
 @exercise(
     "01.5",
     "the sigmoid loss",
-    hint="scale each row to length 1; a = t * (text @ image.T) + b; change the sign where i = j "
-    "is not; np.logaddexp(0, -a) is -log σ(a); sum, and divide by N",
+    hint="test it on the four numbers of section 9.4 first. np.logaddexp(0, -a) is -log σ(a) for "
+    "an a of any size",
 )
 def pair_loss(loss: Callable) -> str:
     """A function of text (N, d), image (N, d), t, b: the sigmoid loss, a number."""
