@@ -180,7 +180,6 @@ def test_intervals_of_differences_mark_zero():
     assert [t.get_text() for t in ax.get_yticklabels()] == ["image"]
     assert list(ax.lines[-1].get_xdata()) == [0, 0]
     assert ax.get_xlabel() == "difference in F1"
-    assert ax.get_xlabel() == "f1 difference"
 
 
 def test_flow_has_every_box_and_arrow():
