@@ -5,15 +5,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import pytest
+import pandas as pd
+from check_cases import accepted, refused
 
 from mmkeras.checks import ch11
 from mmkeras.evaluate import best_threshold, expected_cost
-
-
-def said(capsys: pytest.CaptureFixture[str], check: Any, *answers: Any) -> str:
-    check(*answers)
-    return capsys.readouterr().out
 
 
 def weights(*, conv: bool = True, bias: int = 3, pad: int = 0, pool: int = 2) -> Callable:
@@ -23,24 +19,6 @@ def weights(*, conv: bool = True, bias: int = 3, pad: int = 0, pool: int = 2) ->
         return first * conv + left * left * filters * units + units * (bias >> 1)
 
     return count
-
-
-@pytest.mark.parametrize(
-    ("count", "message"),
-    [
-        (weights(), "✓ nearly all"),
-        (weights(conv=False), "the Dense layer alone"),
-        (weights(bias=1), "biases of the Dense layer"),
-        (weights(bias=2), "biases of the convolution"),
-        (weights(bias=0), "the biases are missing: one a window"),
-        (weights(pad=1), "loses 2 pixels per side"),
-        (weights(pool=1), "the pooling halves"),
-        (lambda side, channels, kernel, filters, units: 7, "the count for a picture of 64 × 64"),
-        (lambda *sizes: None, "returns nothing yet"),
-    ],
-)
-def test_flatten_weights(capsys: Any, count: Callable, message: str) -> None:
-    assert message in said(capsys, ch11.flatten_weights, count)
 
 
 def test_flatten_weights_is_what_keras_counts() -> None:
@@ -56,46 +34,73 @@ def test_flatten_weights_is_what_keras_counts() -> None:
     assert weights()(21, 3, 4, 4, 5) == model.count_params()
 
 
-def focal(y: np.ndarray, p: np.ndarray, gamma: float) -> np.ndarray:
-    truth = np.where(y == 1, p, 1 - p)
-    return -((1 - truth) ** gamma) * np.log(truth)
+VALUES = ["age", "chol", "exang", "disease"]
 
 
-@pytest.mark.parametrize(
-    ("loss", "message"),
-    [
-        (lambda y, p, gamma: focal(y, p, gamma).mean(), "✓ with gamma = 0"),
-        (focal, "one loss per patient"),
-        (lambda y, p, gamma: focal(y, p, gamma).sum(), "this is the sum"),
-        (lambda y, p, gamma: -focal(y, p, gamma).mean(), "a loss is positive"),
-        (lambda y, p, gamma: focal(1, p, gamma).mean(), "of a healthy patient is 1 - p"),
-        (lambda y, p, gamma: focal(y, p, 0).mean(), "(1 - p_t)**gamma is missing"),
-        (lambda y, p, gamma: (y * focal(y, p, gamma)).mean(), "the healthy have a loss"),
-        (lambda y, p, gamma: focal(y, p, gamma).mean() / np.log(2), "the loss with gamma = 2"),
-        (lambda y, p, gamma: ..., "returns nothing yet"),
-    ],
-)
-def test_focal_loss(capsys: Any, loss: Callable, message: str) -> None:
-    assert message in said(capsys, ch11.focal_loss, loss)
+def find_leak(train: pd.DataFrame, test: pd.DataFrame) -> str:
+    if set(train["patient"]) & set(test["patient"]):
+        return "patient"
+    names = [c for c in train if c not in ("patient", "recording")]
+    if len(train[names].merge(test[names], on=names)):
+        return "twin"
+    for name in set(names) - {"disease"}:
+        groups = train.groupby(name)["disease"]
+        if train[name].nunique() <= 5 and groups.nunique().max() == 1:
+            return "label"
+    return "none"
 
 
-def test_the_loss_with_gamma_two_is_a_tenth_where_the_praise_says() -> None:
-    ones = np.ones(1)
-    ratio = focal(ones, np.array([0.684]), 2) / focal(ones, np.array([0.684]), 0)
-    assert ratio == pytest.approx(0.1, abs=0.001)
+def by_rows(train: pd.DataFrame, test: pd.DataFrame) -> str:
+    """The same by plain loops and strings."""
+    if any(p in train["patient"].tolist() for p in test["patient"]):
+        return "patient"
+    names = [c for c in train if c not in ("patient", "recording")]
+    seen = {str(row) for row in train[names].astype(str).values.tolist()}
+    if any(str(row) in seen for row in test[names].astype(str).values.tolist()):
+        return "twin"
+    for name in names[:-1] if names[-1] == "disease" else names:
+        pairs = set(zip(train[name].astype(str), train["disease"], strict=True))
+        levels = {level for level, _ in pairs}
+        if name != "disease" and len(pairs) == len(levels) <= 5:
+            return "label"
+    return "none"
 
 
-def test_focal_loss_is_that_of_keras() -> None:
-    rng = np.random.default_rng(3)
-    y, p = rng.integers(0, 2, 50), rng.uniform(0.05, 0.95, 50)
-    by_keras = keras.losses.BinaryFocalCrossentropy(gamma=2)(y[:, None], p[:, None])
-    assert focal(y, p, 2).mean() == pytest.approx(float(by_keras), abs=1e-5)
+def with_equals(train: pd.DataFrame, test: pd.DataFrame) -> str:
+    """Rows compared by ==, so that a gap hides a copy."""
+    names = [c for c in train if c not in ("patient", "recording")]
+    same = (train[names].to_numpy()[:, None] == test[names].to_numpy()[None]).all(axis=2)
+    found = find_leak(train, test)
+    return "none" if found == "twin" and not same.any() else found
+
+
+def any_column(train: pd.DataFrame, test: pd.DataFrame) -> str:
+    names = [c for c in train if c not in ("patient", "recording", "disease")]
+    pure = any(train.groupby(n)["disease"].nunique().max() == 1 for n in names)
+    found = find_leak(train, test)
+    return "label" if found == "none" and pure else found
+
+
+def equal_column(train: pd.DataFrame, test: pd.DataFrame) -> str:
+    found = find_leak(train, test)
+    same = any(train[n].equals(train["disease"]) for n in train if n != "disease")
+    return "none" if found == "label" and not same else found
+
+
+def patients_only(train: pd.DataFrame, test: pd.DataFrame) -> str:
+    return "patient" if set(train["patient"]) & set(test["patient"]) else "none"
+
+
+def row_numbers(train: pd.DataFrame, test: pd.DataFrame) -> str:
+    return "patient" if set(train.index) & set(test.index) else find_leak(train, test)
 
 
 def safe(sheets: np.ndarray, rng: np.random.Generator, *, far: int = 2) -> np.ndarray:
     out = np.empty_like(sheets)
     for i, sheet in enumerate(sheets.astype(float)):
-        moved = np.roll(sheet, rng.integers(-far, far + 1, 2), (0, 1))
+        down, right = rng.integers(0, 2 * far + 1, 2)
+        moved = np.pad(sheet, ((far, far), (far, far), (0, 0)), mode="edge")
+        moved = moved[down : down + 64, right : right + 64]
         noise = np.where(moved > 0, rng.normal(0, 3, moved.shape), 0)
         out[i] = np.clip(moved * rng.uniform(0.9, 1.1) + noise, 0, 255)
     return out
@@ -120,36 +125,6 @@ def noisy_gap(sheets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(sheets + rng.normal(0, 5, sheets.shape), 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (safe, "✓ stress stays left"),
-        (lambda sheets, rng: safe(sheets, rng, far=3), "✓"),
-        (after(lambda sheets: sheets[:, :, ::-1]), "left and right are exchanged"),
-        (after(lambda sheets: sheets[:, ::-1]), "above and below are exchanged"),
-        (after(lambda sheets: np.rot90(sheets[:6], axes=(1, 2))), "should come out"),
-        (after(lambda sheets: np.roll(sheets, 9, 2)), "no longer where they were"),
-        (after(crop), "a part of the sheet was cut off"),
-        (after(lambda sheets: crop(sheets, 24)), "something was cut off"),
-        (after(lambda sheets: sheets // 3), "beyond recognition"),
-        (noisy_gap, "black half is no longer black"),
-        (in_place, "changes the sheets it was given"),
-        (lambda sheets, rng: sheets.copy(), "nothing has changed"),
-        (lambda sheets, rng: sheets + np.eye(8, 1, dtype="uint8")[..., None, None], "some sheets"),
-        (lambda sheets, rng: sheets / 255, "uint8 (8, 64, 64, 1) should come out, yours is float"),
-        (lambda sheets, rng: safe(sheets, np.random.default_rng(0)), "another rng gives the same"),
-        (lambda sheets, rng: None, "returns nothing yet"),
-    ],
-)
-def test_augment(capsys: Any, change: Callable, message: str) -> None:
-    assert message in said(capsys, ch11.augment, change)
-
-
-def test_a_mirrored_sheet_is_told_whichever_side_is_black(capsys: Any) -> None:
-    upside_down = after(lambda sheets: sheets[:, ::-1])
-    assert "above and below" in said(capsys, ch11.augment, upside_down)
-
-
 def choose(y_valid: Any, p_valid: Any, y_test: Any, p_test: Any, fp: float, fn: float) -> Any:
     threshold = best_threshold(y_valid, p_valid, fp, fn)
     return threshold, expected_cost(y_test, p_test, threshold, fp, fn)
@@ -170,24 +145,16 @@ def on_validation(yv: Any, pv: Any, yt: Any, pt: Any, fp: float, fn: float) -> A
     return threshold, expected_cost(yv, pv, threshold, fp, fn)
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (choose, "✓ the cost on the test patients"),
-        (chosen(lambda yv, pv, yt, pt, fp, fn: best_threshold(yv, pv, fn, fp)), "exchanged"),
-        (chosen(lambda yv, pv, yt, pt, fp, fn: best_threshold(yt, pt, fp, fn)), "on the test"),
-        (chosen(lambda yv, pv, yt, pt, fp, fn: fp / (fp + fn)), "of the theory"),
-        (chosen(lambda *_: 0.5), "only when both mistakes cost the same"),
-        (chosen(lambda *_: 0.97), "do not pay the least"),
-        (on_validation, "the cost on the validation patients"),
-        (lambda *a: choose(*a)[0], "return two numbers"),
-        (lambda *a: ("low", 1.0), "should be a number"),
-        (lambda *a: (choose(*a)[0], 99.0), "the mean cost on the test patients"),
-        (lambda *a: None, "returns nothing yet"),
-    ],
-)
-def test_threshold_for(capsys: Any, answer: Callable, message: str) -> None:
-    assert message in said(capsys, ch11.threshold_for, answer)
+def rolled(sheets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Each sheet turned round by up to 3 pixels, as the exercise is often solved."""
+    out = [np.roll(sheet, rng.integers(-3, 4, 2), (0, 1)) for sheet in sheets]
+    return np.clip(np.stack(out) * 0.95, 0, 255).astype(np.uint8)
+
+
+def brighter(sheets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """No shift at all, only gain: a modest right answer."""
+    gain = rng.choice([0.9, 0.95, 1.05, 1.1], (len(sheets), 1, 1, 1))
+    return np.clip(sheets * gain, 0, 255).astype(np.uint8)
 
 
 def ratio(p: np.ndarray, trained: Any, real: Any) -> np.ndarray:
@@ -198,25 +165,119 @@ def normal(p: np.ndarray) -> np.ndarray:
     return p / p.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize(
-    ("correct", "message"),
-    [
-        (lambda p, trained, real: normal(ratio(p, trained, real)), "✓ it holds where"),
-        (ratio, "each row must sum to 1"),
-        (lambda p, trained, real: normal(ratio(p, real, trained)), "exchanged"),
-        (lambda p, trained, real: normal(p * real), "divide by the shares in training"),
-        (lambda p, trained, real: p, "the corrected probabilities of 3 classes"),
-        (lambda p, trained, real: normal(ratio(p, trained, real))[:, 0], "should have shape"),
-        (lambda p, trained, real: ..., "returns nothing yet"),
-    ],
-)
-def test_correct_priors(capsys: Any, correct: Callable, message: str) -> None:
-    assert message in said(capsys, ch11.correct_priors, correct)
-
-
 def test_the_correction_is_bayes_rule() -> None:
     """Two classes with known likelihoods: the corrected posterior is that of the other prior."""
     like = np.array([[0.2, 0.7], [0.5, 0.1], [0.4, 0.4]])
     trained, real = np.array([0.5, 0.5]), np.array([0.9, 0.1])
     posterior = normal(like * trained)
     assert np.allclose(normal(ratio(posterior, trained, real)), normal(like * real))
+
+
+WRONG = {
+    ch11.flatten_weights: [
+        ("the Dense layer alone", lambda: (weights(conv=False),), "the Dense layer alone"),
+        ("no bias of the Dense layer", lambda: (weights(bias=1),), "biases of the Dense layer"),
+        ("no bias of the convolution", lambda: (weights(bias=2),), "biases of the convolution"),
+        ("no bias", lambda: (weights(bias=0),), "the biases are missing: one per window"),
+        ("padding", lambda: (weights(pad=1),), "loses 2 pixels per side"),
+        ("no pooling", lambda: (weights(pool=1),), "the pooling halves"),
+        ("a constant", lambda: (lambda *sizes: 7,), "the count for a picture of 64 × 64"),
+    ],
+    ch11.find_leak: [
+        ("only patients", lambda: (patients_only,), "A test row equals a training row"),
+        ("row numbers", lambda: (row_numbers,), "row numbers of a DataFrame mean nothing"),
+        ("gaps by ==", lambda: (with_equals,), "NaN is not equal to NaN"),
+        ("any pure column", lambda: (any_column,), "is no disguise"),
+        ("only a column that equals it", lambda: (equal_column,), "need not be called 0 and 1"),
+        ("True instead of a word", lambda: (lambda train, test: True,), "yours returns True"),
+        ("always none", lambda: (lambda train, test: "none",), "on both sides"),
+    ],
+    ch11.augment: [
+        ("left-right", lambda: (after(lambda s: s[:, :, ::-1]),), "left and right are exchanged"),
+        ("up-down", lambda: (after(lambda s: s[:, ::-1]),), "above and below are exchanged"),
+        ("np.roll by up to 3", lambda: (rolled,), "np.roll turns the sheet round"),
+        ("too far", lambda: (after(lambda s: np.roll(s, 9, 2)),), "no longer where they were"),
+        ("cropped a little", lambda: (after(crop),), "a part of the sheet was cut off"),
+        ("cropped much", lambda: (after(lambda s: crop(s, 24)),), "something was cut off"),
+        ("too dark", lambda: (after(lambda s: s // 3),), "beyond recognition"),
+        ("noise on a gap", lambda: (noisy_gap,), "black half is no longer black"),
+        ("in place", lambda: (in_place,), "changes the sheets it was given"),
+        ("nothing", lambda: (lambda sheets, rng: sheets.copy(),), "nothing has changed"),
+        (
+            "one sheet only",
+            lambda: (lambda sheets, rng: sheets + np.eye(8, 1, dtype="uint8")[..., None, None],),
+            "some sheets",
+        ),
+        ("floats", lambda: (lambda sheets, rng: sheets / 255,), "should come out, yours is float"),
+        (
+            "a seed of its own",
+            lambda: (lambda sheets, rng: safe(sheets, np.random.default_rng(0)),),
+            "another rng gives the same",
+        ),
+    ],
+    ch11.threshold_for: [
+        (
+            "costs exchanged",
+            lambda: (chosen(lambda yv, pv, yt, pt, fp, fn: best_threshold(yv, pv, fn, fp)),),
+            "exchanged",
+        ),
+        (
+            "chosen on the test",
+            lambda: (chosen(lambda yv, pv, yt, pt, fp, fn: best_threshold(yt, pt, fp, fn)),),
+            "on the test",
+        ),
+        (
+            "the theory",
+            lambda: (chosen(lambda yv, pv, yt, pt, fp, fn: fp / (fp + fn)),),
+            "of the theory",
+        ),
+        ("0.5", lambda: (chosen(lambda *_: 0.5),), "only when both mistakes cost the same"),
+        ("too high", lambda: (chosen(lambda *_: 0.97),), "do not pay the least"),
+        ("paid on validation", lambda: (on_validation,), "the cost on the validation patients"),
+        ("only the threshold", lambda: (lambda *a: choose(*a)[0],), "return two numbers"),
+        ("a word", lambda: (lambda *a: ("low", 1.0),), "should be a number"),
+        ("another cost", lambda: (lambda *a: (choose(*a)[0], 99.0),), "cost on the test patients"),
+    ],
+    ch11.correct_priors: [
+        ("not normal", lambda: (ratio,), "each row must sum to 1"),
+        (
+            "exchanged",
+            lambda: (lambda p, trained, real: normal(ratio(p, real, trained)),),
+            "exchanged",
+        ),
+        (
+            "only the new shares",
+            lambda: (lambda p, trained, real: normal(p * real),),
+            "divide by the shares in training",
+        ),
+        ("nothing", lambda: (lambda p, trained, real: p,), "the corrected probabilities of 3"),
+        (
+            "one class",
+            lambda: (lambda p, trained, real: normal(ratio(p, trained, real))[:, 0],),
+            "should have shape",
+        ),
+    ],
+}
+RIGHT = {
+    ch11.flatten_weights: [
+        ("by formula", lambda: (weights(),)),
+        ("a NumPy integer", lambda: (lambda *sizes: np.int64(weights()(*sizes)),)),
+    ],
+    ch11.find_leak: [("merge", lambda: (find_leak,)), ("strings", lambda: (by_rows,))],
+    ch11.augment: [
+        ("shift, gain, noise", lambda: (safe,)),
+        ("as far as allowed", lambda: (lambda sheets, rng: safe(sheets, rng, far=3),)),
+        ("gain alone", lambda: (brighter,)),
+    ],
+    ch11.threshold_for: [("with mm.evaluate", lambda: (choose,))],
+    ch11.correct_priors: [
+        ("by columns", lambda: (lambda p, trained, real: normal(ratio(p, trained, real)),)),
+        (
+            "in logarithms",
+            lambda: (
+                lambda p, trained, real: normal(np.exp(np.log(p) + np.log(real) - np.log(trained))),
+            ),
+        ),
+    ],
+}
+test_wrong, test_right = refused(WRONG), accepted(RIGHT)

@@ -1,19 +1,13 @@
 """The checks of chapter 12 pass right answers and name the usual mistakes."""
 
-from collections.abc import Callable
 from itertools import permutations
-from typing import Any
 
 import numpy as np
-import pytest
+import pandas as pd
+from check_cases import accepted, refused
 from scipy.signal import find_peaks
 
 from mmkeras.checks import ch12
-
-
-def said(capsys: pytest.CaptureFixture[str], check: Callable[..., None], answer: Any) -> str:
-    check(answer)
-    return capsys.readouterr().out
 
 
 def rate_of(signal: np.ndarray, rate: int) -> float:
@@ -26,77 +20,30 @@ def with_t_waves(signal: np.ndarray, rate: int) -> float:
     return 60 * rate / np.diff(spikes).mean()
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (rate_of, "✓"),
-        (lambda s, r: rate_of(s, r) / 60, "times 60"),
-        (lambda s, r: 60 / rate_of(s, r), "time between beats"),
-        (lambda s, r: np.diff(find_peaks(s, height=0.5)[0]).mean(), "time between beats"),
-        (with_t_waves, "T waves are counted"),
-        (lambda s, r: rate_of(s, r) * 125 / r, "not 125"),
-        (lambda s, r: 10.0 * len(find_peaks(s, height=0.5)[0]), "expected 75"),
-    ],
-)
-def test_heart_rate(capsys: pytest.CaptureFixture[str], answer: Any, message: str) -> None:
-    assert message in said(capsys, ch12.heart_rate, answer)
-
-
-def total(losses: np.ndarray, s: np.ndarray) -> float:
-    return float((np.exp(-s) * losses + s / 2).sum())
-
-
-@pytest.mark.parametrize(
-    ("best", "message"),
-    [
-        (lambda x: np.log(2 * x), "✓"),
-        (lambda x: np.log(x), "the term is s/2"),
-        (lambda x: -np.log(2 * x), "sign"),
-        (lambda x: 1 / (2 * x), "return s itself"),
-        (lambda x: x, "expected"),
-    ],
-)
-def test_balance(capsys: pytest.CaptureFixture[str], best: Any, message: str) -> None:
-    assert message in said(capsys, ch12.balance, lambda x: (best(x), total(x, best(x))))
-
-
-def test_balance_by_search_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    grid = np.linspace(-5, 5, 200_001)
-
-    def search(losses: np.ndarray) -> tuple[np.ndarray, float]:
-        s = np.array([grid[(np.exp(-grid) * loss + grid / 2).argmin()] for loss in losses])
-        return s, total(losses, s)
-
-    assert "✓" in said(capsys, ch12.balance, search)
-
-
-def test_balance_needs_both_and_the_whole_total(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "two things" in said(capsys, ch12.balance, lambda x: np.log(2 * x))
-    lacking = said(capsys, ch12.balance, lambda x: (np.log(2 * x), len(x) / 2))
-    assert "lacks the terms s/2" in lacking
-
-
 def known_only(target: np.ndarray, answer: np.ndarray) -> float:
     known = ~np.isnan(target)
     return float(((target - answer)[known] ** 2).mean()) if known.any() else 0.0
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (known_only, "✓"),
-        (lambda t, p: float(np.mean((t - p) ** 2)), "0 times NaN"),
-        (lambda t, p: float(np.mean(~np.isnan(t) * (t - p) ** 2)), "0 times NaN"),
-        (lambda t, p: float(np.nansum((t - p) ** 2) / len(t)), "not by all 5"),
-        (lambda t, p: float(np.mean((np.nan_to_num(t) - p) ** 2)), "target of 0"),
-        (
-            lambda t, p: known_only(t, p) if (~np.isnan(t)).any() else float("nan"),
-            "no known row",
-        ),
-    ],
-)
-def test_masked_error(capsys: pytest.CaptureFixture[str], answer: Any, message: str) -> None:
-    assert message in said(capsys, ch12.masked_error, answer)
+def crossings(signal: np.ndarray, rate: int) -> float:
+    """A bare counter: the times at which 0.5 mV is crossed upwards."""
+    up = np.flatnonzero((signal[1:] >= 0.5) & (signal[:-1] < 0.5))
+    return 60 * rate / np.diff(up).mean()
+
+
+def merged(signal: np.ndarray, rate: int) -> float:
+    """The times of crossing, where those within 0.22 s are one beat."""
+    up = np.flatnonzero((signal[1:] >= 0.5) & (signal[:-1] < 0.5))
+    up = up[np.diff(up, prepend=-rate) > 0.22 * rate]
+    return float(60 * rate / np.diff(up).mean())
+
+
+def corrected(gains: pd.DataFrame, looked_at: int) -> list[str]:
+    return gains.index[(gains["p"] < 0.05 / looked_at) & (gains["difference"] > 0)].tolist()
+
+
+def rows_where(condition: str) -> object:
+    return lambda gains, looked_at: gains.query(condition.format(k=looked_at)).index.tolist()
 
 
 NAMES = ("note", "ecg", "scan")
@@ -111,22 +58,6 @@ def orders(value: dict) -> dict:
     return {name: x / 6 for name, x in sums.items()}
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (orders, "✓"),
-        (lambda v: {n: v[ALL] - v[ALL - {n}] for n in NAMES}, "when one leaves"),
-        (lambda v: {n: v[frozenset([n])] - v[frozenset()] for n in NAMES}, "when it is first"),
-        (lambda v: {n: 6 * x for n, x in orders(v).items()}, "divide by 6"),
-        (lambda v: {n: -x for n, x in orders(v).items()}, "turned round"),
-        (lambda v: list(orders(v).values()), "return a dict"),
-        (lambda v: dict.fromkeys(NAMES, 0.0), "expected"),
-    ],
-)
-def test_contributions(capsys: pytest.CaptureFixture[str], answer: Any, message: str) -> None:
-    assert message in said(capsys, ch12.contributions_of, answer)
-
-
 def bayes(prior: np.ndarray, tables: list, seen: list, *, last: bool = False) -> np.ndarray:
     joint = prior
     for table, level in zip(tables, seen, strict=True):
@@ -139,16 +70,131 @@ def ill(joint: np.ndarray) -> float:
     return float(joint[1:].sum() / joint.sum())
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (lambda p, t, s: ill(bayes(p, t, s)), "✓"),
-        (lambda p, t, s: 1 - ill(bayes(p, t, s)), "P(grade = 0)"),
-        (lambda p, t, s: float(bayes(p, t, s)[1:].sum()), "divide by the sum"),
-        (lambda p, t, s: ill(bayes(np.ones(5), t, s)), "prior is missing"),
-        (lambda p, t, s: ill(bayes(p, t, s, last=True)), "skip such a value"),
-        (lambda p, t, s: ill(bayes(p, t[:1], s[:1])), "expected"),
+WRONG = {
+    ch12.heart_rate: [
+        ("per second", lambda: (lambda s, r: rate_of(s, r) / 60,), "times 60"),
+        ("seconds between beats", lambda: (lambda s, r: 60 / rate_of(s, r),), "time between beats"),
+        (
+            "samples between beats",
+            lambda: (lambda s, r: np.diff(find_peaks(s, height=0.5)[0]).mean(),),
+            "time between beats",
+        ),
+        ("T waves", lambda: (with_t_waves,), "T waves or noise are counted"),
+        ("a fixed rate", lambda: (lambda s, r: rate_of(s, r) * 125 / r,), "not 125"),
+        (
+            "a count by the length",
+            lambda: (lambda s, r: 10.0 * len(find_peaks(s, height=0.5, distance=0.22 * r)[0]),),
+            "off by up to a beat",
+        ),
+        ("a bare counter of crossings", lambda: (crossings,), "counted"),
+        (
+            "no distance",
+            lambda: (lambda s, r: 60 * r / np.diff(find_peaks(s, height=0.5)[0]).mean(),),
+            "counted",
+        ),
     ],
-)
-def test_posterior(capsys: pytest.CaptureFixture[str], answer: Any, message: str) -> None:
-    assert message in said(capsys, ch12.posterior, answer)
+    ch12.claims_that_hold: [
+        ("low above 0", lambda: (rows_where("low > 0"),), "for one comparison each"),
+        (
+            "p below 0.05",
+            lambda: (lambda g, k: g.index[(g.p < 0.05) & (g.difference > 0)].tolist(),),
+            "many were made",
+        ),
+        (
+            "divided by the rows shown",
+            lambda: (lambda g, k: corrected(g, len(g)),),
+            "not by the 5 that are shown",
+        ),
+        ("worse ones, too", lambda: (rows_where("p < 0.05 / {k}"),), "is worse"),
+        ("everything better", lambda: (rows_where("difference > 0"),), "expected ['all']"),
+        ("nothing", lambda: (lambda g, k: [],), "expected ['all']"),
+        ("a mask", lambda: (lambda g, k: g["p"] < 0.05 / k,), "is no row of the table"),
+        ("one name", lambda: (lambda g, k: "all",), "return a list"),
+    ],
+    ch12.masked_error: [
+        ("mean of all", lambda: (lambda t, p: float(np.mean((t - p) ** 2)),), "0 times NaN"),
+        (
+            "weight 0",
+            lambda: (lambda t, p: float(np.mean(~np.isnan(t) * (t - p) ** 2)),),
+            "0 times NaN",
+        ),
+        (
+            "divided by all",
+            lambda: (lambda t, p: float(np.nansum((t - p) ** 2) / len(t)),),
+            "not by all 5",
+        ),
+        (
+            "gaps as 0",
+            lambda: (lambda t, p: float(np.mean((np.nan_to_num(t) - p) ** 2)),),
+            "target of 0",
+        ),
+        (
+            "NaN for nothing",
+            lambda: (lambda t, p: known_only(t, p) if (~np.isnan(t)).any() else float("nan"),),
+            "no known row",
+        ),
+    ],
+    ch12.contributions_of: [
+        (
+            "what is lost",
+            lambda: (lambda v: {n: v[ALL] - v[ALL - {n}] for n in NAMES},),
+            "when one leaves",
+        ),
+        (
+            "what it adds first",
+            lambda: (lambda v: {n: v[frozenset([n])] - v[frozenset()] for n in NAMES},),
+            "when it is first",
+        ),
+        ("sums", lambda: (lambda v: {n: 6 * x for n, x in orders(v).items()},), "divide by 6"),
+        ("negative", lambda: (lambda v: {n: -x for n, x in orders(v).items()},), "turned round"),
+        ("a list", lambda: (lambda v: list(orders(v).values()),), "return a dict"),
+        ("zeros", lambda: (lambda v: dict.fromkeys(NAMES, 0.0),), "expected"),
+    ],
+    ch12.posterior: [
+        ("healthy", lambda: (lambda p, t, s: 1 - ill(bayes(p, t, s)),), "P(grade = 0)"),
+        (
+            "not divided",
+            lambda: (lambda p, t, s: float(bayes(p, t, s)[1:].sum()),),
+            "divide by the sum",
+        ),
+        ("no prior", lambda: (lambda p, t, s: ill(bayes(np.ones(5), t, s)),), "prior is missing"),
+        (
+            "None as the last",
+            lambda: (lambda p, t, s: ill(bayes(p, t, s, last=True)),),
+            "skip such a value",
+        ),
+        ("one value", lambda: (lambda p, t, s: ill(bayes(p, t[:1], s[:1])),), "expected"),
+    ],
+}
+RIGHT = {
+    ch12.heart_rate: [
+        ("find_peaks", lambda: (rate_of,)),
+        ("crossings, merged", lambda: (merged,)),
+    ],
+    ch12.claims_that_hold: [
+        ("a mask", lambda: (corrected,)),
+        (
+            "a loop",
+            lambda: (
+                lambda g, k: [n for n, r in g.iterrows() if r.difference > 0 and r.p * k < 0.05],
+            ),
+        ),
+        ("an Index", lambda: (lambda g, k: g[(g.p < 0.05 / k) & (g.difference > 0)].index,)),
+    ],
+    ch12.masked_error: [
+        ("a mask", lambda: (known_only,)),
+        (
+            "nan functions",
+            lambda: (lambda t, p: np.nansum((t - p) ** 2) / max(1, np.isfinite(t).sum()),),
+        ),
+    ],
+    ch12.contributions_of: [("six orders", lambda: (orders,))],
+    ch12.posterior: [
+        ("a loop", lambda: (lambda p, t, s: ill(bayes(p, t, s)),)),
+        (
+            "one minus healthy",
+            lambda: (lambda p, t, s: 1 - bayes(p, t, s)[0] / bayes(p, t, s).sum(),),
+        ),
+    ],
+}
+test_wrong, test_right = refused(WRONG), accepted(RIGHT)

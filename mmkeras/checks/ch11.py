@@ -1,8 +1,9 @@
 """Checks of chapter 11, a note and a scan."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import pandas as pd
 
 from ..evaluate import best_threshold, expected_cost
 from . import NotYet, exercise, expect_close
@@ -15,7 +16,7 @@ from . import NotYet, exercise, expect_close
     "what is left, and Flatten gives side * side * filters numbers",
 )
 def flatten_weights(count: Callable) -> str | None:
-    """A function of side, channels, kernel, filters, units: weights of Conv and Dense together."""
+    """A function of side, channels, kernel, filters, units: all their weights, an int."""
     for side, channels, kernel, filters, units in (
         (64, 1, 3, 32, 64),
         (224, 3, 3, 16, 128),
@@ -29,7 +30,7 @@ def flatten_weights(count: Callable) -> str | None:
         slips = {
             conv + dense - units: "the biases of the Dense layer are missing",
             conv + dense - filters: "the biases of the convolution are missing",
-            conv + dense - units - filters: "the biases are missing: one a window, one a unit",
+            conv + dense - units - filters: "the biases are missing: one per window, one per unit",
             dense: "this is the Dense layer alone: add the convolution",
             conv + (side // 2) ** 2 * filters * units + units: "without padding the convolution "
             f"loses {kernel - 1} pixels per side before the pooling",
@@ -47,43 +48,73 @@ def flatten_weights(count: Callable) -> str | None:
 
 @exercise(
     "11.2",
-    "what is easy is turned down",
-    hint="p_t is p where y is 1 and 1 - p where y is 0; then -(1 - p_t)**gamma * log(p_t), "
-    "and the mean of it",
+    "the leak is found",
+    hint="set(train['patient']) & set(test['patient']) first; then train.merge(test, on=values) "
+    "with values = all columns but patient and recording (merge takes two gaps for equal); then "
+    "train.groupby(column)['disease'].nunique() of each column with at most five levels",
 )
-def focal_loss(loss: Callable) -> str | None:
-    """A function of y (n,), p (n,) and gamma: the mean focal loss, a number."""
-    rng = np.random.default_rng(0)
-    y, p = (rng.random(40) < 0.3).astype(int), rng.uniform(0.02, 0.98, 40)
-    for gamma in (2.0, 0.0, 0.5):
-        truth = np.where(y == 1, p, 1 - p)
-        rows = -((1 - truth) ** gamma) * np.log(truth)
-        got, want = loss(y.copy(), p.copy(), gamma), rows.mean()
-        if np.shape(got) == rows.shape:
-            raise NotYet("this is one loss per patient: take the mean")
-        if np.shape(got) == () and gamma:
-            slips = {
-                "this is the sum: take the mean": rows.sum(),
-                "a loss is positive: put a minus before the logarithm": -want,
-                "p_t of a healthy patient is 1 - p": (-((1 - p) ** gamma) * np.log(p)).mean(),
-                "the factor is (1 - p_t), not p_t: the easy ones are turned down": (
-                    -(truth**gamma) * np.log(truth)
-                ).mean(),
-                "the factor (1 - p_t)**gamma is missing": -np.log(truth).mean(),
-                "the healthy have a loss as well": np.where(y == 1, rows, 0).mean(),
-            }
-            for message, value in slips.items():
-                if np.allclose(got, value, atol=1e-9):
-                    raise NotYet(message)
-        expect_close(got, want, f"the loss with gamma = {gamma:g}", atol=1e-6)
-    return "with gamma = 0 it is the cross-entropy; at 2 a p_t of 0.68 gets a tenth of it"
+def find_leak(find: Callable) -> str | None:
+    """A function of two DataFrames, train and test: "patient", "twin", "label" or "none"."""
+    for case, wanted, (train, test), clue in _designs():
+        before = train.copy(), test.copy()
+        got = find(train, test)
+        if not (train.equals(before[0]) and test.equals(before[1])):
+            raise NotYet("it changes the tables it was given: work on a copy")
+        if got not in ("patient", "twin", "label", "none"):
+            raise NotYet(f'return "patient", "twin", "label" or "none"; yours returns {got!r}')
+        if got != wanted:
+            raise NotYet(f"{case}: yours says {got!r}. {clue}")
+    return "labels shuffled by row would have looked innocent in all three cases: why?"
+
+
+def _designs() -> Iterator[tuple[str, str, tuple[pd.DataFrame, pd.DataFrame], str]]:
+    """Name, fault, (train, test) and what a wrong answer has overlooked."""
+    rng = np.random.default_rng(11)
+    n = 60
+    table = pd.DataFrame({"patient": np.arange(n), "recording": 0})
+    table["age"] = rng.integers(30, 70, n)
+    table["chol"] = np.where(rng.random(n) < 0.2, np.nan, 180 + rng.permutation(n))
+    table["exang"] = rng.integers(0, 2, n)
+    table["disease"] = (rng.random(n) < 0.2 + 0.6 * table["exang"]).astype(int)
+    table.loc[:3, "exang"], table.loc[:3, "disease"] = [0, 1, 0, 1], [0, 1, 1, 0]
+    train, test = table[:40].copy(), table[40:].reset_index(drop=True)
+    yield (
+        "a clean split, whose row numbers overlap",
+        "none",
+        (train, test),
+        "No patient is shared, no row is repeated. A value with a level per patient, such as chol, "
+        "goes with one outcome each and is no disguise; row numbers of a DataFrame mean nothing.",
+    )
+    again = pd.concat([test, train[5:6].assign(recording=3, age=train["age"].iloc[5] + 1)])
+    yield (
+        "a patient who came back a year later",
+        "patient",
+        (train, again.reset_index(drop=True)),
+        "The same patient number is on both sides, although the values differ.",
+    )
+    gap = train[train["chol"].isna()][:1]
+    for name, row in {"a copy": train[7:8], "a copy with a gap": gap}.items():
+        copied = pd.concat([test, row.assign(patient=999, recording=2)]).reset_index(drop=True)
+        clue = "A test row equals a training row in all values; patient and recording may differ"
+        clue += ", and NaN is not equal to NaN." if name != "a copy" else "."
+        yield f"{name} under a new number", "twin", (train, copied), clue
+    code = {0: "C", 1: "A"}
+    marked = [part.assign(ward=part["disease"].map(code)) for part in (train, test)]
+    marked[0].loc[marked[0].index[:4], "ward"] = ["C2", "A", "A", "C2"]
+    yield (
+        "a column with three levels",
+        "label",
+        (marked[0], marked[1]),
+        "Every ward goes with one diagnosis: it need not be called 0 and 1 to be the label.",
+    )
 
 
 @exercise(
     "11.3",
     "an augmentation that keeps the diagnosis",
-    hint="copy the sheets to float, shift each by np.roll of -2 to 2 pixels, multiply by a factor "
-    "from 0.9 to 1.1, add noise only where the sheet is not black, clip to 0..255, cast to uint8",
+    hint="copy the sheets to float; pad a sheet by 2 pixels with np.pad(mode='edge') and cut out "
+    "64 × 64 at a random place; multiply by a factor from 0.9 to 1.1, add noise only where the "
+    "sheet is not black, clip to 0..255, cast to uint8",
 )
 def augment(change: Callable) -> str | None:
     """A function of sheets, uint8 (n, 64, 64, 1), and rng: new sheets that mean the same."""
@@ -104,9 +135,11 @@ def augment(change: Callable) -> str | None:
         raise NotYet("some sheets have not changed")
     _check_gaps(got)
     _check_meaning(got, sheets)
+    _check_edges(got)
     again = np.asarray(change(sheets, np.random.default_rng(2)))
     if np.array_equal(again, got):
         raise NotYet("another rng gives the same sheets: draw the change from rng")
+    _check_edges(again)
     return "stress stays left, arteries below, and a gap stays a gap"
 
 
@@ -116,14 +149,32 @@ def _test_sheets() -> np.ndarray:
     sheet = np.full((64, 64), 12.0)
     for (row, column), bright in zip(_BLOBS, _BRIGHT, strict=True):
         sheet[(rows - row) ** 2 + (columns - column) ** 2 <= 25] = bright
+    for edge in _EDGES:
+        sheet[edge] = 230
     sheets = np.repeat(sheet[None], 8, axis=0)
     sheets[6, 32:], sheets[7, :32] = 0, 0
     return sheets[..., None].astype(np.uint8)
 
 
+# A bright mark at the top, bottom, left and right, where the opposite edge is dark
+_EDGES = (np.s_[:2, 24:28], np.s_[-2:, 36:40], np.s_[24:28, :2], np.s_[36:40, -2:])
 _BLOBS = ((16, 16), (16, 48), (48, 16), (48, 48))
 _BRIGHT = (60, 110, 160, 210)
 _NEAR = 3 + 1  # rows next to the middle and the edges that a shift, or its wrap, may fill
+
+
+def _check_edges(got: np.ndarray) -> None:
+    """What leaves the sheet must not come back on the other side."""
+    for edge, (side, other) in zip(
+        (np.s_[:, -3:, 20:32], np.s_[:, :3, 32:44], np.s_[:, 20:32, -3:], np.s_[:, 32:44, :3]),
+        (("top", "bottom"), ("bottom", "top"), ("left", "right"), ("right", "left")),
+        strict=True,
+    ):
+        if (got[:6][edge] > 120).any():
+            raise NotYet(
+                f"what leaves at the {side} comes back at the {other}: np.roll turns the sheet "
+                "round; fill with the border instead, as np.pad(…, mode='edge') does"
+            )
 
 
 def _check_gaps(got: np.ndarray) -> None:

@@ -1,11 +1,12 @@
 """Checks of chapter 12, heart disease from note, scan and ECG."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import permutations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from . import NotYet, exercise, expect_close
 
@@ -25,6 +26,12 @@ def _strip(beats_per_minute: float, rate: int, spike: float, t_wave: float) -> n
     return spikes + t_wave * np.exp(-(((since - 0.6) / 0.07) ** 2))
 
 
+def _split(signal: np.ndarray, rate: int) -> np.ndarray:
+    """The same beats with each spike split in two, 60 ms apart, as in a bundle branch block."""
+    later = round(0.06 * rate)
+    return 0.5 * signal + 0.5 * np.concatenate([np.zeros(later), signal[:-later]])
+
+
 @exercise(
     "12.1",
     "counted from the spikes",
@@ -32,51 +39,104 @@ def _strip(beats_per_minute: float, rate: int, spike: float, t_wave: float) -> n
     "np.diff of them is the time between beats, in samples",
 )
 def heart_rate(count: Callable) -> str | None:
-    """A function of an ECG (mV) and its samples per second: beats per minute."""
+    """A function of an ECG in mV (samples,) and its samples per second: beats per minute."""
     cases = [(75, 125, 1.0, 0.3), (164, 250, 1.7, 0.15), (62, 500, 0.9, 0.4), (190, 100, 1.1, 0.3)]
+    noise = np.random.default_rng(12)
     for beats, rate, spike, t_wave in cases:
-        got = count(_strip(beats, rate, spike, t_wave), rate)
+        signal = _strip(beats, rate, spike, t_wave)
+        signal += noise.uniform(-0.04, 0.04, len(signal))
+        said = _number(count(signal, rate))
         case = f"at {beats} beats per minute and {rate} samples per second"
-        said = _number(got)
-        if abs(said - beats / 60) < 0.05:
-            raise NotYet(f"{case} yours is {said:.3g}: that is per second; times 60")
-        if abs(said - 60 / beats) < 0.02 or abs(said - 60 * rate / beats) < 5:
-            raise NotYet(f"{case} yours is {said:.4g}: that is the time between beats")
-        if abs(said - 2 * beats) < 4:
-            raise NotYet(f"{case} yours is {said:.4g}: T waves are counted too; use height=0.5")
-        if rate != 125 and abs(said - beats * 125 / rate) < 3:
-            raise NotYet(f"{case} yours is {said:.4g}: use the argument rate, not 125")
-        expect_close(got, beats, f"the heart rate {case}", atol=1.5)
+        _refuse_slips(said, beats, rate, case)
+        expect_close(said, beats, f"the heart rate {case}", atol=1.5)
+    beats, rate = 72, 250
+    said = _number(count(_split(_strip(beats, rate, 1.6, 0.2), rate), rate))
+    if said > beats + 1.5:
+        raise NotYet(
+            f"with split spikes at {beats} beats per minute yours is {said:.4g}: both halves are "
+            "counted, but no two beats lie closer than 0.22 seconds"
+        )
+    expect_close(said, beats, f"the heart rate with split spikes at {beats} per minute", atol=1.5)
     return "as steady as the spikes are tall"
+
+
+def _refuse_slips(said: float, beats: int, rate: int, case: str) -> None:
+    if abs(said - beats / 60) < 0.05:
+        raise NotYet(f"{case} yours is {said:.3g}: that is per second; times 60")
+    if abs(said - 60 / beats) < 0.02 or abs(said - 60 * rate / beats) < 5:
+        raise NotYet(f"{case} yours is {said:.4g}: that is the time between beats")
+    if said > 1.4 * beats:
+        raise NotYet(
+            f"{case} yours is {said:.4g}: T waves or noise are counted too; a spike is at least "
+            "0.5 mV high, and no two lie closer than 0.22 seconds"
+        )
+    if rate != 125 and abs(said - beats * 125 / rate) < 3:
+        raise NotYet(f"{case} yours is {said:.4g}: use the argument rate, not 125")
+    if 1.5 < abs(said - beats) <= 10:
+        raise NotYet(
+            f"{case} yours is {said:.4g}: a count divided by six seconds is off by up to a beat; "
+            "use the mean time between neighbouring beats"
+        )
 
 
 @exercise(
     "12.2",
-    "the logarithm of twice the loss",
-    hint="set the derivative of exp(-s) L + s/2 to zero: s = log(2 L); then put it back in and sum",
+    "as many chances as were taken",
+    hint="a claim holds if difference > 0 and p < 0.05 / looked_at; the 95% intervals are for one "
+    "comparison, so low > 0 is not enough",
 )
-def balance(best: Callable) -> str | None:
-    """A function of losses (J,): the best s (J,) and the total there."""
-    for losses in (np.array([0.7, 1.3, 0.05]), np.array([2.0, 0.5])):
-        got = best(losses.copy())
-        if not isinstance(got, tuple | list) or len(got) != 2:
-            raise NotYet("return two things: the best s, an array (J,), and the total, a number")
-        s = np.log(2 * losses)
-        if np.shape(got[0]) == s.shape:
-            if np.allclose(got[0], np.log(losses)):
-                raise NotYet("s = log(L) is the best for exp(-s) L + s; here the term is s/2")
-            if np.allclose(got[0], -s):
-                raise NotYet(
-                    "the sign of s is turned round: a large loss should get a small weight"
-                )
-            if np.allclose(got[0], np.exp(-s)):
-                raise NotYet("this is the weight exp(-s); return s itself")
-        expect_close(got[0], s, f"the best s for losses {losses.tolist()}", atol=1e-4)
-        total = float((np.exp(-s) * losses + s / 2).sum())
-        if math.isclose(_number(got[1]), len(losses) / 2):
-            raise NotYet("the total lacks the terms s/2; without them s would grow for ever")
-        expect_close(got[1], total, f"the total for losses {losses.tolist()}", atol=1e-4)
-    return "a loss times 100 only adds log(100)/2, which no gradient can see"
+def claims_that_hold(choose: Callable) -> str | None:
+    """A function of gains (a DataFrame) and looked_at (int): a list of row names, in order."""
+    for gains, looked_at in _tables():
+        got = choose(gains.copy(), looked_at)
+        names = list(gains.index)
+        if isinstance(got, str) or not isinstance(got, Iterable):
+            raise NotYet("return a list of row names, such as ['note+ecg']")
+        got = list(got)
+        if wild := [name for name in got if name not in names]:
+            raise NotYet(f"{wild[0]!r} is no row of the table, which has {', '.join(names)}")
+        better = gains["difference"] > 0
+
+        def said(mask: pd.Series, names: list[str] = names) -> list[str]:
+            return [n for n, yes in zip(names, mask, strict=True) if yes]
+
+        want = said(better & (gains["p"] < 0.05 / looked_at))
+        slips = {
+            "these intervals are for one comparison each; many were made, so compare p with "
+            "0.05 / looked_at": said(gains["low"] > 0),
+            "p below 0.05 is enough for one comparison; many were made": said(
+                better & (gains["p"] < 0.05)
+            ),
+            f"divide 0.05 by all {looked_at} comparisons that were made, not by the {len(gains)} "
+            "that are shown": said(better & (gains["p"] < 0.05 / len(gains))),
+            "a row with a negative difference is worse, however small its p": said(
+                gains["p"] < 0.05 / looked_at
+            ),
+        }
+        for message, wrong in slips.items():
+            if got == wrong and got != want:
+                raise NotYet(message)
+        if sorted(map(str, got)) == sorted(want) and got != want:
+            raise NotYet("the names are right; keep the order of the table")
+        if got != want:
+            raise NotYet(f"with {looked_at} comparisons yours is {got}, expected {want}")
+    return "(c) is not supported: the intervals of young and old overlap widely, and are not paired"
+
+
+def _tables() -> Iterator[tuple[pd.DataFrame, int]]:
+    """Comparisons with 95% intervals and p, and how many were looked at."""
+    rows = {
+        "note+ecg": (0.013, 0.001, 0.026, 0.045),
+        "wider": (-0.030, -0.044, -0.016, 0.0004),
+        "note+scan": (0.012, 0.003, 0.021, 0.0095),
+        "all": (0.028, 0.014, 0.042, 0.0004),
+        "longer": (0.002, -0.010, 0.014, 0.72),
+    }
+    table = pd.DataFrame(rows, index=["difference", "low", "high", "p"]).T
+    yield table, 7
+    yield table, 5
+    yield table.iloc[[4, 3, 2]], 3
+    yield table, 200
 
 
 @exercise(
