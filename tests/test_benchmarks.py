@@ -55,6 +55,18 @@ def test_stored_predictions_are_those_of_this_cohort_and_of_its_folds(by):
         assert list(block.columns[-7:]) == NAMES and block[NAMES].notna().all(axis=None)
 
 
+def test_the_stored_ablation_is_of_this_cohort_and_of_its_folds():
+    table, heart = pd.read_csv(FOLDER / "results" / "heart_recipe.csv"), load_heart()
+    for seed, block in table.groupby("seed"):
+        assert block["patient"].tolist() == heart.patient.tolist()
+        assert block["disease"].tolist() == heart.y.tolist()
+        for number, (_, test) in enumerate(heart.fold_rows(5, seed=seed)):
+            assert np.flatnonzero(block["fold"] == number).tolist() == sorted(test)
+    answers = table[table.columns[5:]]
+    assert list(answers) == ["ours", "LSTM", "Flatten", "hidden layer", "article"]
+    assert answers.notna().all(axis=None) and answers.corr().to_numpy().min() > 0.8
+
+
 def test_the_stored_simulation_is_complete(bench):
     table = pd.read_csv(FOLDER / "results" / "heart_simulated.csv")
     assert table["seed"].nunique() >= 3
