@@ -3,14 +3,10 @@
 from typing import Any
 
 import numpy as np
-import pytest
+from check_cases import accepted, refused
+from sklearn.metrics import roc_auc_score
 
 from mmkeras.checks import ch10
-
-
-def said(capsys: pytest.CaptureFixture[str], check: Any, answer: Any) -> str:
-    check(answer)
-    return capsys.readouterr().out
 
 
 def rate(r: float, m: int) -> float:
@@ -53,18 +49,6 @@ def with_zeros(known: np.ndarray, there: np.ndarray, library: np.ndarray, k: int
     return retrieve(np.nan_to_num(known), there, library, k, everything=True)
 
 
-def logit(a: Any) -> Any:
-    return np.log(np.asarray(a) / (1 - np.asarray(a)))
-
-
-def at_line(clean: np.ndarray, corrupted: np.ndarray, a: float) -> Any:
-    return np.polyval(np.polyfit(logit(clean), logit(corrupted), 1), logit(a))
-
-
-def above(clean: np.ndarray, corrupted: np.ndarray, a: float, b: float) -> float:
-    return b - 1 / (1 + np.exp(-at_line(clean, corrupted, a)))
-
-
 def shares(
     mask: np.ndarray, y: np.ndarray, test: np.ndarray, unseen: float | None = None
 ) -> np.ndarray:
@@ -78,75 +62,145 @@ def by_number(mask: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
     return shares(mask.sum(axis=1, keepdims=True), y, test.sum(axis=1, keepdims=True))
 
 
-ANSWERS = [
-    (ch10.hidden_rate, rate),
-    (ch10.blank, blank),
-    (ch10.retrieve, retrieve),
-    (ch10.effective_robustness, above),
-    (ch10.score_of_mask, shares),
-]
+def left_out(gap: np.ndarray, y: np.ndarray, hospital: np.ndarray, **how: Any) -> np.ndarray:
+    """With `own`, learned in the hospital itself; with `whole`, in all; `pooled`: all rows."""
+    found = []
+    for h in np.unique(hospital):
+        here = hospital == h
+        train = here if how.get("own") else here | True if how.get("whole") else ~here
+        score = np.array([y[train & (gap == g)].mean() for g in (0, 1)])[gap]
+        rows = here | how.get("pooled", False)
+        found.append(roc_auc_score(y[rows], score[rows]))
+    return np.array(found)
 
 
-@pytest.mark.parametrize(("check", "answer"), ANSWERS)
-def test_right_answers_pass(capsys: pytest.CaptureFixture[str], check: Any, answer: Any) -> None:
-    assert "✓" in said(capsys, check, answer)
+def without_ties(gap: np.ndarray, y: np.ndarray, hospital: np.ndarray) -> list[float]:
+    found = []
+    for h in np.unique(hospital):
+        here = hospital == h
+        score = np.array([y[~here & (gap == g)].mean() for g in (0, 1)])[gap]
+        ill, healthy = score[here & (y == 1)], score[here & (y == 0)]
+        found.append(float((ill[:, None] > healthy).mean()))
+    return found
 
 
-@pytest.mark.parametrize("check", [check for check, _ in ANSWERS])
-def test_stubs_get_the_hint(capsys: pytest.CaptureFixture[str], check: Any) -> None:
-    line = said(capsys, check, lambda *answers: None)
-    assert "returns nothing yet. Asked for: " in line
-    assert not line.rstrip().endswith("…")
+def judged(**changed: str) -> dict[str, str]:
+    return {**ch10.VERDICTS, **changed}
 
 
-@pytest.mark.parametrize(
-    ("check", "answer", "advice"),
-    [
-        (ch10.hidden_rate, lambda r, m: r, "the rate itself"),
-        (ch10.hidden_rate, lambda r, m: r - r**m, "one of the M stays, not all"),
-        (ch10.hidden_rate, lambda r, m: (r - r**m) / (1 - r**m), "draws all again"),
-        (ch10.hidden_rate, lambda r, m: 1 - rate(r, m), "the share that stays"),
-        (ch10.hidden_rate, lambda r, m: 0.1, "the share for rate 0.5, 3 modalities"),
-        (ch10.hidden_rate, lambda r, m: rate(r, m) if m > 1 else r, "0.3, 1 modality: this is"),
-        (ch10.blank, times, "0 · NaN is NaN"),
-        (ch10.blank, in_place, "x itself has changed"),
-        (ch10.blank, lambda x, p: np.where(p > 0, x, 0), "columns are blanked"),
-        (ch10.blank, lambda x, p: np.where(p[:, None] > 0, x, 0), "for x of shape (4,)"),
-        (ch10.blank, lambda x, p: blank(x.astype(float), p), "came back as float64"),
-        (ch10.blank, lambda x, p: blank(np.nan_to_num(x), p), "must stay visible"),
-        (ch10.blank, lambda x, p: blank(x, 1 - p), "1 in the mask means there"),
-        (ch10.retrieve, with_zeros, "counts the gaps as zeros"),
-        (ch10.retrieve, lambda x, t, lib, k: retrieve(x, t, lib, 1), "nearest row alone"),
-        (ch10.retrieve, lambda x, t, lib, k: retrieve(x, t, lib, 40), "the whole library"),
-        (ch10.retrieve, lambda x, t, lib, k: retrieve(x, t, lib, k, keep=False), "overwritten"),
-        (ch10.retrieve, lambda x, t, lib, k: np.nan_to_num(x), "the gaps hold zeros"),
-        (ch10.retrieve, lambda x, t, lib, k: x, "there is NaN in the result"),
-        (ch10.retrieve, lambda x, t, lib, k: retrieve(x, t, lib, 4), "the filled array for k = 5"),
-        (ch10.retrieve, lambda x, t, lib, k: retrieve(x, t, lib, 5), "for k = 2 it"),
-        (
-            ch10.effective_robustness,
-            lambda c, d, a, b: b - np.polyval(np.polyfit(c, d, 1), a),
-            "raw accuracies",
-        ),
-        (ch10.effective_robustness, lambda c, d, a, b: b - a, "the plain drop"),
-        (ch10.effective_robustness, lambda c, d, a, b: a - b, "the plain drop"),
-        (ch10.effective_robustness, lambda c, d, a, b: b - d.mean(), "not with their mean"),
-        (
-            ch10.effective_robustness,
-            lambda c, d, a, b: logit(b) - at_line(c, d, a),
-            "a difference of logits",
-        ),
-        (ch10.effective_robustness, lambda *args: -above(*args), "the sign is turned"),
-        (ch10.effective_robustness, lambda *args: 0.5, "the effective robustness for a = 0.92"),
-        (ch10.score_of_mask, lambda m, y, t: shares(m, y, t, np.nan), "gives NaN"),
-        (ch10.score_of_mask, lambda m, y, t: shares(m, y, t, 0.5), "not 0.500"),
-        (ch10.score_of_mask, lambda m, y, t: shares(m, y, t, 0.0), "not 0.000"),
-        (ch10.score_of_mask, lambda m, y, t: np.full(len(t), y.mean()), "for everybody"),
-        (ch10.score_of_mask, by_number, "not only how many"),
-        (ch10.score_of_mask, lambda m, y, t: y[:3], "should have shape (6,)"),
+RIGHT = {
+    ch10.hidden_rate: [
+        ("as derived", lambda: (rate,)),
+        ("a NumPy float", lambda: (lambda r, m: np.float64(r) * (1 - r ** (m - 1) / m),)),
     ],
-)
-def test_likely_slips(
-    capsys: pytest.CaptureFixture[str], check: Any, answer: Any, advice: str
-) -> None:
-    assert advice in said(capsys, check, answer)
+    ch10.blank: [("where", lambda: (blank,))],
+    ch10.retrieve: [("row by row", lambda: (retrieve,))],
+    ch10.score_of_mask: [
+        ("row by row", lambda: (shares,)),
+        ("a list", lambda: (lambda *a: shares(*a).tolist(),)),
+    ],
+    ch10.travels: [
+        ("with scikit-learn", lambda: (left_out, dict(ch10.VERDICTS))),
+        ("a list", lambda: (lambda *a: left_out(*a).tolist(), judged())),
+    ],
+}
+WRONG = {
+    ch10.hidden_rate: [
+        ("the rate", lambda: (lambda r, m: r,), "the rate itself"),
+        ("all stay", lambda: (lambda r, m: r - r**m,), "one of the M stays, not all"),
+        (
+            "drawn again",
+            lambda: (lambda r, m: (r - r**m) / (1 - r**m),),
+            "draws all again",
+        ),
+        ("the rest", lambda: (lambda r, m: 1 - rate(r, m),), "the share that stays"),
+        ("a constant", lambda: (lambda r, m: 0.1,), "the share for rate 0.5, 3 modalities"),
+        (
+            "a single one",
+            lambda: (lambda r, m: rate(r, m) if m > 1 else r,),
+            "0.3, 1 modality: this is",
+        ),
+    ],
+    ch10.blank: [
+        ("times", lambda: (times,), "0 · NaN is NaN"),
+        ("in place", lambda: (in_place,), "x itself has changed"),
+        ("columns", lambda: (lambda x, p: np.where(p > 0, x, 0),), "columns are blanked"),
+        (
+            "two axes only",
+            lambda: (lambda x, p: np.where(p[:, None] > 0, x, 0),),
+            "for x of shape (4,)",
+        ),
+        ("other type", lambda: (lambda x, p: blank(x.astype(float), p),), "back as float64"),
+        (
+            "every NaN",
+            lambda: (lambda x, p: blank(np.nan_to_num(x), p),),
+            "must stay visible",
+        ),
+        ("upside down", lambda: (lambda x, p: blank(x, 1 - p),), "1 in the mask means there"),
+    ],
+    ch10.retrieve: [
+        ("gaps as zeros", lambda: (with_zeros,), "counts the gaps as zeros"),
+        ("one", lambda: (lambda x, t, lib, k: retrieve(x, t, lib, 1),), "nearest row alone"),
+        ("all", lambda: (lambda x, t, lib, k: retrieve(x, t, lib, 40),), "the whole library"),
+        (
+            "overwritten",
+            lambda: (lambda x, t, lib, k: retrieve(x, t, lib, k, keep=False),),
+            "overwritten",
+        ),
+        ("zeros", lambda: (lambda x, t, lib, k: np.nan_to_num(x),), "the gaps hold zeros"),
+        ("untouched", lambda: (lambda x, t, lib, k: x,), "there is NaN in the result"),
+        (
+            "k is 4",
+            lambda: (lambda x, t, lib, k: retrieve(x, t, lib, 4),),
+            "the filled array for k = 5",
+        ),
+        ("k is 5", lambda: (lambda x, t, lib, k: retrieve(x, t, lib, 5),), "for k = 2 it"),
+    ],
+    ch10.score_of_mask: [
+        ("NaN", lambda: (lambda m, y, t: shares(m, y, t, np.nan),), "gives NaN"),
+        ("half", lambda: (lambda m, y, t: shares(m, y, t, 0.5),), "not 0.500"),
+        ("zero", lambda: (lambda m, y, t: shares(m, y, t, 0.0),), "not 0.000"),
+        (
+            "prevalence",
+            lambda: (lambda m, y, t: np.full(len(t), y.mean()),),
+            "for everybody",
+        ),
+        ("how many", lambda: (by_number,), "not only how many"),
+        ("labels", lambda: (lambda m, y, t: y[:3],), "should have shape (6,)"),
+    ],
+    ch10.travels: [
+        (
+            "trained in all",
+            lambda: (lambda *a: left_out(*a, whole=True), judged()),
+            "the hospital itself was in the training rows",
+        ),
+        (
+            "trained at home",
+            lambda: (lambda *a: left_out(*a, own=True), judged()),
+            "learns and scores in the same hospital",
+        ),
+        (
+            "scored on all",
+            lambda: (lambda *a: left_out(*a, pooled=True), judged()),
+            "the AUC is over all rows",
+        ),
+        (
+            "turned round",
+            lambda: (lambda *a: 1 - left_out(*a), judged()),
+            "turned round",
+        ),
+        ("no ties", lambda: (without_ties, judged()), "a tie of ill and healthy"),
+        ("a mean", lambda: (lambda *a: left_out(*a).mean(), judged()), "should have shape (3,)"),
+        (
+            "pooled is enough",
+            lambda: (left_out, judged(A="travels")),
+            "over all rows the gap has an AUC of 0.62; in the north 0.50",
+        ),
+        ("pooled is chance", lambda: (left_out, judged(D="nothing")), "in the north 0.75"),
+        ("only the place", lambda: (left_out, judged(B="hospital")), "study B is not 'hospital'"),
+        ("sees a gap", lambda: (left_out, judged(C="hospital")), "study C is not 'hospital'"),
+        ("one is missing", lambda: (left_out, {"A": "hospital"}), "a verdict for each study"),
+        ("another word", lambda: (left_out, judged(A="MAR")), "'MAR' is no verdict"),
+    ],
+}
+test_wrong, test_right = refused(WRONG), accepted(RIGHT)

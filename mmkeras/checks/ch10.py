@@ -1,6 +1,7 @@
 """Checks of chapter 10, missing modalities."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from . import NotYet, exercise, expect_close
     "are, and then one of the M, each equally likely, stays after all",
 )
 def hidden_rate(rate: Callable) -> str | None:
-    """A function of rate and modalities: the probability that a given modality is hidden."""
+    """Return the probability that a given modality is hidden, a number."""
     for r, m in ((0.5, 3), (0.3, 3), (0.9, 2), (0.3, 1)):
         got = rate(r, m)
         case = f"rate {r}, {m} modalit{'y' if m == 1 else 'ies'}"
@@ -40,7 +41,7 @@ def hidden_rate(rate: Callable) -> str | None:
     hint="give the mask as many axes as x, present.reshape(-1, 1, 1, …), and choose with np.where",
 )
 def blank(function: Callable) -> str | None:
-    """A function of x (n, …) and present (n,): x, with zeros in the rows that are absent."""
+    """Return x, (n, …), with zeros in the rows that are absent."""
     rng = np.random.default_rng(0)
     for shape in ((3, 3), (5, 4), (4,), (3, 2, 2, 1)):
         x = rng.normal(size=shape).astype("float32")
@@ -81,7 +82,7 @@ def blank(function: Callable) -> str | None:
     "summed; np.argsort(…)[:k]; the mean of these library rows goes where has is False",
 )
 def retrieve(function: Callable) -> str | None:
-    """A function of known, there (n, d), library (N, d), k: known, its gaps filled from k rows."""
+    """Return known, (n, d), with its gaps filled."""
     rng = np.random.default_rng(0)
     library = rng.normal(3, 1, size=(40, 6))
     there = (rng.random((12, 6)) < 0.6).astype(float)
@@ -120,57 +121,14 @@ def retrieve(function: Callable) -> str | None:
     return "a guess by patients who are alike in what is known"
 
 
-def _logit(a: np.ndarray) -> np.ndarray:
-    return np.log(a / (1 - a))
-
-
 @exercise(
     "10.4",
-    "above the line",
-    hint="with logit(a) = log(a / (1 − a)), np.polyfit(logit(clean), logit(corrupted), 1) is the "
-    "line; its value at logit(a) goes back through 1 / (1 + exp(−value)); subtract that from b",
-)
-def effective_robustness(function: Callable) -> str | None:
-    """A function of clean, corrupted (K,) of baselines, and a, b of a model: a difference.
-
-    Taori et al. (2020), Measuring Robustness to Natural Distribution Shifts, arXiv:2007.00644.
-    """
-    rng = np.random.default_rng(0)
-    clean = np.array([0.55, 0.62, 0.7, 0.78, 0.85, 0.9, 0.95, 0.97])
-    corrupted = 1 / (1 + np.exp(-(0.8 * _logit(clean) - 0.7 + rng.normal(0, 0.1, clean.size))))
-    line = np.polyfit(_logit(clean), _logit(corrupted), 1)
-    straight = np.polyfit(clean, corrupted, 1)
-    for a, b in ((0.92, 0.86), (0.6, 0.4)):
-        got = function(clean.copy(), corrupted.copy(), a, b)
-        at = np.polyval(line, _logit(np.array(a)))
-        want = float(b - 1 / (1 + np.exp(-at)))
-        if np.size(got) == 1 and np.asarray(got).dtype.kind == "f":
-            if np.isclose(got, b - np.polyval(straight, a)):
-                raise NotYet("the line was fitted in raw accuracies: take the logit of both first")
-            if np.isclose(got, b - a) or np.isclose(got, a - b):
-                raise NotYet("this is the plain drop; compare b with what the line expects at a")
-            if np.isclose(got, b - corrupted.mean()):
-                raise NotYet(
-                    "compare with baselines of the same clean accuracy, not with their mean"
-                )
-            if np.isclose(got, _logit(np.array(b)) - at):
-                raise NotYet(
-                    "this is a difference of logits: turn the line's value into an accuracy"
-                )
-            if np.isclose(got, -want):
-                raise NotYet("the sign is turned: above the line is positive")
-        expect_close(got, want, f"the effective robustness for a = {a}, b = {b}")
-    return "better on corrupted data than its clean accuracy explains, or not"
-
-
-@exercise(
-    "10.5",
     "what the gap gives away",
     hint="for each test row: same = (train_mask == row).all(axis=1); the score is "
     "train_y[same].mean() if same.any(), else train_y.mean()",
 )
 def score_of_mask(function: Callable) -> str | None:
-    """A function of train_mask (n, M), train_y (n,), test_mask (k, M): scores (k,) from gaps."""
+    """Return one score per test row, (k,): the probability of being ill, from the gaps alone."""
     rng = np.random.default_rng(0)
     seen = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 1], [1, 0, 0]], "float32")
     pattern = np.arange(200) % 4
@@ -201,3 +159,106 @@ def score_of_mask(function: Callable) -> str | None:
             raise NotYet("which modality is absent matters, not only how many: compare whole rows")
     expect_close(got, want, "the scores")
     return "a score without a single look at a patient"
+
+
+VERDICTS = {"A": "hospital", "B": "travels", "C": "nothing", "D": "reverses"}
+
+
+def _study(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A simulated study: gap (n,), 1 where the scan is missing; labels (n,); hospitals (n,)."""
+    prevalence, absent = {  # by hospital; P(gap) of the healthy and of the ill
+        "A": ((0.2, 0.5, 0.8), ((0.8, 0.8), (0.5, 0.5), (0.2, 0.2))),
+        "B": ((0.4, 0.5, 0.6), ((0.7, 0.3), (0.6, 0.25), (0.75, 0.35))),
+        "C": ((0.3, 0.5, 0.7), ((0.5, 0.5), (0.5, 0.5), (0.5, 0.5))),
+        "D": ((0.5, 0.5, 0.5), ((0.75, 0.25), (0.5, 0.5), (0.25, 0.75))),
+    }[name]
+    gap, y, hospital = [], [], []
+    for place, share, rates in zip(("north", "south", "west"), prevalence, absent, strict=True):
+        ill = round(200 * share)
+        for label, count, rate in zip((0, 1), (200 - ill, ill), rates, strict=True):
+            missing = round(rate * count)
+            gap += [1] * missing + [0] * (count - missing)
+            y += [label] * count
+            hospital += [place] * count
+    order = np.random.default_rng(0).permutation(len(y))
+    return np.array(gap)[order], np.array(y)[order], np.array(hospital)[order]
+
+
+STUDIES = {name: _study(name) for name in VERDICTS}
+
+
+def _auc(y: np.ndarray, score: np.ndarray) -> float:
+    gaps = score[y == 1][:, None] - score[y == 0]
+    return float(((gaps > 0) + 0.5 * (gaps == 0)).mean())
+
+
+def _learned(gap: np.ndarray, y: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """For every row, the share of ill among the training rows with the same gap."""
+    return np.array([y[train & (gap == g)].mean() for g in (0, 1)])[gap]
+
+
+@exercise(
+    "10.5",
+    "will it travel?",
+    hint="for each hospital h, with there = hospital != h: the share of ill among y[there & "
+    "(gap == g)] is the score of gap g; the AUC takes the rows with hospital == h only. For a "
+    "verdict compare with the AUC over all rows, and with one that is learned within the hospital",
+)
+def travels(function: Callable, verdicts: dict) -> str | None:
+    """Return three AUCs, (3,), from the function, and give a dict from study to verdict."""
+    for name in VERDICTS:
+        gap, y, hospital = STUDIES[name]
+        places = np.unique(hospital)
+        scores = {h: _learned(gap, y, hospital != h) for h in places}
+        want = [_auc(y[hospital == h], scores[h][hospital == h]) for h in places]
+        own = [
+            _auc(y[hospital == h], _learned(gap, y, hospital == h)[hospital == h]) for h in places
+        ]
+        whole = _learned(gap, y, hospital != "")
+        everywhere = [_auc(y[hospital == h], whole[hospital == h]) for h in places]
+        got = function(gap.copy(), y.copy(), hospital.copy())
+        slips = {
+            "the hospital itself was in the training rows: learn from the other two": everywhere,
+            "this learns and scores in the same hospital: learn from the other two": own,
+            "the AUC is over all rows: take those of the hospital left out": [
+                _auc(y, scores[h]) for h in places
+            ],
+            "the order of the patients is turned round": [1 - auc for auc in want],
+            "a tie of ill and healthy counts one half": [
+                float(
+                    (
+                        scores[h][(hospital == h) & (y == 1)][:, None]
+                        > scores[h][(hospital == h) & (y == 0)]
+                    ).mean()
+                )
+                for h in places
+            ],
+        }
+        for advice, wrong in slips.items():
+            if np.shape(got) == (3,) and np.allclose(got, wrong) and not np.allclose(got, want):
+                raise NotYet(f"study {name}: {advice}")
+        expect_close(got, want, f"study {name}: the array of AUCs", atol=1e-4)
+    _judged(verdicts)
+    return "pooled, within, and left out: three questions, three answers"
+
+
+def _judged(verdicts: Any) -> None:
+    """Refuse wrong verdicts, with the numbers that speak against them."""
+    names = ("nothing", "hospital", "travels", "reverses")
+    if not isinstance(verdicts, dict) or set(verdicts) != set(VERDICTS):
+        raise NotYet('give a verdict for each study, such as {"A": "hospital", "B": …}')
+    for name, verdict in verdicts.items():
+        if verdict not in names:
+            raise NotYet(f"study {name}: {verdict!r} is no verdict; they are {', '.join(names)}")
+    for name, right in VERDICTS.items():
+        gap, y, hospital = STUDIES[name]
+        pooled = _auc(y, _learned(gap, y, hospital != ""))
+        one, other = hospital == "north", hospital == "west"
+        own = _auc(y[one], _learned(gap, y, one)[one])
+        out = _auc(y[one], _learned(gap, y, other | (hospital == "south"))[one])
+        if verdicts[name] != right:
+            raise NotYet(
+                f"study {name} is not {verdicts[name]!r}: over all rows the gap has an AUC of "
+                f"{pooled:.2f}; in the north {own:.2f} if it is learned there, and {out:.2f} if "
+                "it is learned in the other two"
+            )
