@@ -655,7 +655,7 @@ def test_lint_prints_a_table_and_says_how_it_went(
         "uncompared",
         "size",
     ]
-    assert chapter.split()[:5] == ["notebooks/05_good.ipynb", "20", "8", "1/8", "="]
+    assert chapter.split()[:5] == ["notebooks/05_good.ipynb", "21", "8", "1/8", "="]
     assert "12%" in chapter and "0/4 = 0%" in solution
 
     course.folder.joinpath(course.name).write_text("{}", "utf-8")
