@@ -1,21 +1,41 @@
 """Runs that several tests of the commands look at: each is trained once per session."""
 
 import json
+import os
 from types import SimpleNamespace
 
-import command_line
-import pytest
+# Both are read when the libraries load. What XLA compiles here is called once: it need not be fast.
+# And of two threads for each of two workers on two cores, some only wait, at full speed.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from mmkeras.table import report, run, weather
+import command_line  # noqa: E402
+import pytest  # noqa: E402
+
+from mmkeras.table import report, run, weather  # noqa: E402
 
 HOSTILE = "<script>alert(1)</script>"
 # Files that take longest go first, so that no worker is left alone with one of them at the end.
-LONGEST = "battery train_command session wheel training notebook_tool browser pretrained".split()
+COMMANDS = "train_command predict_command evaluate_command".split()
+LONGEST = ["battery", *COMMANDS, *"wheel training fusion session notebook_tool browser".split()]
 
 
 def pytest_collection_modifyitems(items):
     places = {f"test_{name}": i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
+def pytest_xdist_make_scheduler(config, log):
+    """A file to a worker, as `--dist loadfile` has it, and what looks at the same runs together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "commands" if file[len("tests/test_") : -len(".py")] in COMMANDS else file
+
+    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 _real_load, _loaded = run.load, {}

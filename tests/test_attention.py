@@ -123,10 +123,10 @@ def test_models_saved_with_keras_attention_still_load(path: Path, tmp_path: Path
         x = dict(stored)
     want = x.pop("want")
     old = keras.models.load_model(path)
-    np.testing.assert_allclose(old.predict_on_batch(x), want, atol=1e-6)
+    np.testing.assert_allclose(old(x), want, atol=1e-6)
     old.save(tmp_path / "again.keras")
     again = keras.models.load_model(tmp_path / "again.keras")
-    np.testing.assert_allclose(again.predict_on_batch(x), want, atol=1e-6)
+    np.testing.assert_allclose(again(x), want, atol=1e-6)
 
 
 def test_there_are_files_of_before() -> None:

@@ -1,5 +1,7 @@
 """Every fusion against NumPy; its weights by formula; masks, gradients, round trips."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -26,6 +28,14 @@ def layer(method, **kwargs):
 
 def features(method):
     return list(P) if method == "decision" else X
+
+
+@functools.cache
+def made_once(method):
+    """A layer on `features(method)` that no test changes, and its weights, all of them random."""
+    made = layer(method)
+    call(made, features(method))
+    return made, randomise(made)
 
 
 def randomise(made):
@@ -197,9 +207,7 @@ ORACLES = {name: globals()[name] for name in METHODS}
 @pytest.mark.parametrize("masked", [False, True], ids=["all there", "gaps"])
 @pytest.mark.parametrize("method", METHODS)
 def test_equals_numpy(method, masked):
-    made, x = layer(method), features(method)
-    call(made, x)
-    weights = randomise(made)
+    (made, weights), x = made_once(method), features(method)
     mask = PRESENT if masked else np.ones((N, 3), "float32")
     want = ORACLES[method](weights, x, mask)
     got = call(made, x, PRESENT if masked else None)
@@ -216,9 +224,7 @@ TOKENS[2][0] = 0  # nothing but padding
 @pytest.mark.parametrize("masked", [False, True], ids=["all there", "gaps"])
 @pytest.mark.parametrize("method", ["cross_attention", "bottleneck"])
 def test_sequences_equal_numpy(method, masked):
-    made = layer(method)
-    call(made, TOKENS)
-    weights = randomise(made)
+    made, weights = made_once(method)
     mask = PRESENT if masked else np.ones((N, 3), "float32")
     got = call(made, TOKENS, PRESENT if masked else None)
     np.testing.assert_allclose(got, ORACLES[method](weights, TOKENS, mask), rtol=2e-4, atol=2e-5)
@@ -226,7 +232,7 @@ def test_sequences_equal_numpy(method, masked):
 
 @pytest.mark.parametrize("method", ["cross_attention", "bottleneck"])
 def test_padding_has_no_influence(method):
-    made = layer(method)
+    made, _ = made_once(method)
     want = call(made, TOKENS)
     longer = [np.concatenate([x, np.zeros_like(x)], axis=1) for x in TOKENS]
     np.testing.assert_allclose(call(made, longer), want, atol=1e-5)
@@ -279,7 +285,7 @@ WIDTH = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_weights_by_formula_and_width(method):
-    made = layer(method)
+    made, _ = made_once(method)
     assert call(made, features(method)).shape == (N, WIDTH.get(method, U))
     assert made.count_params() == COUNTS[method]
 
@@ -294,9 +300,9 @@ def test_learned_decisions_have_a_weight_a_modality():
 def test_every_number_of_modalities(method):
     for count in (1, 2) if METHODS[method].takes_sequences else (1, 2, 4):
         x = [X[0]] * count if method != "decision" else [P[0]] * count
-        assert np.isfinite(call(layer(method), x)).all()
-        mask = np.zeros((N, count), "float32")
-        assert np.isfinite(call(layer(method), x, mask)).all()
+        made = layer(method)
+        assert np.isfinite(call(made, x)).all()
+        assert np.isfinite(call(made, x, np.zeros((N, count), "float32"))).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -316,7 +322,7 @@ def test_order_of_the_modalities(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_absent_does_not_matter(method):
-    made, x = layer(method), features(method)
+    (made, _), x = made_once(method), features(method)
     want = call(made, x, PRESENT)
     other = [np.where(PRESENT[:, m : m + 1] > 0, v, v + 7) for m, v in enumerate(x)]
     if method == "decision":  # the last row has nothing, so that all of them count
@@ -328,7 +334,7 @@ def test_what_is_absent_does_not_matter(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_mask_of_ones_is_no_mask(method):
-    made, x = layer(method), features(method)
+    (made, _), x = made_once(method), features(method)
     np.testing.assert_allclose(call(made, x, np.ones((N, 3), "float32")), call(made, x), atol=1e-6)
 
 

@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -31,52 +30,91 @@ def two_branches() -> keras.Model:
 
 
 SCRIPT = """
-import sys, time
+import os, sys, time
 import mmkeras as mm
-mm.start(seed=0)
 import keras, numpy as np, tensorflow as tf
 from mmkeras.training import Resume
+mm.multimodal_model, mm.vector_branch  # loads them
 
-folder, slow, result = sys.argv[1], float(sys.argv[2]), sys.argv[3]
-rng = np.random.default_rng(0)
-x, y = rng.normal(size=(60, 5)).astype("float32"), rng.integers(0, 3, 60)
-keras.utils.set_random_seed(0)
-model = mm.multimodal_model([mm.vector_branch(5, units=8, name="text")], {"group": 3}, dropout=0.5)
-rate = keras.optimizers.schedules.CosineDecay(0.05, 60, warmup_target=0.1, warmup_steps=20)
-model.compile(keras.optimizers.AdamW(rate), "sparse_categorical_crossentropy")
-resume = Resume(folder, seed=5)
-data = resume.rows(60).batch(10).map(lambda i: ({"text": tf.gather(x, i)}, tf.gather(y, i)))
 class Slow(keras.callbacks.Callback):
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
     def on_train_batch_end(self, batch, logs=None):
-        time.sleep(slow)
-model.fit(data.prefetch(2), initial_epoch=resume.done, epochs=10, verbose=0,
-          shuffle=False, callbacks=[resume, Slow()])
-np.savez(result, *model.get_weights(), loss=[h["loss"] for h in resume.history])
+        time.sleep(self.seconds)
+
+def train(folder, slow):
+    mm.start(seed=0)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 5)).astype("float32"), rng.integers(0, 3, 60)
+    keras.utils.set_random_seed(0)
+    text = mm.vector_branch(5, units=8, name="text")
+    model = mm.multimodal_model([text], {"group": 3}, dropout=0.5)
+    rate = keras.optimizers.schedules.CosineDecay(0.05, 60, warmup_target=0.1, warmup_steps=20)
+    model.compile(keras.optimizers.AdamW(rate), "sparse_categorical_crossentropy")
+    resume = Resume(folder, seed=5)
+    data = resume.rows(60).batch(10).map(lambda i: ({"text": tf.gather(x, i)}, tf.gather(y, i)))
+    model.fit(data.prefetch(2), initial_epoch=resume.done, epochs=10, verbose=0,
+              shuffle=False, callbacks=[resume, Slow(slow)])
+    np.savez(folder + ".npz", *model.get_weights(), loss=[h["loss"] for h in resume.history])
+
+# Each line asks for a run in a process of its own; that TensorFlow is loaded once saves seconds.
+for line in sys.stdin:
+    folder, slow = line.split()
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        train(folder, float(slow))
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
+class Runs:
+    """A process in which no step was made yet: each run is a fork of it."""
+
+    def __init__(self, script: Path) -> None:
+        env = {**os.environ, "PYTHONPATH": str(Path(mm.__file__).parent.parent)}
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([sys.executable, str(script)], env=env, **pipes)
+
+    def start(self, folder: Path, slow: float) -> int:
+        """The process id of a run that begins."""
+        assert self.process.stdin and self.process.stdout
+        print(folder, slow, file=self.process.stdin, flush=True)
+        return int(self.process.stdout.readline())
+
+    def wait(self) -> int:
+        """The exit status of the run, or minus the signal that ended it."""
+        assert self.process.stdout
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows knows neither fork nor SIGKILL")
 def test_a_run_that_is_killed_twice_ends_like_one_that_was_not(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
-    script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
-    env = {**os.environ, "PYTHONPATH": str(Path(mm.__file__).parent.parent)}
-
-    def start(name: str, slow: float) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, script, tmp_path / name, str(slow), tmp_path / f"{name}.npz"]
-        return subprocess.Popen(list(map(str, command)), env=env, stdout=subprocess.DEVNULL)
-
-    whole = start("whole", 0.0)
+    script.write_text(SCRIPT, encoding="utf-8")
+    undisturbed, runs = Runs(script), Runs(script)  # two, so that they hash strings differently
+    undisturbed.start(tmp_path / "whole", 0.0)
     for epochs in (2, 5):
-        run = start("killed", 0.05)
+        run = runs.start(tmp_path / "killed", 0.05)
         deadline = time.monotonic() + 120
         while Resume(tmp_path / "killed").done < epochs:
-            assert run.poll() is None and time.monotonic() < deadline
+            os.kill(run, 0)  # it is there
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         time.sleep(0.1)  # into the next epoch
-        run.send_signal(signal.SIGKILL)
-        assert run.wait() == -signal.SIGKILL
+        os.kill(run, signal.SIGKILL)
+        assert runs.wait() == -signal.SIGKILL
         assert epochs <= Resume(tmp_path / "killed").done < 10
-    assert start("killed", 0.0).wait() == 0 and whole.wait() == 0
+    runs.start(tmp_path / "killed", 0.0)
+    assert runs.wait() == 0 and undisturbed.wait() == 0
+    undisturbed.close(), runs.close()
     with np.load(tmp_path / "whole.npz") as want, np.load(tmp_path / "killed.npz") as got:
         assert len(want["loss"]) == 10 and set(want.files) == set(got.files)
         for name in want.files:
