@@ -23,6 +23,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 import tf2onnx.optimizer
+from keras.src.export.saved_model_export_archive import SavedModelExportArchive
 
 from mmkeras.models import MultimodalModel
 
@@ -243,7 +244,7 @@ def lean(archive: Path | None = None) -> Iterator[None]:
     graph before each of its passes, to go on without one that fails; here such a pass is an error.
     The LiteRT file is made from a SavedModel, which is the `archive`, if there is one.
     """
-    passes, write = tf2onnx.optimizer.optimize_graph, keras.export.ExportArchive.write_out
+    passes, write = tf2onnx.optimizer.optimize_graph, SavedModelExportArchive.write_out
 
     def optimize(graph: Any, *_: Any, **__: Any) -> Any:
         return passes(graph, catch_errors=False)
@@ -254,7 +255,7 @@ def lean(archive: Path | None = None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "_default_save_signature", None)
         patch.setattr(tf2onnx.optimizer, "optimize_graph", optimize)
-        patch.setattr(keras.export.ExportArchive, "write_out", write_out if archive else write)
+        patch.setattr(SavedModelExportArchive, "write_out", write_out if archive else write)
         yield
 
 
