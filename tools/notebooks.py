@@ -35,6 +35,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from notebook_page import Page
 from notebook_rules import Problem, lint
+from pictures import shrink_pictures
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_TIMEOUT = 120  # seconds, the same limit as nbval's in the Makefile
@@ -129,7 +130,7 @@ def _restore_ctrl_c(notebook: NotebookNode) -> None:
 
 
 def clean(nb: NotebookNode) -> NotebookNode:
-    """Drop what differs from run to run: stderr, metadata, ids, folders in tracebacks."""
+    """Drop what differs from run to run: stderr, metadata, ids, folders; shrink pictures."""
     seen: dict[str, int] = {}
     for cell in nb.cells:
         tags = cell.metadata.get("tags")
@@ -139,6 +140,7 @@ def clean(nb: NotebookNode) -> NotebookNode:
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
         if cell.cell_type == "code":
             cell.outputs = _stable(cell.outputs)
+    shrink_pictures(nb)
     nb.metadata = nbformat.from_dict(METADATA)
     nb.nbformat, nb.nbformat_minor = 4, 5
     return nb
