@@ -22,41 +22,60 @@ def _is_slip(got: object, slip: object, want: object, atol: float = 1e-3) -> boo
     return np.allclose(given, wrong, atol=atol)
 
 
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+_SCALINGS: dict[str, Callable] = {
+    "0 to 255": lambda v: v,
+    "0 to 1": lambda v: v / 255,
+    "-1 to 1": lambda v: v / 127.5 - 1,
+    "PyTorch's": lambda v: (v / 255 - MEAN) / DEVIATION,
+}
+
+
 @exercise(
     "03.1",
     "back to 0 to 255",
-    hint="go back step by step: times std, plus mean, times 255; (3,) fits the last axis by itself",
+    hint="look at the smallest and the largest number of the batch: which values has black, and "
+    "which has white, in each of the four scalings?",
 )
-def undo_scaling(undo: Callable) -> str | None:
-    """A function of x (n, h, w, 3), mean (3,), std (3,): the pixels from 0 to 255."""
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    want = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3)).astype(float)
-    x = (want / 255 - mean) / std
-    got = undo(x.copy(), mean.copy(), std.copy())
-    slips = {
-        "these are the pixels from 0 to 1: the first step was to divide by 255": want / 255,
-        "multiply by std first and add mean then: undo the last step first": (x + mean) * std * 255,
-        "the deviation was divided by, so multiply by it": (x / std + mean) * 255,
-        "the mean was subtracted, so add it": (x * std - mean) * 255,
-        "the mean belongs to pixels from 0 to 1: add it before you multiply by 255": x * std * 255
-        + mean,
-    }
-    for problem, slip in slips.items():
-        if _is_slip(got, slip, want):
-            raise NotYet(problem)
-    expect_close(got, want, "the pixels", atol=0.01)
+def to_255(answer: Callable) -> str | None:
+    """A function of x (n, h, w, 3) in one of the four scalings: the pixels from 0 to 255."""
+    rng = np.random.default_rng(0)
+    for name, scale in _SCALINGS.items():
+        want = rng.integers(0, 256, (2, 4, 5, 3)).astype(float)
+        want[0, 1, 2], want[1, 3, 0] = 0, 255
+        x = scale(want)
+        got = answer(x.copy())
+        slips = {
+            "the steps are undone in the wrong order: multiply by the deviation, then add the "
+            "mean, then multiply by 255": (x + MEAN) * DEVIATION * 255,
+            "the mean and deviation belong to pixels from 0 to 1, so multiply by 255 last": (
+                x * DEVIATION * 255 + MEAN
+            ),
+            "this undoes PyTorch's scaling": (x * DEVIATION + MEAN) * 255,
+            "this undoes 0 to 1": x * 255,
+            "this undoes -1 to 1": (x + 1) * 127.5,
+            "these are the numbers as they came": x,
+            "one straight line for all channels cannot undo three means and deviations": (
+                (x - x.min()) / np.ptp(x) * 255
+            ),
+            "what is below 0 was cut off": np.clip(x * 255, 0, 255),
+        }
+        for problem, slip in slips.items():
+            if _is_slip(got, slip, want):
+                raise NotYet(f"{problem}; the batch was prepared as {name}")
+        expect_close(got, want, f"the pixels of a batch prepared as {name}", atol=0.51)
     return "and the pretrained network sees a picture again"
 
 
 @exercise(
     "03.2",
     "the box in the padded square",
-    hint="scale = side / max(height, width) for all four; then add the margin above to top and "
-    "bottom, the margin on the left to left and right",
+    hint="the picture is shrunk by one factor, and then moved: by how much down, and by how much "
+    "to the right? pad_to_square computes both",
 )
 def box_after_padding(move: Callable) -> str | None:
     """A function of box, height, width, side: (top, left, bottom, right) in the square."""
-    cases = (((10, 20, 110, 60), 200, 400, 100), ((5.0, 8.0, 50.0, 30.0), 90, 60, 30))
+    cases = (((11, 23, 111, 63), 200, 400, 100), ((5.0, 8.0, 50.0, 29.0), 90, 60, 30))
     for box, height, width, side in cases:
         got = move(box, height, width, side)
         if np.shape(got) != (4,):
@@ -76,12 +95,13 @@ def box_after_padding(move: Callable) -> str | None:
             + 2 * np.array([down, across, down, across]),
             "the picture moves away from the corner, so add the margin": scaled
             - [down, across, down, across],
+            "cut off to whole pixels: leave the fractions, or round": np.floor(want),
         }
         for problem, slip in slips.items():
             if _is_slip(got, slip, want):
                 raise NotYet(f"{problem} (height {height}, width {width}, side {side})")
         what = f"the box in a picture of {height}×{width} padded to {side}×{side}"
-        expect_close(np.asarray(got, float), want, what, atol=1.0)
+        expect_close(np.asarray(got, float), want, what, atol=0.55)
     return "boxes, points and masks must go wherever the pixels go"
 
 
@@ -95,13 +115,15 @@ def _equalise(v: np.ndarray) -> np.ndarray:
 @exercise(
     "03.3",
     "equalised brightness, same colours",
-    hint="to_ycbcr, equalise the first channel, keep the other two, to_rgb",
+    hint="go to a colour space whose first channel is the brightness, change that one alone, and "
+    "come back",
 )
 def equalise_brightness(equalise: Callable) -> str | None:
     """A function of uint8 (h, w, 3): the same with its luma equalised, from 0 to 255."""
     rng = np.random.default_rng(0)
-    base = rng.integers(60, 120, (96, 120, 1)) + np.array([30, 0, -20])
-    pixels = (base + rng.integers(-8, 9, base.shape)).astype("uint8")
+    colours = np.array([[150, 80, 70], [70, 130, 80], [80, 90, 160], [130, 120, 60]])
+    base = np.repeat(colours, 24, axis=0)[:, None] + rng.integers(-25, 26, (96, 120, 1))
+    pixels = (base + rng.integers(-4, 5, (96, 120, 3))).astype("uint8")
     got = equalise(pixels.copy())
     if np.shape(got) == pixels.shape[:2]:
         raise NotYet("this is grey: put the colour channels beside the new luma and go back to RGB")
@@ -113,6 +135,9 @@ def equalise_brightness(equalise: Callable) -> str | None:
     raw = new @ np.linalg.inv(TO_YCC).T
     want = np.clip(raw, 0, 255)
     one_by_one = np.stack([_equalise(pixels[..., c]) for c in range(3)], axis=-1)
+    mean = _equalise(pixels.mean(axis=-1))
+    by_mean = np.clip(np.dstack([mean, ycc[..., 1:]]) @ np.linalg.inv(TO_YCC).T, 0, 255)
+    factor = (mean / np.maximum(pixels.mean(axis=-1), 1))[..., None]
     if np.isfinite(got).all() and (got.min() < -0.5 or got.max() > 255.5):
         raise NotYet(
             f"values from {got.min():.0f} to {got.max():.0f}: a bright luma and a strong colour "
@@ -120,6 +145,10 @@ def equalise_brightness(equalise: Callable) -> str | None:
         )
     if np.abs(got - one_by_one).mean() < 3:
         raise NotYet("this is channel by channel, which changes the colours: equalise Y alone")
+    shifted = np.clip(pixels + (mean - pixels.mean(axis=-1))[..., None], 0, 255)
+    for slip in (by_mean, np.clip(pixels * factor, 0, 255), shifted):
+        if np.abs(got - slip).mean() < 3:
+            raise NotYet("this equalises the plain mean (R + G + B) / 3; the eye weighs green most")
     if np.abs(got - pixels).mean() < 3:
         raise NotYet("nothing has changed: put the equalised luma back before you go to RGB")
     if np.ptp(got, axis=-1).max() < 1:
@@ -136,8 +165,8 @@ def equalise_brightness(equalise: Callable) -> str | None:
 @exercise(
     "03.4",
     "a picture from its patches",
-    hint="the three steps of to_patches backwards: reshape to (h/p, w/p, p, p, c), swap axes 1 "
-    "and 2, reshape to (h, w, c)",
+    hint="to_patches has three steps; undo the last one first, and find the shape that the array "
+    "had before it",
 )
 def from_patches(build: Callable) -> str | None:
     """A function of sequence (h/p · w/p, p · p · c), height, width, p: the picture (h, w, c)."""
@@ -158,3 +187,42 @@ def from_patches(build: Callable) -> str | None:
             raise NotYet("the picture is transposed: rows come before columns")
         expect_close(got, want, f"the picture of {height}×{width} from patches of {p}×{p}")
     return "nothing was lost: a sequence of patches is the picture in another order"
+
+
+_WORDS = ("fine", "frozen", "scaled twice", "aliasing", "label", "leak", "channels")
+_REVIEW = {
+    "A": "frozen",
+    "B": "scaled twice",
+    "C": "aliasing",
+    "D": "label",
+    "E": "leak",
+    "F": "fine",
+}
+_ASK = {
+    "A": "what happens once, and what anew in each epoch, on either side of cache()?",
+    "B": "which numbers does the first convolution get for black and for white?",
+    "C": "how many pixels does the filter look at, and how many does it skip?",
+    "D": "what is a mirrored left hand?",
+    "E": "where can the second photograph of a lesion be when the first is in training?",
+    "F": "go through the list: decoding, size, scale, who is in the test set",
+}
+
+
+@exercise(
+    "03.5",
+    "six projects, reviewed",
+    hint="follow one picture through each project, from the file to the first layer, and ask what "
+    "the test set shares with the training",
+)
+def review(answer: dict[str, str]) -> str | None:
+    """A dict from the letters A to F to one of the seven words."""
+    if not isinstance(answer, dict) or set(answer) != set(_REVIEW):
+        raise NotYet("give a dict with the keys A to F, and one word for each")
+    for letter, word in answer.items():
+        if not isinstance(word, str) or word not in _WORDS:
+            raise NotYet(f"{letter}: {word!r} is none of the words {', '.join(_WORDS)}")
+    wrong = [letter for letter in sorted(answer) if answer[letter] != _REVIEW[letter]]
+    if wrong:
+        others = f" ({len(wrong)} of 6 are not right yet)" if len(wrong) > 1 else ""
+        raise NotYet(f"{wrong[0]} is not {answer[wrong[0]]!r}: {_ASK[wrong[0]]}{others}")
+    return "C and E hide best: training and serving agree, and the accuracy looks good"
