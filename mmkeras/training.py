@@ -124,7 +124,7 @@ class Trainer:
         """
         x = self._own(x)
         if not isinstance(x, tf.data.Dataset) and len(tf.nest.flatten(x)[0]) <= batch_size:
-            # Not predict_on_batch: it prepares itself anew for each number of rows, and warns of it.
+            # predict_on_batch would prepare itself anew for each number of rows, and warn of it.
             return keras.tree.map_structure(ops.convert_to_numpy, self.model(x, training=False))
         if not isinstance(x, tf.data.Dataset):
             kwargs["batch_size"] = batch_size
