@@ -240,6 +240,10 @@ def kernel() -> Iterator[Line]:
     yield Line("Kernel", f"python3 is {'this Python' if here else first}", mend)
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def render(lines: list[Line]) -> str:
     """The report: the home folder as ~, each problem with its command, and a verdict."""
     rows = []
@@ -252,7 +256,8 @@ def render(lines: list[Line]) -> str:
     warnings = sum(bool(line.mend) for line in lines) - errors
     what = "The course" if checkout() else "mmkeras"
     verdict = "cannot run here yet" if errors else "can run here"
-    rows.append(f"{what} {verdict}: {errors} errors (x), {warnings} warnings (!).")
+    counts = f"{_count(errors, 'error')} (x), {_count(warnings, 'warning')} (!)"
+    rows.append(f"{what} {verdict}: {counts}.")
     home, text = str(Path.home()), "\n".join(rows)
     return text if home == Path(home).anchor else re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
 

@@ -12,7 +12,7 @@ _deterministic = False  # whether start() has switched it on: TensorFlow has no 
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Hold back what C++ code writes to file descriptor 2; hand it over if the block raises.
+    """Hold back what C++ code writes to file descriptor 2; hand it over if the block fails.
 
     While TensorFlow is being imported, a few of its lines appear before its own log level holds:
     that oneDNN is on, that there is no GPU.
@@ -28,7 +28,7 @@ def _quiet_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # not Ctrl-C: the lines say nothing of it
             held.seek(0)
             os.write(saved, held.read())
             raise

@@ -942,7 +942,9 @@ def test_wrong_usage_exits_with_2(registry, arguments, capsys):
     with pytest.raises(SystemExit) as error:
         command.main(arguments)
     assert error.value.code == 2
-    assert "usage:" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("mmkeras data") and ": error: " in told and "usage:" not in told
+    assert told.count("\n") == 2, "the error, and where help is"
     assert not registry.calls
 
 

@@ -201,8 +201,12 @@ def test_the_home_folder_is_not_given_away(monkeypatch, home, shown):
 @pytest.mark.parametrize(
     ("line", "status", "verdict"),
     [
-        (Line("Disk", "full", "free it", needed=True), 1, "cannot run here yet: 1 errors"),
-        (Line("Disk", "nearly full", "free it"), 0, "can run here: 0 errors (x), 1 warnings"),
+        (
+            Line("Disk", "full", "free it", needed=True),
+            1,
+            "cannot run here yet: 1 error (x)",
+        ),
+        (Line("Disk", "nearly full", "free it"), 0, "can run here: 0 errors (x), 1 warning (!)"),
         (Line("Disk", "well"), 0, "can run here: 0 errors (x), 0 warnings"),
     ],
 )

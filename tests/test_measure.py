@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from mmkeras import evaluate
-from mmkeras.table import examples, measure
+from mmkeras.table import measure
 from mmkeras.table.caveats import ALL, MAJORITY
 from mmkeras.table.intervals import Intervals, wilson
+from mmkeras.table.report import examples
 from mmkeras.table.wording import number, percent, with_interval
 
 Z = 1.9599639845400545

@@ -12,7 +12,8 @@ import pytest
 from test_measure import answers_of, certain, fake
 
 from mmkeras import evaluate
-from mmkeras.table import examples, measure, report, scores, sections
+from mmkeras.table import measure, report
+from mmkeras.table.report import examples, scores, sections
 from mmkeras.table.wording import number
 
 # One of each kind of thing that a page, a plot or a table of Markdown could take for markup.

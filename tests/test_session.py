@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import mmkeras as mm
+from mmkeras import session
 
 
 def python(code, *arguments, **env):
@@ -28,6 +29,7 @@ def test_import_does_no_work_and_says_nothing():
 RUN = """
 import hashlib, random, sys, warnings
 import mmkeras as mm
+from mmkeras import session
 mm.start(seed=3)
 import keras
 print(type(keras.saving.load_model(sys.argv[1])).__name__)  # nothing but start() was called
@@ -69,6 +71,14 @@ def test_onednn_is_left_to_tensorflow_and_to_the_user(setting):
     code = "import os, mmkeras; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"
     ran = python(code, **({} if setting is None else {"TF_ENABLE_ONEDNN_OPTS": setting}))
     assert ran.stdout == f"{setting}\n"
+
+
+@pytest.mark.parametrize("raised, told", [(ImportError, "a log line\n"), (KeyboardInterrupt, "")])
+def test_log_lines_are_held_back_also_when_ctrl_c_comes(raised, told, capfd):
+    with pytest.raises(raised), session._quiet_stderr():
+        os.write(2, b"a log line\n")
+        raise raised
+    assert capfd.readouterr().err == told
 
 
 def test_environment_defaults_give_way_to_the_users():

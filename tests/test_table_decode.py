@@ -6,6 +6,7 @@ import sys
 import threading
 import unicodedata
 from pathlib import Path
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -44,6 +45,31 @@ def test_twelve_bits_in_sixteen_keep_their_levels(tmp_path, most, white):
     ramp = np.linspace(0, most, 64).astype(np.uint16).reshape(8, 8)
     found = picture(tmp_path, Image.fromarray(ramp), "a.png")
     np.testing.assert_array_equal(found[..., 0], np.round(ramp * (255 / white)).astype(int))
+
+
+def wide_png(path: Path, colours: np.ndarray) -> None:
+    """A PNG of 16 bits in each of three channels, which Pillow cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    height, width, _ = colours.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def test_colours_of_sixteen_bits_keep_their_levels_and_of_twelve_are_refused(tmp_path):
+    colours = np.linspace(0, 65535, 8 * 8 * 3).reshape(8, 8, 3).astype(np.uint16)
+    wide_png(tmp_path / "a.png", colours)
+    found = decode_image(str(tmp_path / "a.png"), (8, 8), max_pixels=64)
+    np.testing.assert_allclose(found, colours / 257, atol=1)
+    wide_png(tmp_path / "b.png", colours // 16)
+    with pytest.raises(Refused, match="16 bits, but none is above 4,095"):
+        decode_image(str(tmp_path / "b.png"), (8, 8), max_pixels=64)
+    wide_png(tmp_path / "c.png", 0 * colours)
+    assert not decode_image(str(tmp_path / "c.png"), (8, 8), max_pixels=64).any()
 
 
 def test_twelve_bits_are_said(tmp_path):

@@ -1,16 +1,16 @@
 """The command `mmkeras data`: list, fetch and verify the data and weights of the course."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
+from ..usage import Parser
 from .cache import faults, fetch, verify
 from .entries import Asset, AssetError, cache_dir, catalogue, find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0 when all is well, 1 when an asset failed, 2 for wrong usage."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mmkeras data",
         description="Data and weights of the course: list them, fetch them, verify them.",
         epilog="Exit status: 0 all is well, 1 an asset could not be fetched or is damaged, "

@@ -41,6 +41,7 @@ _FAMILY_SIZE = 48  # pixels at which pictures are compared, whatever size is ask
 # no pair of the default groups, but those with like labels, is within 0.0004 of either.
 _ALL_ALIKE = 0.071  # mean over the artists, in grey, 0..1
 _ONE_ALIKE = 0.030  # any one artist, in colour, 0..1
+_FAMILIES: dict[tuple[str, ...], np.ndarray] = {}  # of the concepts that were compared already
 # Words in which labels of one family differ: "two o’clock", "three-thirty"; "red heart" ...
 _VARIANT = re.compile(
     r"\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirty|o’clock|"
@@ -174,8 +175,10 @@ def load_emoji(
     if concepts.empty:
         raise ValueError(f"{', '.join(artists)} have no concept in common in groups={groups}")
 
-    concepts["family"] = _families(concepts, drawn)
     codes = list(concepts["hexcode"])
+    if tuple(codes) not in _FAMILIES:  # seconds, and neither size nor artists matter
+        _FAMILIES[tuple(codes)] = _families(concepts, drawn)
+    concepts["family"] = _FAMILIES[tuple(codes)]
     table = pd.concat([concepts.assign(artist=artist) for artist in artists], ignore_index=True)
     table.insert(0, "artist", table.pop("artist"))
     images = np.empty((len(table), size, size, 3), np.uint8)
@@ -311,7 +314,10 @@ def _shrink(pictures: np.ndarray, by: int) -> np.ndarray:
     """Means of squares of `by` times `by` pixels, from 0..255 to 0..1."""
     n, height, width, channels = pictures.shape
     squares = pictures.reshape(n, height // by, by, width // by, by, channels)
-    return squares.mean(axis=(2, 4)) / 255
+    total = np.zeros((n, height // by, width // by, channels), np.uint32)
+    for row, column in np.ndindex(by, by):  # ten times faster than `mean` over two short axes
+        total += squares[:, :, row, :, column]
+    return total / by**2 / 255
 
 
 def _distances(pixels: np.ndarray) -> np.ndarray:

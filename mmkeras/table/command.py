@@ -6,7 +6,6 @@ Nothing heavy is imported here, so that `--help` comes at once.
 import argparse
 import contextlib
 import csv
-import difflib
 import errno
 import math
 import re
@@ -14,7 +13,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
 STATUS = (
     "Exit status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl-C (143 by "
@@ -119,30 +119,6 @@ def _terminable() -> Iterator[None]:
 # ------------------------------------------------------------------------------ options
 
 
-class Parser(argparse.ArgumentParser):
-    """As argparse's, but options are not abbreviated, and a misspelt one is told the right one."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        options, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            wrong = next((word for word in unknown if word.startswith("-")), unknown[0])
-            self.error(f"there is no option {wrong}{self._hint(wrong.split('=')[0])}")
-        return options
-
-    def _hint(self, wrong: str) -> str:
-        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
-        begun = [flag for flag in known if len(wrong) > 3 and flag.startswith(wrong)]
-        close = [*begun, *difflib.get_close_matches(wrong, known, n=1)]
-        return f"; did you mean {close[0]}?" if close else ""
-
-    def error(self, message: str) -> NoReturn:
-        """One line, not the whole usage before it."""
-        self.exit(2, f"{self.prog}: error: {message}\n({self.prog} --help explains)\n")
-
-
 def at_least(least: float, kind: type = int, most: float = math.inf) -> Callable[[str], Any]:
     """For argparse: a finite number from `least` to `most`."""
 
@@ -206,6 +182,12 @@ def class_list(text: str) -> list[str]:
             f"must be two or more different names, as in sun,rain,snow; got {text!r}"
         )
     return names
+
+
+def add_run_and_csv(parser: argparse.ArgumentParser, rows: str, what: str) -> None:
+    """The two that `predict` and `evaluate` must be given: a trained run and a CSV."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
+    parser.add_argument("csv", type=Path, metavar=rows, help=what)
 
 
 def add_reading(add: Callable[..., Any], trained: str = "") -> None:

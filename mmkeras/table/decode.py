@@ -131,7 +131,10 @@ def _unpacked(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
         inner = _inner(image.size, size, turn)
         image.draft(None, (2 * inner[0], 2 * inner[1]))
     with _room(image.width * image.height * (4 if image.format == "WEBP" else 1)):
+        wide = bool(image.tile) and ";16" in str(image.tile[0][3])
         image.load()
+        if wide and not image.mode.startswith("I"):
+            _check_colours(image)
         turn = image.getexif().get(ORIENTATION) if turn is None else turn
         small = _shrunk(image, _inner(image.size, size, turn))
     if turn in _TURNS:
@@ -190,6 +193,14 @@ def _white_of(image: Image.Image) -> int:
     if high > 0:
         note("have 16 bits, but no value above 4,095: they are taken for 12 bits (4,095 is white)")
     return 4095
+
+
+def _check_colours(image: Image.Image) -> None:
+    """Of colours of 16 bits Pillow keeps the upper 8: of a picture of 12 bits, four."""
+    bands = image.getextrema()[: 1 if image.mode == "LA" else 3]
+    if 0 < max(high for _, high in bands) < 16:
+        raise Refused("its colours have 16 bits, but none is above 4,095, which is nearly black; "
+                      "save it with 8 bits")  # fmt: skip
 
 
 def _rgb(strip: Image.Image, white: int) -> Image.Image:

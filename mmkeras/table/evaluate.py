@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
+from ..usage import Parser
 from . import run as runs
-from .command import STATUS, Parser, RunError, add_reading, exit_status, reading_of
+from .command import STATUS, RunError, add_reading, add_run_and_csv, exit_status, reading_of
 
 FILES = ("report.html", "metrics.json", "predictions.csv")
 # Of settings.json: what `mmkeras predict` needs, and what the report tells.
@@ -43,8 +44,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Example: mmkeras evaluate weather/run march.csv --out march. All rows are tested; "
         f"none may have been in the training. {STATUS}",
     )
-    p.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
-    p.add_argument("csv", type=Path, metavar="labelled.csv", help="rows with their true class")
+    add_run_and_csv(p, "labelled.csv", "rows with their true class")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: "
                    "labelled.evaluation, beside the CSV)")  # fmt: skip
     p.add_argument("--force", action="store_true", help="replace the files of an earlier "
@@ -160,10 +160,10 @@ def judge(
     options: argparse.Namespace,
 ) -> tuple[Any, Any]:
     """The `report.Run` of these rows, and the table of predictions."""
-    from .examples import examples
     from .measure import answer, measure
     from .problems import in_words
     from .report import Run
+    from .report.examples import examples
 
     y, answers = answer(model, table, "test")
     metrics = measure(table, y, answers, settings.get("seed", 0), learned=learned)

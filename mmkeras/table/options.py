@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..usage import Parser
 from .columns import MODALITIES
 from .command import (
     STATUS,
-    Parser,
     add_reading,
     at_least,
     class_list,

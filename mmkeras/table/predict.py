@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import files
+from ..usage import Parser
 from . import run as runs
-from .command import STATUS, Parser, RunError, add_reading, exit_status, reading_of
+from .command import STATUS, RunError, add_reading, add_run_and_csv, exit_status, reading_of
 
 if TYPE_CHECKING:  # loaded by the functions that need them: --help comes at once
     import pandas as pd
@@ -138,8 +139,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Example: mmkeras predict weather/run weather/new.csv. The columns are those of the "
         f"training, and the output is encoded as the input is. {STATUS}",
     )
-    p.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
-    p.add_argument("csv", type=Path, metavar="new.csv", help="rows to answer")
+    add_run_and_csv(p, "new.csv", "rows to answer")
     p.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: "
                    "new.predicted.csv, beside the CSV)")  # fmt: skip
     p.add_argument("--force", action="store_true", help="replace the output file")

@@ -23,7 +23,7 @@ MAX_TABLE_BYTES = 2 * 1024**3
 MAX_CELL = 131_072  # characters of a cell that is used
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\x00\x00\xfe\xff", "utf-32"))
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-_EXCEL = {
+_NOT_CSV = {
     b"PK\x03\x04": "an Excel file (.xlsx) or another archive",
     b"\xd0\xcf\x11\xe0": "an Excel file (.xls)",
     b"%PDF": "a PDF",
@@ -142,7 +142,7 @@ def _check_bytes(path: Path, encoding: str, problems: Problems) -> None:
         )
     with path.open("rb") as stream:
         start = stream.read(4096)
-    other = next((name for magic, name in _EXCEL.items() if start.startswith(magic)), None)
+    other = next((name for magic, name in _NOT_CSV.items() if start.startswith(magic)), None)
     if other:
         problems.add(
             0, None, "", f"the file is {other}, not a CSV: save or export it as CSV (UTF-8)"

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .command import STATUS, Parser, at_least, of_system, seed
+from ..usage import Parser
+from .command import STATUS, at_least, of_system, seed
 
 
 def parser() -> argparse.ArgumentParser:

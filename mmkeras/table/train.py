@@ -166,10 +166,10 @@ def _finish(
     best: _One,
 ) -> None:
     """Measure the best, and write the run."""
-    from .examples import examples
     from .measure import answer, measure
     from .problems import in_words
     from .report import Run
+    from .report.examples import examples
 
     print("Measuring, and writing the report …", flush=True)
     y, answers = answer(best.model, table, "test")

@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from ..wording import number, percent
 from .examples import Example
+from .markup import picture, sound, table, tag
 from .outcome import Run
-from .page import picture, sound, table, tag
 from .scores import CROWDED, REST
-from .wording import number, percent
 
 SHOWN = 200  # skipped rows in the page
 TEXT = 400  # characters of a cell in the page

@@ -5,11 +5,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ..caveats import ALL
+from ..wording import number, percent, with_interval
 from . import figures
-from .caveats import ALL
+from .markup import plot, side_by_side, table, tag
 from .outcome import Run
-from .page import plot, side_by_side, table, tag
-from .wording import number, percent, with_interval
 
 CROWDED = 20  # classes above which not all of them are shown
 CURVES = 6  # classes up to which each has its ROC curve: as many as there are line styles

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .caveats import ALL, MAJORITY
+from ..caveats import ALL, MAJORITY
+from ..wording import percent
 from .examples import Example
-from .wording import percent
 
 
 @dataclass

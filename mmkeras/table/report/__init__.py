@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from .. import files
+from ... import files
 from . import scores, sections
 from .card import card
+from .markup import document, tag
 from .outcome import Run, headline
-from .page import document, tag
 from .scores import COLUMNS
 
 __all__ = ["COLUMNS", "Run", "card", "headline", "page", "write"]

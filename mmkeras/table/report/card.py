@@ -5,10 +5,10 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from .columns import MODALITIES
+from ..columns import MODALITIES
+from ..wording import number, with_interval
 from .outcome import Run
 from .scores import COLUMNS
-from .wording import number, with_interval
 
 MOST = 50  # classes in the card
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import plots
+from ... import plots
 
 Array = np.ndarray
 WIDE, SQUARE = 4.8, 4.2  # inches
