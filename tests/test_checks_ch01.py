@@ -175,7 +175,7 @@ WRONG = {
         ("no σ", given(slipped("no σ")), "must go through σ"),
         ("sign", given(slipped("sign")), "points the other way"),
         ("no delta", given(slipped("no delta")), "it is missing"),
-        ("own", given(slipped("own")), "what the other branch said"),
+        ("own", given(slipped("own")), "the output of the other branch"),
         ("transposed", given(slipped("transposed")), "transpose it"),
         ("w", given(slipped("w")), "the gradient for w: yours is"),
         ("two", given(lambda *a: gradients(*a)[:2]), "return three arrays"),

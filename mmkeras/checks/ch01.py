@@ -17,13 +17,13 @@ def impossible(letters: str) -> str:
     """The letters of the lines that cannot be true, as a string such as "XYZ"."""
     advice = {
         "A": "A can be true: the three sum to 1 and are in the order of the logits",
-        "B": "B cannot be true: add the four weights",
-        "C": "C cannot be true: where does σ lie for numbers far above 1?",
+        "B": "B cannot be true: add up the four weights",
+        "C": "C cannot be true: what is σ of a number far above 1?",
         "D": "D can be true: a cosine lies between −1 and 1",
         "E": "E cannot be true: compare the first coordinate with those of the values",
         "F": "F cannot be true: 0.70 is the arithmetic mean of 0.9 and 0.5",
         "G": "G can be true: 28 − 5 + 1",
-        "H": "H can be true: below 0.5 it ranks worse than a coin, which happens",
+        "H": "H can be true: below 0.5 it ranks worse than chance, which happens",
     }
     if not isinstance(letters, str | list | tuple | set):
         raise NotYet(f'give letters, such as "XYZ"; yours is of type {type(letters).__name__}')
@@ -179,7 +179,7 @@ def product_gradients(gradients: Callable) -> str:
         }
         own = np.outer(x, delta * w * h)
         if np.shape(got[0]) == own.shape and np.allclose(got[0], own):
-            raise NotYet("for A: the derivative of h ∘ g for h is g, what the other branch said")
+            raise NotYet("for A: the derivative of h ∘ g in h is g, the output of the other branch")
         for (name, right), given in zip(want.items(), got, strict=True):
             if np.shape(given) == right.shape[::-1] != right.shape:
                 raise NotYet(f"the gradient for {name} has shape {np.shape(given)}: transpose it")
@@ -191,7 +191,7 @@ def product_gradients(gradients: Callable) -> str:
                 if np.allclose(np.asarray(given) * delta, right * (s - y)):
                     raise NotYet(f"for {name}: the logit must go through σ before y is subtracted")
             expect_close(given, right, f"the gradient for {name}")
-    return "each branch learns in proportion to what the other says: if one is 0, both stand still"
+    return "each branch learns in proportion to the output of the other"
 
 
 @exercise(
