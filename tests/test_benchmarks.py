@@ -119,6 +119,28 @@ def fusions():
     return beside("fusion")
 
 
+def test_every_method_was_tuned_with_every_setting_on_a_seed_of_its_own(fusions):
+    table = pd.read_csv(FOLDER / "results" / "fusion_tuning.csv")
+    for data, part in table.groupby("data"):
+        assert not set(part["seed"]) & set(fusions.SEEDS[data]), "the reported seeds are others"
+        units = part["unit"].unique()
+        for method in fusions.methods(data)[:-1]:
+            tried = part[part["method"] == method]
+            got = sorted(zip(tried["rate"], tried["warm_up"], tried["unit"], strict=True))
+            assert got == sorted((*s, u) for s in fusions.SETTINGS for u in units)
+    assert set(table["data"]) == set(fusions.MODALITIES)
+
+
+@pytest.mark.parametrize("data", ["emoji", "heart"])
+def test_the_best_setting_on_validation_data_is_chosen(fusions, data):
+    table = pd.read_csv(FOLDER / "results" / "fusion_tuning.csv").query("data == @data")
+    settings = fusions.chosen(data)
+    assert list(settings["shuffled"]) == list(settings["concatenate"])
+    for method, part in table.groupby("method"):
+        mean = part.groupby(["rate", "warm_up"])["score"].mean()
+        assert mean[tuple(settings[method])] == mean.max()
+
+
 def test_the_rate_grows_in_the_warm_up_and_then_falls_along_a_cosine(fusions):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
@@ -138,7 +160,8 @@ def test_the_rate_grows_in_the_warm_up_and_then_falls_along_a_cosine(fusions):
 
 def test_stored_fusion_answers_on_emoji_are_those_of_todays_splits(fusions):
     table = pd.read_csv(FOLDER / "results" / "fusion_emoji.csv")
-    assert table["seed"].nunique() >= 5 and list(table.columns[4:]) == fusions.methods("emoji")
+    assert set(table["seed"]) == set(fusions.SEEDS["emoji"])
+    assert list(table.columns[4:]) == fusions.methods("emoji")
     emoji = load_emoji(size=48)
     for (seed, artist), run in table.groupby(["seed", "artist"]):
         test = emoji.split(artist, seed=seed)[2]
@@ -165,7 +188,8 @@ def test_stored_answers_of_the_baselines_are_those_of_todays_splits(fusions):
 
 def test_stored_fusion_answers_on_the_heart_are_those_of_todays_folds(fusions):
     table = pd.read_csv(FOLDER / "results" / "fusion_heart.csv")
-    assert table["seed"].nunique() >= 5 and list(table.columns[5:]) == fusions.methods("heart")
+    assert set(table["seed"]) == set(fusions.SEEDS["heart"])
+    assert list(table.columns[5:]) == fusions.methods("heart")
     heart = load_heart()
     for seed, block in table.groupby("seed"):
         assert block["patient"].tolist() == heart.patient.tolist()
@@ -194,3 +218,16 @@ def test_the_torch_twin_is_the_keras_model_before_training(fusions, monkeypatch)
     x = {"text": rng.integers(0, 50, (20, 8)), "image": rng.random((20, 1280), "float32")}
     said = article.torch_twin(model, x, np.zeros(20), x, 0)
     assert said.tolist() == model.predict(x, verbose=0).argmax(axis=1).tolist()
+
+
+def test_the_stored_additive_answers_belong_to_todays_folds(fusions):
+    table = pd.read_csv(FOLDER / "results" / "fusion_emap.csv")
+    heart = load_heart()
+    for (seed, fold), block in table.groupby(["seed", "fold"]):
+        test = heart.fold_rows(fusions.FOLDS, seed=seed)[fold][1]
+        assert block["patient"].tolist() == heart.patient[test][::3].tolist()
+        assert block["disease"].tolist() == heart.y[test][::3].tolist()
+    names = [c for c in table if f"{c}, additive" in table]
+    assert set(names) == set(beside("fusion_emap").METHODS)
+    gap = (table["concatenate"] - table["concatenate, additive"]).abs().max()
+    assert gap < 1e-3, "a sum of logits is its own best sum"

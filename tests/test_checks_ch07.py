@@ -1,37 +1,16 @@
-"""Chapter 7: right answers pass, and a student with a likely slip is told which one."""
+"""Chapter 7: wrong and right answers."""
 
 from typing import Any
 
 import keras
 import numpy as np
-import pytest
+from check_cases import accepted, refused
 
 from mmkeras.checks import ch07
 
 
-def said(capsys: pytest.CaptureFixture[str], check: Any, *answers: Any) -> str:
-    check(*answers)
-    return capsys.readouterr().out
-
-
 def count(widths: list[int], units: int, classes: int) -> int:
     return (sum(widths) + len(widths)) * units + (units + 1) ** len(widths) * classes + classes
-
-
-def shares(scores: np.ndarray, present: np.ndarray) -> np.ndarray:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True)) * present
-    return powers / np.maximum(powers.sum(axis=1, keepdims=True), 1e-9)
-
-
-def late_mask(scores: np.ndarray, present: np.ndarray) -> np.ndarray:
-    return shares(scores, np.ones_like(present)) * present
-
-
-def gate(X: Any, W: Any, b: Any, G: Any, c: Any, content: Any = np.tanh) -> Any:
-    everything = np.concatenate(X, axis=1)
-    gates = [1 / (1 + np.exp(-(everything @ g + k))) for g, k in zip(G, c, strict=True)]
-    inner = [content(x @ w + k) for x, w, k in zip(X, W, b, strict=True)]
-    return sum(g * i for g, i in zip(gates, inner, strict=True))
 
 
 class MaxFusion(keras.layers.Layer):
@@ -70,71 +49,104 @@ def referee(sign: float = 1.0, picture: float = 1.0) -> Any:
     return W, b, sign * np.array([1.0, 1.0]), 0.0
 
 
-def test_right_answers_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    answers = [
-        (ch07.tensor_weights, count),
-        (ch07.masked_softmax, shares),
-        (ch07.gated_by_hand, gate),
-        (ch07.max_fusion, MaxFusion),
-        (ch07.referee, referee),
-    ]
-    for check, answer in answers:
-        assert "✓" in said(capsys, check, answer), check
+class LoopFusion(MaxFusion):
+    def call(self, features: Any) -> Any:
+        best = self.project[0](features[0])
+        for layer, x in zip(self.project[1:], features[1:], strict=True):
+            best = keras.ops.maximum(best, layer(x))
+        return best
 
 
-@pytest.mark.parametrize(
-    ("check", "answer", "advice"),
-    [
-        (ch07.tensor_weights, lambda w, u, k: sum(w) * u + len(w) * u, "projections alone"),
+def shared(*columns: str) -> Any:
+    return lambda train, test: [c for c in columns if set(train[c]) & set(test[c])]
+
+
+def rows_alone(train: Any, test: Any) -> list[str]:
+    return ["picture"] if len(train.merge(test)) else []
+
+
+WRONG = {
+    ch07.tensor_weights: [
+        ("no head", lambda: (lambda w, u, k: sum(w) * u + len(w) * u,), "projections alone"),
         (
-            ch07.tensor_weights,
-            lambda w, u, k: count(w, u, k) - ((u + 1) ** len(w) - u ** len(w)) * k,
+            "u instead of u + 1",
+            lambda: (lambda w, u, k: count(w, u, k) - ((u + 1) ** len(w) - u ** len(w)) * k,),
             "u + 1, not u",
         ),
-        (ch07.tensor_weights, lambda w, u, k: count(w, u, k) - k, "biases are missing"),
-        (ch07.tensor_weights, lambda w, u, k: 3, "the count for widths [5, 3]"),
-        (ch07.masked_softmax, lambda s, p: shares(s, np.ones_like(p)), "multiply by present"),
-        (ch07.masked_softmax, late_mask, "before you divide"),
-        (ch07.masked_softmax, lambda s, p: shares(s * p, np.ones_like(p)), "exp(0) = 1"),
-        (ch07.gated_by_hand, lambda *a: gate(*a, content=lambda x: x), "the tanh is missing"),
-        (
-            ch07.gated_by_hand,
-            lambda X, W, b, G, c: gate(X, W, b, G, [0 * k for k in c]),
-            "biases c are missing",
-        ),
-        (
-            ch07.gated_by_hand,
-            lambda X, W, b, G, c: 2 * gate(X, W, b, [0 * g for g in G], [0 * k for k in c]),
-            "the gates are missing",
-        ),
-        (ch07.max_fusion, SumFusion, "this is the sum"),
-        (ch07.max_fusion, Forgetful, "no trainable weights"),
-        (ch07.max_fusion, MaxFusion(3), "a class that derives"),
-        (ch07.referee, lambda: referee(-1.0), "turn the signs of v"),
-        (ch07.referee, lambda: referee(picture=-1.0), "where the referee says 'picture'"),
-        (ch07.referee, lambda: referee()[:3], "return four things"),
-        (ch07.referee, lambda: (*referee()[:2], np.ones(3), 0.0), "should have shape (1, 3)"),
+        ("no bias", lambda: (lambda w, u, k: count(w, u, k) - k,), "biases are missing"),
+        ("a number", lambda: (lambda w, u, k: 3,), "the count for widths [5, 3]"),
     ],
-)
-def test_likely_slips(
-    capsys: pytest.CaptureFixture[str], check: Any, answer: Any, advice: str
-) -> None:
-    assert advice in said(capsys, check, answer)
+    ch07.max_fusion: [
+        ("a sum", lambda: (SumFusion,), "this is the sum"),
+        ("plain tensors", lambda: (Forgetful,), "no trainable weights"),
+        ("a layer, not its class", lambda: (MaxFusion(3),), "a class that derives"),
+    ],
+    ch07.referee: [
+        ("wrong way round", lambda: (lambda: referee(-1.0),), "turn the signs of v"),
+        ("one sign", lambda: (lambda: referee(picture=-1.0),), "where the referee says 'picture'"),
+        ("three things", lambda: (lambda: referee()[:3],), "return four things"),
+        (
+            "three units in v",
+            lambda: (lambda: (*referee()[:2], np.ones(3), 0.0),),
+            "should have shape (1, 3)",
+        ),
+    ],
+    ch07.leaks: [
+        ("pictures alone", lambda: (shared("picture"),), "'concept' is on both sides"),
+        ("no family", lambda: (shared("picture", "concept"),), "'family' is on both sides"),
+        (
+            "every column",
+            lambda: (shared("picture", "artist", "concept", "family", "group"),),
+            "'artist' is on both sides on purpose",
+        ),
+        ("the label, too", lambda: (shared("concept", "family", "group"),), "'group' is on both"),
+        ("equal rows", lambda: (rows_alone,), "you do not report it"),
+        ("always the same", lambda: (lambda a, b: ["concept", "family"],), "shares no value"),
+        ("yes or no", lambda: (lambda a, b: True,), "return a list of names"),
+    ],
+    ch07.claims: [
+        ("uncorrected", lambda: ({"A", "B", "D", "F"},), "its corrected interval"),
+        ("no difference is equality", lambda: ({"B", "C", "D", "F"},), "does not show equality"),
+        ("the reason, too", lambda: ({"B", "D", "E", "F"},), "20 settings were tried"),
+        ("one missing", lambda: ({"B", "D"},), "1 of the claims that hold is missing"),
+        ("a letter too far", lambda: ({"B", "G"},), "no claim 'G'"),
+    ],
+}
 
+RIGHT = {
+    ch07.tensor_weights: [
+        ("the formula", lambda: (count,)),
+        (
+            "term by term",
+            lambda: (
+                lambda widths, units, classes: (
+                    sum((d + 1) * units for d in widths)
+                    + ((1 + units) ** len(widths) + 1) * classes
+                ),
+            ),
+        ),
+    ],
+    ch07.max_fusion: [
+        ("a stack", lambda: (MaxFusion,)),
+        ("a loop", lambda: (LoopFusion,)),
+    ],
+    ch07.referee: [("two units", lambda: (referee,))],
+    ch07.leaks: [
+        ("sets", lambda: (shared("picture", "concept", "family"),)),
+        (
+            "isin, as a set",
+            lambda: (
+                lambda train, test: {
+                    c for c in ("family", "concept", "picture") if test[c].isin(train[c]).any()
+                },
+            ),
+        ),
+    ],
+    ch07.claims: [
+        ("a set", lambda: ({"B", "D", "F"},)),
+        ("a list of small letters", lambda: (["f", "b", "d"],)),
+        ("a string", lambda: ("B, D, F",)),
+    ],
+}
 
-def test_shares_of_a_sample_without_anything(capsys: pytest.CaptureFixture[str]) -> None:
-    def careless(scores: np.ndarray, present: np.ndarray) -> np.ndarray:
-        powers = np.exp(scores) * present
-        with np.errstate(invalid="ignore"):
-            return powers / powers.sum(axis=1, keepdims=True)
-
-    assert "0 / 0 is NaN" in said(capsys, ch07.masked_softmax, careless)
-
-
-def test_shares_of_large_scores(capsys: pytest.CaptureFixture[str]) -> None:
-    def overflowing(scores: np.ndarray, present: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore", invalid="ignore"):
-            powers = np.exp(scores) * present
-            return powers / np.maximum(powers.sum(axis=1, keepdims=True), 1e-9)
-
-    assert "for scores near 1000" in said(capsys, ch07.masked_softmax, overflowing)
+test_wrong, test_right = refused(WRONG), accepted(RIGHT)

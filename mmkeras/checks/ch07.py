@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+import pandas as pd
 
 from . import NotYet, exercise, expect_close
 
@@ -12,10 +13,10 @@ from . import NotYet, exercise, expect_close
     "07.1",
     "the price of a tensor",
     hint="each modality is projected with d·u weights and u biases; the joint features are "
-    "(u + 1)^M, and the head has one weight for each of them and class, and one bias a class",
+    "(u + 1)^M, and the head has one weight per feature and class, and one bias per class",
 )
 def tensor_weights(count: Callable) -> str | None:
-    """A function of widths (list of int), units, classes: weights of tensor fusion and head."""
+    """A function of widths (list of int), units and classes that returns one whole number."""
     for widths, units, classes in (([5, 3], 2, 4), ([64, 64, 64], 16, 6), ([7], 3, 1)):
         got = count(list(widths), units, classes)
         own = sum(widths) * units + len(widths) * units
@@ -34,75 +35,12 @@ def tensor_weights(count: Callable) -> str | None:
 
 @exercise(
     "07.2",
-    "shares of those who are there",
-    hint="exp(scores − the largest score in the row) times present, then divide each row by its "
-    "sum; a row of zeros stays zeros if you divide by at least a tiny number",
-)
-def masked_softmax(softmax: Callable) -> str | None:
-    """A function of scores and present, both (n, M): softmax over what is there, (n, M)."""
-    rng = np.random.default_rng(0)
-    scores = rng.normal(size=(5, 3))
-    present = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1], [0, 1, 1], [0, 0, 0]], float)
-    got = softmax(scores.copy(), present.copy())
-    powers = np.exp(scores)
-    want = powers * present / np.maximum((powers * present).sum(axis=1, keepdims=True), 1e-9)
-    if np.shape(got) == want.shape:
-        got = np.asarray(got, float)
-        if np.isnan(got[-1]).any():
-            raise NotYet("where nothing is present, 0 / 0 is NaN: divide by np.maximum(sum, 1e-9)")
-        everyone = powers / powers.sum(axis=1, keepdims=True)
-        if np.allclose(got, everyone):
-            raise NotYet("what is absent still gets a share: multiply by present")
-        if np.allclose(got, everyone * present):
-            raise NotYet("rows with a gap do not sum to 1: mask before you divide, not after")
-        zeroed = np.exp(scores * present)
-        if np.allclose(got, zeroed / zeroed.sum(axis=1, keepdims=True)):
-            raise NotYet("a score of 0 is not a weight of 0: exp(0) = 1; mask after the exp")
-    expect_close(got, want, "the shares", atol=1e-6)
-    large = softmax(np.array([[1000.0, 999.0, 0.0]]), np.ones((1, 3)))
-    expect_close(large, [[0.731059, 0.268941, 0.0]], "for scores near 1000 the share", atol=1e-4)
-    return "an absent modality has no share, whatever its score"
-
-
-@exercise(
-    "07.3",
-    "a gate by hand",
-    hint="put all features side by side; for modality m the gate is sigmoid(everything @ G[m] + "
-    "c[m]) and the content tanh(X[m] @ W[m] + b[m]); multiply the two, and add over m",
-)
-def gated_by_hand(gate: Callable) -> str | None:
-    """A function of X, W, b, G, c (lists, one entry a modality): the GMU's output, (n, u)."""
-    rng = np.random.default_rng(0)
-    for widths, u in (((3, 2), 4), ((2, 5, 3), 2)):
-        X = [rng.normal(size=(6, d)) for d in widths]
-        W, b = [rng.normal(size=(d, u)) for d in widths], [rng.normal(size=u) for _ in widths]
-        G = [rng.normal(size=(sum(widths), u)) for _ in widths]
-        c = [rng.normal(size=u) for _ in widths]
-        got = gate(X, W, b, G, c)
-        everything = np.concatenate(X, axis=1)
-        gates = [1 / (1 + np.exp(-(everything @ g + k))) for g, k in zip(G, c, strict=True)]
-        inner = [x @ w + k for x, w, k in zip(X, W, b, strict=True)]
-        want = np.sum([g * np.tanh(i) for g, i in zip(gates, inner, strict=True)], axis=0)
-        if np.shape(got) == want.shape:
-            if np.allclose(got, sum(g * i for g, i in zip(gates, inner, strict=True))):
-                raise NotYet("the content is tanh(X[m] @ W[m] + b[m]); the tanh is missing")
-            if np.allclose(got, sum(np.tanh(i) for i in inner)):
-                raise NotYet("the gates are missing")
-            bare = [1 / (1 + np.exp(-(everything @ g))) for g in G]
-            if np.allclose(got, sum(g * np.tanh(i) for g, i in zip(bare, inner, strict=True))):
-                raise NotYet("the gates' biases c are missing")
-        expect_close(got, want, f"the output for {len(widths)} modalities", atol=1e-6)
-    return "each gate sees all modalities, and opens one of them, feature by feature"
-
-
-@exercise(
-    "07.4",
     "a fusion of your own",
-    hint="in build(self, shapes) make one Dense a modality, self.project = [keras.layers.Dense("
+    hint="in build(self, shapes) make one Dense per modality, self.project = [keras.layers.Dense("
     "self.units) for _ in shapes], and build each; in call take the elementwise maximum",
 )
 def max_fusion(kind: type) -> str | None:
-    """A keras Layer class, kind(units): elementwise maximum of one Dense a modality, (n, u)."""
+    """A class derived from keras.layers.Layer, MaxFusion(units); its output is (n, units)."""
     if not (isinstance(kind, type) and issubclass(kind, keras.layers.Layer)):
         raise NotYet(f"expected a class that derives from keras.layers.Layer, got {kind!r}")
     rng = np.random.default_rng(0)
@@ -136,13 +74,13 @@ def max_fusion(kind: type) -> str | None:
 
 
 @exercise(
-    "07.5",
+    "07.3",
     "a referee, by hand",
     hint="two units suffice: one multiplies the words by something that is 0 when c = -1, the "
     "other the picture by something that is 0 when c = +1; a factor of 1 leaves a unit alone",
 )
 def referee(weights: Callable) -> str | None:
-    """A function that returns W, b (lists of three), v, a: of a product fusion and its head."""
+    """A function without arguments that returns W, b (lists of three arrays), v and a."""
     got = weights()
     if not isinstance(got, tuple | list) or len(got) != 4:
         raise NotYet("return four things: W and b, lists of three arrays each, then v and a")
@@ -172,3 +110,96 @@ def referee(weights: Callable) -> str | None:
         if here < 0.98:
             raise NotYet(f"where the referee says {who!r} (c = {sign:+d}), {here:.0%} are right")
     return f"{units} units and no training: {share:.0%} right"
+
+
+@exercise(
+    "07.4",
+    "find the leak",
+    hint="a new concept must be new as a picture, as a concept and as a family; a known artist and "
+    "a group are on both sides on purpose. set(a) & set(b) tells what two columns share",
+)
+def leaks(find: Callable) -> str | None:
+    """A function of two DataFrames that returns a list of names of columns, possibly empty."""
+    rng = np.random.default_rng(0)
+    concept = np.arange(40)
+    whole = pd.DataFrame(
+        {
+            "picture": np.arange(80),
+            "artist": np.repeat(["noto", "fluent"], 40),
+            "concept": np.tile(concept, 2),
+            "family": np.tile(concept // 2, 2),
+            "group": np.tile(concept // 2 % 4, 2),
+        }
+    ).sample(frac=1, random_state=0)
+    by_picture = rng.random(80) < 0.5
+    cases = {
+        "split by picture at random": (whole[by_picture], whole[~by_picture]),
+        "split by concept, families torn apart": (
+            whole[whole["concept"] % 2 == 0],
+            whole[whole["concept"] % 2 == 1],
+        ),
+        "split by family": (whole[whole["family"] < 10], whole[whole["family"] >= 10]),
+        "ten training rows copied into the test set": (whole[:60], whole[50:]),
+    }
+    for name, (train, test) in cases.items():
+        got = find(train.copy(), test.copy())
+        if isinstance(got, str) or not isinstance(got, list | tuple | set):
+            raise NotYet(f"return a list of names of columns, got {got!r}")
+        got = set(got)
+        if extra := got & {"artist", "group"}:
+            raise NotYet(
+                f"{name}: {sorted(extra)[0]!r} is on both sides on purpose: the claim is about "
+                "known artists, and every group must be learned before it can be tested"
+            )
+        want = {c for c in ("picture", "concept", "family") if set(train[c]) & set(test[c])}
+        if missed := want - got:
+            raise NotYet(
+                f"{name}: {sorted(missed)[0]!r} is on both sides, and you do not report it; a "
+                "model may recognise what it has seen"
+            )
+        if got - want:
+            raise NotYet(f"{name}: {sorted(map(str, got - want))[0]!r} shares no value")
+    return "labels shuffled by row would have seen none of these leaks"
+
+
+CLAIMS = {  # claim → holds?, and why
+    "A": (False, "its corrected interval (99%, five comparisons) holds 0"),
+    "B": (True, "its interval lies below 0 at 99%, too, and the claim names the settings"),
+    "C": (
+        False,
+        "an interval that holds 0 does not show equality; it reaches from -0.013 to 0.021",
+    ),
+    "D": (True, "its 99% interval lies above 0, and the claim says how each was trained"),
+    "E": (
+        False,
+        "20 settings were tried for it and one for concatenation, and no part of the table "
+        "tests the reason",
+    ),
+    "F": (True, "the interval holds 0, and that is all it says"),
+}
+
+
+@exercise(
+    "07.5",
+    "which claims hold?",
+    hint="five comparisons at 95% together are 99% each (Bonferroni); ask of each claim whether "
+    "it says more than the interval, and whether both sides were tuned alike",
+)
+def claims(letters: object) -> str | None:
+    """A set of letters from A to F, such as {"A", "F"}."""
+    if isinstance(letters, str):
+        letters = [c for c in letters if not c.isspace() and c not in ",;"]
+    if not isinstance(letters, list | tuple | set | frozenset):
+        raise NotYet(f"give the letters as a set, got {letters!r}")
+    chosen = {str(letter).strip().upper() for letter in letters}
+    if unknown := sorted(chosen - set(CLAIMS)):
+        raise NotYet(f"there is no claim {unknown[0]!r}; they are A to F")
+    for letter, (holds, why) in CLAIMS.items():
+        if letter in chosen and not holds:
+            raise NotYet(f"{letter} is not supported: {why}")
+    if missing := [k for k, (holds, _) in CLAIMS.items() if holds and k not in chosen]:
+        raise NotYet(
+            f"nothing in your set is wrong, but {len(missing)} of the claims that hold "
+            f"{'is' if len(missing) == 1 else 'are'} missing"
+        )
+    return "a corrected interval, the same tuning, and no more words than numbers"
