@@ -31,7 +31,8 @@ import soundfile
 from PIL import Image
 
 from mmkeras.table import Table, load_table, store
-from mmkeras.table.decode import decode_audio, decode_image
+from mmkeras.table.decode import decode_image
+from mmkeras.table.recordings import decode_audio
 
 RESULTS = Path(__file__).parent / "results" / "table.csv"
 ROWS, DISTINCT = (1_000, 10_000, 100_000), 200

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmkeras.table import columns
-from mmkeras.table.columns import choose, kind_of, sample_cells
+from mmkeras.table.columns import choose, kind_of
+from mmkeras.table.kinds import least_words, sample_cells
 
 SENTENCES = [f"the patient came in on day {i} with a cough" for i in range(30)]
 SEX = ["f", "m", "m"] * 10
@@ -31,7 +32,7 @@ def test_a_sorted_file_is_sampled_from_its_beginning_to_its_end(tmp_path):
     path = write(tmp_path / "a.csv", [["text", "label"], *rows])
     cells = sample_cells(path)
     assert len(cells["text"]) == 2000
-    assert columns.least_words(cells["text"]) == 60
+    assert least_words(cells["text"]) == 60
     assert 0.45 < sum(cell == "a short title" for cell in cells["text"]) / 2000 < 0.55
     assert cells["label"] == ["ab"[len(cell) > 20] for cell in cells["text"]]  # rows stay rows
     assert sample_cells(path) == cells

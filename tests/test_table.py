@@ -20,9 +20,10 @@ from PIL import Image
 import mmkeras as mm
 from mmkeras.table import decode as decoding
 from mmkeras.table import load_table, store
-from mmkeras.table.decode import decode_audio, decode_image
+from mmkeras.table.decode import decode_image
 from mmkeras.table.parts import deal
 from mmkeras.table.problems import Problems
+from mmkeras.table.recordings import decode_audio
 
 SIZES = {"image_size": (8, 12), "audio_rate": 1000, "audio_seconds": 0.1, "words": 4}
 

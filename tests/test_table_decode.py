@@ -14,8 +14,9 @@ import soundfile
 from PIL import Image
 
 from mmkeras.table import decode, load_table
-from mmkeras.table.decode import decode_audio, decode_image
+from mmkeras.table.decode import decode_image
 from mmkeras.table.paths import Refused
+from mmkeras.table.recordings import decode_audio
 
 
 def picture(tmp_path: Path, image: Image.Image, name: str, size=(8, 8), **options) -> np.ndarray:

@@ -9,8 +9,8 @@ import pytest
 
 from mmkeras.table import TableError, load_table
 from mmkeras.table.characters import trimmed, visible
-from mmkeras.table.columns import sample_cells
 from mmkeras.table.encodings import likely_encoding
+from mmkeras.table.kinds import sample_cells
 from mmkeras.table.problems import did_you_mean, in_flags
 from mmkeras.table.reading import read_records
 from mmkeras.table.words import standardize

@@ -1,53 +1,19 @@
-"""Which column of a CSV holds text, pictures, sounds, numbers or categories: a guess from all its
-cells, with its reason."""
+"""Which column of a CSV is the text, the picture, the sound, which are numbers or categories: a
+guess from all cells, with its reason."""
 
-import itertools
-import math
-import random
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from .characters import ABSENT
 from .command import RunError
+from .kinds import MOST, Kind, Tally, kind_of, tally_of
 
 MODALITIES = ("text", "image", "audio", "numbers")
-SUFFIXES = {
-    "image": (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic"),
-    "audio": (".wav", ".flac", ".ogg", ".oga", ".mp3", ".m4a", ".aac", ".opus", ".aiff", ".aif",
-              ".au"),
-}  # fmt: skip
-SAMPLE = 2000  # cells of a column that are kept
-MOST = 100_000  # different cells of a column that are counted
-FEW = 20  # different values up to which a column of short phrases may be a category
-_ID = re.compile(
-    r"(?i:(.*[_\- .])?(id|ids|uuid|guid|key|index|idx|nr|no)|unnamed: *\d+|)|.*[a-z]I[Dd]"
-)
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}\b.*")
 _PARTS = set(map(hash, ("", "train", "valid", "test", "validation", "val", "dev")))
-# Scripts that put no spaces between words: Han, Kana, Thai, Lao, Khmer, Burmese.
-_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 
 
 class ColumnError(RunError):
     """The columns cannot be told apart; the message lists what was seen in each."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a column seems to hold.
-
-    Attributes:
-        name: "text", "image", "audio", "number", "category", "identifier", "constant",
-            "blank" or "mixed".
-        why: what was seen, in a few words.
-    """
-
-    name: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -67,182 +33,6 @@ class Choice:
     unused: dict[str, Kind] = field(default_factory=dict)
     numbers: dict[str, str] = field(default_factory=dict)
     categories: dict[str, str] = field(default_factory=dict)
-
-
-# ---- what is in a column --------------------------------------------------------------------
-
-
-class Column(list[str]):
-    """A sample of a column's cells, drawn from the whole file; with the `Tally` of all of them.
-
-    Cells are without whitespace around them; blank is "". Up to 2,000 rows are kept (drawn with a
-    fixed seed), the same for each column, in the order of the file.
-    """
-
-    tally: "Tally"
-
-
-class Tally:
-    """What is counted over all cells of a column, as they come.
-
-    Two columns have the same ``order`` where each value of one goes with one value of the other,
-    in every row.
-    """
-
-    def __init__(self) -> None:
-        self.n = self.filled = self.numbers = self.absent = self.letters = self.words = 0
-        self.dates = self.whole = self.padded = self.order = 0
-        self.named = dict.fromkeys(SUFFIXES, 0)
-        self.suffixes: dict[str, Counter[str]] = {m: Counter() for m in SUFFIXES}
-        self.codes: dict[int, int] = {}  # hash of a cell → its place among the different ones
-        self.low, self.high = math.inf, -math.inf
-
-    def add(self, cells: Sequence[str]) -> None:
-        """Some more cells."""
-        self.n += len(cells)
-        from .features import parse  # here, so that no NumPy is loaded for --help
-
-        for cell, times in Counter(cells).items():
-            if cell:
-                self._look(cell, times, parse)
-        if len(self.codes) < MOST:
-            codes = self.codes
-            places = [codes.setdefault(hash(cell), len(codes)) for cell in cells]
-            self.order = hash((self.order, *places))
-
-    def _look(self, cell: str, times: int, parse: Callable[[str], Any]) -> None:
-        self.filled += times
-        low = cell.lower()
-        for modality, suffixes in SUFFIXES.items():
-            if low.endswith(suffixes):
-                self.named[modality] += times
-                self.suffixes[modality]["." + low.rpartition(".")[2]] += times
-                return
-        self.letters += times * any(map(str.isalpha, cell))
-        self.words += times * count_words(cell)
-        if low in ABSENT:
-            self.absent += times
-        elif len(cell) < 40 and (found := parse(cell)):
-            self.numbers += times
-            value = next(iter(found[0].values()))
-            self.low, self.high = min(self.low, value), max(self.high, value)
-            self.whole += times * (value == int(value) if abs(value) < 1e15 else False)
-            self.padded += times * (cell[0] == "0" and len(cell) > 1 and cell.isdigit())
-        elif _DATE.fullmatch(cell):
-            self.dates += times
-
-    @property
-    def different(self) -> int:
-        """Different filled cells."""
-        return len(self.codes) - (hash("") in self.codes)
-
-    def kind(self, name: str = "x") -> Kind:
-        """What the column seems to hold; ``name`` is its own, for what is called an id."""
-        n, different = self.filled, self.different
-        if not n:
-            return Kind("blank", "no cell is filled")
-        for modality, named in self.named.items():
-            if named >= 0.8 * n:
-                ends = ", ".join(suffix for suffix, _ in self.suffixes[modality].most_common(4))
-                return Kind(modality, f"{named} of {n} filled cells name files ({ends})")
-        if sum(self.named.values()) >= 0.5 * n:
-            images, sounds = self.named.values()
-            return Kind("mixed", f"of {n} filled cells {images} name pictures and {sounds} sounds")
-        if self.numbers and self.numbers >= 0.9 * (n - self.absent):
-            return self._numeric(name)
-        if self.dates >= 0.9 * n:
-            return Kind("mixed", f"{self.dates} of {n} filled cells are dates")
-        words = self.words / n
-        seen = f"{words:.1f} words per cell, {different} of {n} different"
-        if self.letters < 0.8 * n:
-            return Kind("mixed", f"only {self.letters} of {n} filled cells hold letters")
-        if words < 1.5 or (words < 4 and different <= FEW and n >= 5 * different):
-            alike = different <= max(FEW, n / 5)
-            return Kind("category" if alike else "identifier", seen)
-        return Kind("text", seen)
-
-    def _numeric(self, name: str) -> Kind:
-        n, seen = self.numbers, f"{self.numbers} of {self.filled} filled cells are numbers"
-        seen += f", {self.absent} say that there is none" if self.absent else ""
-        all_differ = self.different - bool(self.absent) >= min(n, MOST) and n >= 10
-        if self.whole == n and all_differ:
-            if self.high - self.low == n - 1:
-                return Kind("identifier", f"it numbers the rows, {self.low:g} to {self.high:g}")
-            if _ID.fullmatch(name.strip()):
-                return Kind("identifier", f"{seen}, all different, and it is called so")
-        if self.padded >= 0.5 * n and self.different > max(FEW, n / 5):
-            return Kind("identifier", f"{self.padded} of {n} numbers begin with 0, as codes do")
-        return Kind("number", seen)
-
-
-def sample_cells(
-    path: Path, encoding: str = "utf-8", delimiter: str = ",", rows: int = SAMPLE
-) -> dict[str, list[str]]:
-    """Column → a sample of its cells; what is counted (`Tally`) is counted over the whole file.
-
-    It passes over what the loader will complain about: ragged records, bytes of another encoding.
-
-    Raises:
-        TableError: the file as a whole cannot be read.
-    """
-    from .characters import trimmed
-    from .reading import header_of, read_records
-
-    records = read_records(path, encoding, delimiter)
-    header = header_of(next(records)[1])
-    tallies = [Tally() for _ in header]
-    kept: list[tuple[int, list[str]]] = []
-    draw = random.Random(0)
-    good = ([trimmed(cell) for cell in record] for _, record in records)
-    numbered = enumerate(record for record in good if any(record) and len(record) == len(header))
-    while some := list(itertools.islice(numbered, 4096)):
-        for tally, cells in zip(tallies, zip(*(r for _, r in some), strict=True), strict=True):
-            tally.add(cells)
-        for i, record in some:  # a reservoir: each row is kept with the same probability
-            place = i if i < rows else draw.randrange(i + 1)
-            if place < rows:
-                kept[place : place + 1] = [(i, record)]
-    kept.sort()
-    columns = {name: Column(record[i] for _, record in kept) for i, name in enumerate(header)}
-    for name, tally in zip(header, tallies, strict=True):
-        columns[name].tally = tally
-    return {**columns}
-
-
-def tally_of(cells: Sequence[str]) -> Tally:
-    """Of a `Column`: of all cells of the file; of other cells: of these."""
-    if isinstance(cells, Column):
-        return cells.tally
-    tally = Tally()
-    tally.add(cells)
-    return tally
-
-
-def kind_of(cells: Sequence[str], name: str = "x") -> Kind:
-    """What a column with these cells holds."""
-    return tally_of(cells).kind(name)
-
-
-def count_words(cell: str) -> int:
-    """Words between spaces; in a script without spaces every character counts."""
-    return len((cell if cell.isascii() else _UNSPACED.sub(" x ", cell)).split())
-
-
-def unspaced(cells: Sequence[str]) -> bool:
-    """Is most of this text in a script that puts no spaces between words?"""
-    letters = [c for cell in cells for c in cell if c.isalpha()]
-    return bool(letters) and len(_UNSPACED.findall("".join(letters))) > len(letters) / 2
-
-
-def least_words(cells: Sequence[str]) -> int:
-    """Words that hold 95% of the texts whole, from 8 to 200."""
-    import numpy as np  # here, so that it is not loaded for --help
-
-    counts = [count_words(cell) for cell in cells if cell]
-    return int(np.clip(np.quantile(counts, 0.95), 8, 200)) if counts else 8
-
-
-# ---- choosing -------------------------------------------------------------------------------
 
 
 def choose(

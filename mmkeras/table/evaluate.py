@@ -131,7 +131,7 @@ def check_folder(folder: Path, force: bool) -> None:
 
 def load(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
     """The labelled rows as a `Table`, all of them in its test part."""
-    from .columns import sample_cells
+    from .kinds import sample_cells
     from .loader import load_table
 
     codec = options.encoding or settings["encoding"]

@@ -22,11 +22,12 @@ from .arguments import FILES, Options, check_used_once
 from .characters import visible
 from .checks import check_cells, check_classes, class_names
 from .columns import MODALITIES
-from .decode import clip_length, decode_audio, decode_image
+from .decode import decode_image
 from .features import Numbers, Style
 from .media import Files
 from .problems import Problems, TableError
 from .reading import Cells, read_cells
+from .recordings import clip_length, decode_audio
 from .table import Table
 from .words import vectorizer, words_of
 

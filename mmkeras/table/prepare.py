@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .columns import Choice, choose, kind_of, least_words, sample_cells, unspaced
+from .columns import Choice, choose, kind_of
 from .command import RunError, reading_of
+from .kinds import least_words, sample_cells, unspaced
 from .parts import PARTS
 
 ROLES = {"label": "is learned", "split": "says the part", "group": "equal values stay together"}

@@ -1,0 +1,123 @@
+"""Pictures in a grid, and the flow of data through a model."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from .style import INK, PAPER, SHADE
+
+
+def gallery(
+    images: np.ndarray,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 8,
+    rows: Sequence[str] | None = None,
+    size: float = 1.1,
+) -> Figure:
+    """Pictures in a grid, row by row.
+
+    Args:
+        images: (n, height, width, 3), 0 to 255, or floats from 0 to 1.
+        titles: one line or several lines of text above each picture.
+        columns: pictures in a row.
+        rows: a label on the left of each row.
+        size: width of a picture in inches.
+
+    Raises:
+        ValueError: no picture, or not as many titles as pictures, or row labels as rows.
+    """
+    images = np.asarray(images)
+    if len(images) == 0:
+        raise ValueError("there is no picture to show")
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"{len(images)} pictures need {len(images)} titles, got {len(titles)}")
+    columns = min(columns, len(images))
+    lines = -(-len(images) // columns)
+    if rows is not None and len(rows) != lines:
+        raise ValueError(f"{lines} rows of pictures need {lines} labels, got {len(rows)}")
+    deepest = max((str(t).count("\n") + 1 for t in titles), default=0) if titles is not None else 0
+    figure, axes = plt.subplots(
+        lines,
+        columns,
+        figsize=(size * columns, (size + 0.17 * deepest) * lines),
+        squeeze=False,
+        layout="constrained",
+    )
+    for i, ax in enumerate(axes.flat):
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        if i < len(images):
+            ax.imshow(images[i])
+            if titles is not None:
+                ax.set_title(titles[i], fontsize=8)
+        if rows is not None and i % columns == 0:
+            ax.set_ylabel(rows[i // columns], rotation=0, ha="right", va="center", fontsize=9)
+    return figure
+
+
+def flow(
+    lanes: Mapping[str, Sequence[str]],
+    joint: Sequence[str],
+    *,
+    stages: Sequence[str] | None = None,
+    box: tuple[float, float] = (1.55, 0.62),
+) -> Figure:
+    """The data flow of a multimodal model: a lane of boxes per modality, then joint boxes.
+
+    Args:
+        lanes: modality → what its data becomes, step by step; every lane is of one length.
+        joint: the boxes after the lanes have met; the first of them is the fusion.
+        stages: a heading above each column, as many as there are columns.
+        box: width and height of a box in inches.
+
+    Raises:
+        ValueError: lanes of different lengths, or not as many headings as columns.
+    """
+    steps = {len(lane) for lane in lanes.values()}
+    if len(steps) != 1:
+        raise ValueError(f"every lane needs as many steps, got {[len(v) for v in lanes.values()]}")
+    depth = steps.pop()
+    columns = depth + len(joint)
+    if stages is not None and len(stages) != columns:
+        raise ValueError(f"{columns} columns need {columns} headings, got {len(stages)}")
+    (width, height), gap = box, 0.42
+    right = columns * (width + gap) - gap / 2  # in inches, like all that follows
+    top = len(lanes) * (height + gap) - gap + (0.45 if stages else gap / 4)
+    figure = plt.figure(figsize=(right + gap / 2, top + gap / 4))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(-gap / 2, right), ylim=(-gap / 4, top))
+    ax.axis("off")
+    middle = (len(lanes) - 1) / 2
+
+    def corner(column: float, lane: float) -> tuple[float, float]:
+        return column * (width + gap), (len(lanes) - 1 - lane) * (height + gap)
+
+    def draw(column: int, lane: float, words: str, shaded: bool) -> None:
+        x, y = corner(column, lane)
+        face = SHADE if shaded else PAPER
+        ax.add_patch(plt.Rectangle((x, y), width, height, fc=face, ec=INK, lw=1.2))
+        ax.text(
+            x + width / 2, y + height / 2, words, ha="center", va="center", fontsize=9, color=INK
+        )
+
+    def arrow(column: int, start: float, end: float) -> None:
+        x0, y0 = corner(column, start)
+        x1, y1 = corner(column + 1, end)
+        line = {"arrowstyle": "-|>", "color": INK, "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", (x1, y1 + height / 2), (x0 + width, y0 + height / 2), arrowprops=line)
+
+    for lane, steps_of_lane in enumerate(lanes.values()):
+        for column, words in enumerate(steps_of_lane):
+            draw(column, lane, words, shaded=column == depth - 1)
+            arrow(column, lane, lane if column < depth - 1 else middle)
+    for j, words in enumerate(joint):
+        draw(depth + j, middle, words, shaded=j == 0)
+        if j + 1 < len(joint):
+            arrow(depth + j, middle, middle)
+    for column, words in enumerate(stages or ()):
+        x, y = corner(column, 0)
+        ax.text(x + width / 2, y + height + gap / 2, words, ha="center", fontsize=9, style="italic")
+    return figure

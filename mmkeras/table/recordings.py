@@ -1,0 +1,141 @@
+"""Recordings that a table names, decoded: checked whole, in bounded memory."""
+
+import os
+import struct
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .decode import other_format
+from .paths import Refused, opened
+
+SOUNDS = "WAV, FLAC, OGG, MP3, AIFF or AU"
+AUDIO_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU")
+RATES = range(1_000, 768_001)  # samples per second; what recorders write
+LOUDEST = 2.0  # peaks up to here are overshoots, and clipped; above, the scale is not [-1, 1]
+CANCELLED = 1e-3  # power of the mean of channels over that of the loudest, below which they cancel
+_UNKNOWN = 2**62  # frames from which on a length is not one
+
+
+def decode_audio(path: str, rate: int, seconds: float, max_seconds: float) -> np.ndarray:
+    """float32 (round(rate · seconds),) in [-1, 1]: the mean of the channels, resampled, cut or
+    padded with silence at its end.
+
+    Channels that cancel each other (one is the other turned over) are not averaged: the loudest is
+    taken. Resampling is polyphase with an antialiasing filter (`scipy.signal.resample_poly`): what
+    the new rate cannot carry is removed, not folded back. The whole recording is checked, the part
+    beyond ``seconds`` too.
+
+    Raises:
+        Refused: not WAV, FLAC, OGG, MP3, AIFF or AU, damaged or cut short, without samples, with
+            NaN or infinite samples, with values far outside [-1, 1], or longer than
+            ``max_seconds``.
+    """
+    import soundfile
+
+    with opened(path) as stream:
+        _check_length(stream)
+        os.lseek(stream.fileno(), 0, os.SEEK_SET)
+        try:
+            with soundfile.SoundFile(stream.fileno(), closefd=False) as sound:
+                kept = _read(sound, rate, seconds, max_seconds)
+                return _fit(_mono(kept), sound.samplerate, rate, seconds)
+        except soundfile.LibsndfileError as error:
+            stream.seek(0)
+            start = stream.read(32)
+            if start[:4] in (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b".snd"):
+                raise Refused(f"unreadable recording: {error.error_string}") from None
+            raise Refused(f"not a {SOUNDS} recording: {other_format(start)}") from None
+
+
+def _check_length(stream: BinaryIO) -> None:
+    """A WAV has the bytes that its data chunk promises; what its RIFF size says does not count.
+
+    A recorder that writes into a pipe cannot know the length, and promises as much as it can: from
+    0x7FFFF000 bytes on, the data end where the file ends.
+    """
+    start, size = stream.read(12), os.fstat(stream.fileno()).st_size
+    if start[:4] not in (b"RIFF", b"RIFX") or start[8:] != b"WAVE":
+        return
+    order = "<" if start[:4] == b"RIFF" else ">"
+    while len(head := stream.read(8)) == 8:
+        (length,) = struct.unpack(f"{order}I", head[4:])
+        end = stream.tell() + length
+        if head[:4] == b"data":
+            if size < end and length < 0x7FFFF000:
+                raise Refused(f"cut short: its header says {end:,} bytes, the file has {size:,}")
+            return
+        stream.seek(end + length % 2)
+
+
+def _read(sound: Any, rate: int, seconds: float, max_seconds: float) -> np.ndarray:
+    """(n, channels): the first samples that the resampled clip depends on; all are checked."""
+    if sound.format not in AUDIO_FORMATS:
+        raise Refused(f"not a {SOUNDS} recording, but {sound.format}")
+    if sound.samplerate not in RATES:
+        raise Refused(
+            f"has {sound.samplerate:,} samples per second; expected {RATES[0]:,} to {RATES[-1]:,}"
+        )
+    if sound.frames == 0:
+        raise Refused("the recording is empty (no samples)")
+    known = sound.frames < _UNKNOWN
+    if known:
+        _check_duration(sound.frames, sound.samplerate, max_seconds)
+    else:  # soundfile would seek after each block, which a file without a length cannot
+        sound.seekable = lambda: False
+    reach = 12 * max(1, sound.samplerate // rate + 1)  # half of resample_poly's filter, and a bit
+    wanted = int(seconds * sound.samplerate) + reach
+    kept: list[np.ndarray] = []
+    read, block = 0, max(1, (1 << 20) // sound.channels)  # 4 MB of float32
+    while len(samples := sound.read(block, dtype="float32", always_2d=True)):
+        _check_samples(samples, read, sound.samplerate)
+        if read < wanted:
+            kept.append(samples[: wanted - read])
+        read += len(samples)
+        if not known:
+            _check_duration(read, sound.samplerate, max_seconds, "at least ")
+    if not read:
+        raise Refused("the recording is empty (no samples)")
+    if known and read < sound.frames and sound.format != "MP3":  # whose length is an estimate
+        raise Refused(f"cut short: {sound.frames:,} samples are promised, {read:,} can be read")
+    return np.concatenate(kept)
+
+
+def _check_duration(frames: int, rate: int, most: float, at_least: str = "") -> None:
+    if frames > most * rate:
+        raise Refused(
+            f"lasts {at_least}{frames / rate:,.1f} s, more than max_audio_seconds={most:g}"
+        )
+
+
+def _check_samples(samples: np.ndarray, before: int, rate: int) -> None:
+    if not np.isfinite(samples).all():
+        at = before + int(np.flatnonzero(~np.isfinite(samples).all(1))[0])
+        raise Refused(f"has NaN or infinite samples, first at {at / rate:.3f} s")
+    peak = float(np.abs(samples).max())
+    if peak > LOUDEST:
+        raise Refused(f"its samples reach {peak:g}; expected -1 to 1: scale the recording")
+
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    mean = samples.mean(1)
+    power = np.square(samples).sum(0)
+    if np.square(mean).sum() < CANCELLED * power.max():
+        return samples[:, power.argmax()]
+    return mean
+
+
+def _fit(samples: np.ndarray, old: int, new: int, seconds: float) -> np.ndarray:
+    from scipy.signal import resample_poly
+
+    if old != new:
+        ratio = Fraction(new, old).limit_denominator(20_000)  # exact for usual rates
+        samples = resample_poly(samples, ratio.numerator, ratio.denominator)
+    clip = np.zeros(clip_length(new, seconds), np.float32)
+    clip[: len(samples)] = np.clip(samples[: len(clip)], -1, 1)
+    return clip
+
+
+def clip_length(rate: int, seconds: float) -> int:
+    return round(rate * seconds)
