@@ -1,17 +1,13 @@
-"""Chapter 2: right answers pass, and a student with a likely slip is told which one."""
+"""Chapter 2: answers that a student would give, right ones in several styles and likely slips."""
 
+import re
 from collections import Counter
 from typing import Any
 
 import numpy as np
-import pytest
+from check_cases import accepted, refused
 
 from mmkeras.checks import ch02
-
-
-def said(capsys: pytest.CaptureFixture[str], check: Any, *answers: Any) -> str:
-    check(*answers)
-    return capsys.readouterr().out
 
 
 def pair(counts: Counter, *, weighted: bool = True, last: bool = False) -> tuple:
@@ -64,121 +60,34 @@ def marked(
     return out
 
 
-def test_right_answers_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    answers = [
-        (ch02.best_pair, pair),
-        (ch02.match_from_the_right, from_the_right),
-        (ch02.masked_max, highest),
-        (ch02.mark_negation, marked),
-    ]
-    for check, answer in answers:
-        assert "✓" in said(capsys, check, answer), check
+def window(longest: int) -> Any:
+    """A match that never looks at more than so many characters."""
+
+    def cut(text: str, words: set[str]) -> list[str]:
+        out, end = [], len(text)
+        while end:
+            sizes = range(min(longest, end), 0, -1)
+            n = next((n for n in sizes if text[end - n : end] in words), 1)
+            out.append(text[end - n : end])
+            end -= n
+        return out[::-1]
+
+    return cut
 
 
-@pytest.mark.parametrize(
-    "check",
-    [ch02.best_pair, ch02.match_from_the_right, ch02.masked_max, ch02.mark_negation],
-)
-def test_a_stub_gets_a_hint(capsys: pytest.CaptureFixture[str], check: Any) -> None:
-    def stub(*arguments: Any) -> None: ...
-
-    assert "✗ not yet: your function stub returns nothing yet. Asked for: " in said(
-        capsys, check, stub
-    )
+def endless(tokens: list[str]) -> list[str]:
+    on, out = False, []
+    for token in tokens:
+        negation = token in ("no", "not", "never", "without") or token.endswith("n't")
+        on = on or negation
+        out.append("NOT_" + token if on and not negation and token not in ".,;:!?" else token)
+    return out
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (lambda counts: pair(counts)[0][0], "return two things"),
-        (lambda counts: ("es!", 9), "a tuple of two characters"),
-        (lambda counts: (("x", "y"), 9), "in none of the words"),
-        (lambda counts: pair(counts, last=True), "first in the alphabet"),
-        (lambda counts: (("l", "o"), 7), "count each word as often"),
-        (lambda counts: (pair(counts)[0], pair(counts, weighted=False)[1]), "each word once"),
-        (lambda counts: (pair(counts)[0], 1), "occurs 9 times, you say 1"),
-    ],
-)
-def test_the_pair(capsys: pytest.CaptureFixture[str], answer: Any, advice: str) -> None:
-    assert advice in said(capsys, ch02.best_pair, answer)
+def twice(again: bool) -> Any:
+    """A second negation prefixes once more, or switches the first one off."""
 
-
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (from_the_left, "what a walk from the left gives"),
-        (lambda text, words: from_the_right(text, words)[::-1], "in reverse order"),
-        (lambda text, words: from_the_right(text, words)[1:], "do not make up"),
-        (lambda text, words: list(text), "are characters"),
-        (lambda text, words: "/".join(from_the_right(text, words)), "return a list"),
-        (lambda text, words: [text], "should give"),
-    ],
-)
-def test_the_match(capsys: pytest.CaptureFixture[str], answer: Any, advice: str) -> None:
-    assert advice in said(capsys, ch02.match_from_the_right, answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (lambda v, ids: v.max(axis=1), "over all places"),
-        (lambda v, ids: (v * (ids != 0)[..., None]).max(axis=1), "padding wins with its 0"),
-        (
-            lambda v, ids: np.where((ids != 0)[..., None], v, -np.inf).max(axis=1),
-            "an empty text gives -inf",
-        ),
-        (
-            lambda v, ids: (
-                (v * (ids != 0)[..., None]).sum(1) / np.maximum((ids != 0).sum(1), 1)[:, None]
-            ),
-            "these are averages",
-        ),
-        (lambda v, ids: v[:, 0, 0], "should have shape (4, 3)"),
-    ],
-)
-def test_the_maximum(capsys: pytest.CaptureFixture[str], answer: Any, advice: str) -> None:
-    assert advice in said(capsys, ch02.masked_max, answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (lambda tokens: " ".join(marked(tokens)), "return a list as long"),
-        (lambda tokens: marked(tokens)[:-1], "return a list as long"),
-        (lambda tokens: marked(tokens, itself=True), "the negation itself stays"),
-        (lambda tokens: marked(tokens, marks=""), "the mark ',' stays"),
-        (lambda tokens: marked(tokens, contracted=False), "end in n't"),
-        (
-            lambda tokens: marked(tokens, negations=("no", "not", "never", "nothing", "without")),
-            "should not be marked",
-        ),
-        (lambda tokens: list(tokens), "should give 'no NOT_chest NOT_pain"),
-    ],
-)
-def test_the_negations(capsys: pytest.CaptureFixture[str], answer: Any, advice: str) -> None:
-    assert advice in said(capsys, ch02.mark_negation, answer)
-
-
-def test_a_negation_that_goes_on_after_the_mark(capsys: pytest.CaptureFixture[str]) -> None:
-    def endless(tokens: list[str]) -> list[str]:
-        on, out = False, []
-        for token in tokens:
-            negation = token in ("no", "not", "never", "without") or token.endswith("n't")
-            on = on or negation
-            out.append("NOT_" + token if on and not negation and token not in ".,;:!?" else token)
-        return out
-
-    assert "ends at the next mark" in said(capsys, ch02.mark_negation, endless)
-
-
-@pytest.mark.parametrize(
-    ("prefix_again", "advice"),
-    [(True, "one prefix is enough"), (False, "a second negation changes nothing")],
-)
-def test_a_second_negation(
-    capsys: pytest.CaptureFixture[str], prefix_again: bool, advice: str
-) -> None:
-    def twice(tokens: list[str]) -> list[str]:
+    def mark(tokens: list[str]) -> list[str]:
         count, out = 0, []
         for token in tokens:
             count = 0 if token in ".,;:!?" else count
@@ -186,7 +95,119 @@ def test_a_second_negation(
                 count += 1
                 out.append(token)
             else:
-                out.append("NOT_" * (count if prefix_again else count % 2) + token)
+                out.append("NOT_" * (count if again else count % 2) + token)
         return out
 
-    assert advice in said(capsys, ch02.mark_negation, twice)
+    return mark
+
+
+def by_split(tokens: list[str]) -> list[str]:
+    """Stretch by stretch, by a regular expression."""
+    out = []
+    for stretch in re.split(r"(?<=[.,;:!?]) ", " ".join(tokens)):
+        words, negated = stretch.split(), False
+        for word in words:
+            negation = re.fullmatch(r"no|not|never|without|.*n't", word) is not None
+            out.append(f"NOT_{word}" if negated and not negation and word[0].isalnum() else word)
+            negated = negated or negation
+    return out
+
+
+def by_max(counts: Counter) -> list:
+    pairs = Counter()
+    for word in counts.elements():
+        pairs.update(zip(word, word[1:], strict=False))
+    best = max(sorted(pairs), key=pairs.__getitem__)
+    return [best, pairs[best]]
+
+
+def filled(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    out = np.zeros((len(ids), vectors.shape[2]))
+    for row, (v, i) in enumerate(zip(vectors, ids, strict=True)):
+        if i.any():
+            out[row] = v[i != 0].max(axis=0)
+    return out
+
+
+FIVE = ("no", "not", "never", "without", "isn't")
+
+RIGHT = {
+    ch02.best_pair: [("min on two keys", lambda: (pair,)), ("max, as a list", lambda: (by_max,))],
+    ch02.match_from_the_right: [
+        ("every length", lambda: (from_the_right,)),
+        ("up to the longest word", lambda: (window(6),)),
+    ],
+    ch02.masked_max: [("np.where", lambda: (highest,)), ("a loop", lambda: (filled,))],
+    ch02.mark_negation: [("a flag", lambda: (marked,)), ("stretches", lambda: (by_split,))],
+    ch02.too_good: [("a set", lambda: ({"B", "C", "D", "G"},)), ("a word", lambda: ("gdcb",))],
+}
+
+WRONG = {
+    ch02.best_pair: [
+        ("the pair alone", lambda: (lambda counts: pair(counts)[0][0],), "return two things"),
+        ("a word", lambda: (lambda counts: ("es!", 9),), "a tuple of two characters"),
+        ("no such pair", lambda: (lambda counts: (("x", "y"), 9),), "in none of the words"),
+        ("the last of a tie", lambda: (
+            lambda counts: pair(counts, last=True),
+        ), "first in the alphabet"),
+        ("a rarer pair", lambda: (lambda counts: (("l", "o"), 7),), "count each word as often"),
+        ("each word once", lambda: (
+            lambda counts: (pair(counts)[0], pair(counts, weighted=False)[1]),
+        ), "each word once"),
+        ("a wrong count", lambda: (lambda counts: (pair(counts)[0], 1),), "you say 1"),
+    ],
+    ch02.match_from_the_right: [
+        ("from the left", lambda: (from_the_left,), "what a walk from the left gives"),
+        ("reversed", lambda: (lambda *a: from_the_right(*a)[::-1],), "in reverse order"),
+        ("a word is lost", lambda: (lambda *a: from_the_right(*a)[1:],), "do not make up"),
+        ("characters", lambda: (lambda text, words: list(text),), "are characters"),
+        ("a string", lambda: (lambda *a: "/".join(from_the_right(*a)),), "return a list"),
+        ("never more than two", lambda: (window(2),), "begin with the longest"),
+        ("never more than four", lambda: (window(4),), "begin with the longest"),
+        ("the whole text", lambda: (lambda text, words: [text],), "should give"),
+    ],
+    ch02.masked_max: [
+        ("padding counts", lambda: (lambda v, ids: v.max(axis=1),), "over all places"),
+        ("zeros win", lambda: (
+            lambda v, ids: (v * (ids != 0)[..., None]).max(axis=1),
+        ), "padding wins with its 0"),
+        ("an empty text", lambda: (
+            lambda v, ids: np.where((ids != 0)[..., None], v, -np.inf).max(axis=1),
+        ), "an empty text gives -inf"),
+        ("an average", lambda: (
+            lambda v, ids: (v * (ids != 0)[..., None]).sum(1)
+            / np.maximum((ids != 0).sum(1), 1)[:, None],
+        ), "these are averages"),
+        ("another shape", lambda: (lambda v, ids: v[:, 0, 0],), "should have shape (4, 3)"),
+    ],
+    ch02.mark_negation: [
+        ("a string", lambda: (lambda t: " ".join(marked(t)),), "return a list as long"),
+        ("too short", lambda: (lambda t: marked(t)[:-1],), "return a list as long"),
+        ("itself", lambda: (lambda t: marked(t, itself=True),), "the negation itself stays"),
+        ("marks", lambda: (lambda t: marked(t, marks=""),), "the mark ',' stays"),
+        ("no contraction", lambda: (lambda t: marked(t, contracted=False),), "end in n't"),
+        ("only isn't", lambda: (
+            lambda t: marked(t, negations=FIVE, contracted=False),
+        ), "end in n't"),
+        ("nothing as well", lambda: (
+            lambda t: marked(t, negations=("no", "not", "never", "nothing", "without")),
+        ), "should not be marked"),
+        ("unchanged", lambda: (lambda t: list(t),), "should give 'no NOT_chest NOT_pain"),
+        ("goes on", lambda: (endless,), "ends at the next mark"),
+        ("two prefixes", lambda: (twice(True),), "one prefix is enough"),
+        ("a double negation", lambda: (twice(False),), "a second negation changes nothing"),
+    ],
+    ch02.too_good: [
+        ("only the split", lambda: ({"B"},), "vocabulary"),
+        ("no label, no harm", lambda: ({"B", "D", "G"},), "new texts are not there yet"),
+        ("C chosen on the test rows", lambda: ({"B", "C", "G"},), "validation part"),
+        ("the bootstrap", lambda: ({"B", "C", "D"},), "too narrow"),
+        ("the easier task", lambda: (set("ABCDG"),), "the report says so"),
+        ("other text", lambda: (set("BCDFG"),), "F is sound"),
+        ("the floor", lambda: (set("BCDEG"),), "E is sound"),
+        ("a number", lambda: (3,), "a set of letters"),
+        ("another letter", lambda: ({"H"},), "none of the letters"),
+    ],
+}  # fmt: skip
+
+test_wrong, test_right = refused(WRONG), accepted(RIGHT)

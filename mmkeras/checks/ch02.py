@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from . import NotYet, exercise, expect_close
     "pairs, then take the largest",
 )
 def best_pair(find: Callable) -> str | None:
-    """A function of a Counter of words: the most frequent pair and its occurrences."""
+    """a function of a Counter of words that returns (pair, occurrences)."""
     cases = (
         (Counter({"low": 5, "lower": 2, "newest": 6, "widest": 3}), ("e", "s"), 9),
         (Counter({"banana": 3, "an": 1}), ("a", "n"), 7),
@@ -60,12 +61,15 @@ def best_pair(find: Callable) -> str | None:
     "the end; at last reverse the list",
 )
 def match_from_the_right(cut: Callable) -> str | None:
-    """A function of text, dictionary: words in reading order, greedily from the end."""
+    """a function of text and dictionary that returns a list of words in reading order."""
     words = {"研究", "研究生", "生命", "的", "起源", "胸痛", "患者", "否认"}
+    words |= {"自然", "语言", "自然语言", "自然语言处理", "处理", "有限", "公司", "有限公司"}
     cases: tuple[tuple[str, list[str]], ...] = (
         ("研究生命的起源", ["研究", "生命", "的", "起源"]),
         ("患者否认胸痛", ["患者", "否认", "胸痛"]),
         ("我研究它", ["我", "研究", "它"]),
+        ("我学自然语言处理", ["我", "学", "自然语言处理"]),
+        ("有限公司的语言", ["有限公司", "的", "语言"]),
         ("", []),
     )
     for text, want in cases:
@@ -82,6 +86,11 @@ def match_from_the_right(cut: Callable) -> str | None:
             raise NotYet(f"the pieces {got} do not make up {text!r}: nothing may be lost or added")
         if got == list(text):
             raise NotYet(f"{got} are characters: try the longest piece first, down to one")
+        if max(map(len, got)) < max(map(len, want)):
+            raise NotYet(
+                f"{text!r} has a word of {max(map(len, want))} characters, your longest piece has "
+                f"{max(map(len, got))}: begin with the longest that the dictionary can have"
+            )
         raise NotYet(f"{text!r} should give {want}, yours is {got}")
     return "the graduate student is gone; other texts need the left, or a look at the whole"
 
@@ -93,7 +102,7 @@ def match_from_the_right(cut: Callable) -> str | None:
     "at all, put zeros",
 )
 def masked_max(pool: Callable) -> str | None:
-    """A function of vectors (batch, time, d), ids (batch, time): float (batch, d)."""
+    """a function of vectors (batch, time, d) and ids (batch, time) that returns (batch, d)."""
     rng = np.random.default_rng(0)
     vectors = -rng.random((4, 5, 3)) - 0.5  # all negative
     vectors[1, 0] = 2.0
@@ -126,13 +135,15 @@ def masked_max(pool: Callable) -> str | None:
     "switches off",
 )
 def mark_negation(mark: Callable) -> str | None:
-    """A function of a list of tokens: the same with NOT_ before what is negated."""
+    """a function of a list of tokens that returns a list of the same length."""
     cases = (
         ("no chest pain , but fever", "no NOT_chest NOT_pain , but fever"),
         ("it isn't good ! great", "it isn't NOT_good ! great"),
         ("not bad and never dull .", "not NOT_bad NOT_and never NOT_dull ."),
         ("good film", "good film"),
         ("nothing to note ; without pain", "nothing to note ; without NOT_pain"),
+        ("we didn't laugh : it wasn't fun", "we didn't NOT_laugh : it wasn't NOT_fun"),
+        ("a knot ? no , a note", "a knot ? no , a note"),
     )
     for text, wanted in cases:
         tokens, want = text.split(), wanted.split()
@@ -150,7 +161,7 @@ def mark_negation(mark: Callable) -> str | None:
             raise NotYet(
                 f"a second negation changes nothing: it does not end the stretch; yours: {shown}"
             )
-        if token in {"no", "not", "never", "without", "isn't"}:
+        if token in {"no", "not", "never", "without"} or token.endswith("n't"):
             raise NotYet(f"the negation itself stays as it is: {token!r} became {mine!r}")
         if token in ".,;:!?":
             raise NotYet(f"the mark {token!r} stays as it is, yours is {mine!r}")
@@ -158,7 +169,42 @@ def mark_negation(mark: Callable) -> str | None:
             raise NotYet(f"{token!r} should not be marked in {text!r}; yours: {shown}")
         if mine.startswith("NOT_"):
             raise NotYet(f"the negation ends at the next mark; in {text!r} yours goes on: {shown}")
-        if "isn't" in tokens:
+        if "NOT_" in wanted and text.count("n't"):
             raise NotYet(f"words that end in n't are negations, too; yours: {shown}")
         raise NotYet(f"{text!r} should give {wanted!r}, yours is {shown!r}")
     return "now 'no chest pain' and 'chest pain' have no feature 'pain' in common"
+
+
+# Exercise 5: which steps flatter the result, and why; the others are sound.
+FLATTERS = {
+    "B": "B deals out rows, so relatives of training sentences are tested; deal out groups",
+    "C": "C lets test sentences shape the vocabulary and n_w; in use, new texts are not there yet",
+    "D": "D picks the best of ten on the test rows, which is partly luck; use a validation part",
+    "G": "G draws sentences, but whole documents were sampled: its interval is too narrow",
+}
+SOUND = {
+    "A": "A makes the task easier, but the report says so: the reader can judge",
+    "E": "E is sound: the majority is the floor that any accuracy has to be compared with",
+    "F": "F is sound: text from elsewhere without these sentences tells nothing about their labels",
+}
+
+
+@exercise(
+    "02.5",
+    "what flatters an accuracy",
+    hint="ask of each step whether something about the test rows, their relatives or their labels "
+    "had a say in the model or in a choice, and what was drawn at random in the first place",
+)
+def too_good(answer: Any) -> str | None:
+    """the set of letters of the steps that flatter the result."""
+    try:
+        letters = {str(letter).strip().upper() for letter in answer}
+    except TypeError:
+        raise NotYet(f"hand in a set of letters, yours is {type(answer).__name__}") from None
+    if strange := sorted(letters - set(FLATTERS) - set(SOUND)):
+        raise NotYet(f"{strange[0]!r} is none of the letters A to G")
+    for letter in sorted(letters & set(SOUND)):
+        raise NotYet(SOUND[letter])
+    for letter in sorted(set(FLATTERS) - letters):
+        raise NotYet(f"one is missing. {FLATTERS[letter]}")
+    return "relatives, the test texts, the test labels, and the wrong unit of the bootstrap"
