@@ -117,8 +117,9 @@ def load_syllables(rate: int = 8000, *, rendered: bool = False) -> Syllables:
 
     Recorded: 2,358 clips, 1,200 in the low voice and 1,158 in the high one, of 415 syllables with
     the tones 1 to 4 and, in 24 clips, the neutral tone. Three clips of the high voice are all but
-    silent (`peak` below 0.02). They are decoded once for each rate, which takes some seconds,
-    and kept in the cache.
+    silent (`peak` below 0.02). The clips of the low voice swing around -0.03, not around 0: this
+    offset holds a fifth of the power of a typical clip. The recordings are decoded once for each
+    rate, which takes some seconds, and kept in the cache.
 
     Rendered: 960 clips, 120 syllables in four tones and two voices; nothing is fetched. Harmonics
     of a pitch that follows the tone's contour (after Chao 1930) pass two resonances of a vowel,
