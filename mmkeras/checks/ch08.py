@@ -86,8 +86,8 @@ def warm_cosine(rate: Callable) -> str | None:
     cold = [rate(k, 0, 8, 0.5) for k in range(12)]
     if np.allclose(cold, 0.5):
         raise NotYet("with warm = 0 the rate never falls: the cosine begins at step 0 then")
-    down = 0.5 * (1 + np.cos(np.pi * np.minimum(np.arange(12) / 8, 1))) / 2
-    expect_close(cold, down, "with warm = 0, total 8 and peak 0.5, the rate")
+    want = 0.5 * (1 + np.cos(np.pi * np.minimum(np.arange(12) / 8, 1))) / 2
+    expect_close(cold, want, "with warm = 0, total 8 and peak 0.5, the rate")
     return "a step too many does no harm: the rate stays at 0"
 
 
