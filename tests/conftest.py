@@ -17,7 +17,8 @@ from mmkeras.table import report, run, weather  # noqa: E402
 HOSTILE = "<script>alert(1)</script>"
 # Files that take longest go first, so that no worker is left alone with one of them at the end.
 COMMANDS = "train_command predict_command evaluate_command".split()
-LONGEST = ["battery", *COMMANDS, *"wheel training fusion session notebook_tool browser".split()]
+LONGEST = ["battery", *COMMANDS]
+LONGEST += "training fusion wheel models table notebook_tool session report browser".split()
 
 
 def pytest_collection_modifyitems(items):
