@@ -160,17 +160,19 @@ def test_the_stored_profile_has_the_step_and_its_operations(bench):
 # ------------------------------------------------------------------------------ accuracy
 
 
-def test_a_trainer_starts_afresh_and_repeats_itself(encoders, monkeypatch):
+def test_a_fit_on_the_stream_repeats_itself(encoders, monkeypatch):
     monkeypatch.setattr(encoders, "STEPS", 3)
-    monkeypatch.setattr(encoders, "DROPOUT", 0.0)  # its random stream goes on from fit to fit
     part = load_emoji(encoders.SIDE).take(range(0, 4000, 40))
-    trainer = encoders.Trainer("small")
+    trainer = encoders.Trainer(lambda: encoders.build("small"))
     weights = []
     for seed in (1, 2, 1):
-        trainer.fit(part, seed)
+        pictures, labels = encoders.stream(part, seed)
+        how = {"batch_size": encoders.BATCH, "shuffle": False}
+        trainer.fit({"image": pictures}, labels, seed=seed, **how)
         weights.append(trainer.model.get_weights()[0])
     np.testing.assert_array_equal(weights[0], weights[2])
     assert np.abs(weights[0] - weights[1]).max() > 1e-3
+    assert encoders.right(trainer, part).shape == (len(part),)
 
 
 def test_the_stream_is_the_training_part_pass_by_pass(encoders, monkeypatch):
