@@ -64,7 +64,7 @@ def find_leak(find: Callable) -> str | None:
             raise NotYet(f'return "patient", "twin", "label" or "none"; yours returns {got!r}')
         if got != wanted:
             raise NotYet(f"{case}: yours says {got!r}. {clue}")
-    return "labels shuffled by row would have looked innocent in all three cases: why?"
+    return "now the judgement: which of the three would labels shuffled by row have shown, and why?"
 
 
 def _designs() -> Iterator[tuple[str, str, tuple[pd.DataFrame, pd.DataFrame], str]]:
