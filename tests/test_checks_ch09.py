@@ -11,36 +11,57 @@ from mmkeras.checks import ch09
 from mmkeras.evaluate import shapley
 
 
-def pairs(y: np.ndarray, s: np.ndarray, place: np.ndarray, tie: float = 0.5) -> float:
+def pairs(
+    y: np.ndarray, s: np.ndarray, age: np.ndarray, years: int, tie: float = 0.5
+) -> np.ndarray:
+    """Which pairs are in order, where the ages are near."""
     a, b = s[y == 1][:, None], s[y == 0][None]
-    together = place[y == 1][:, None] == place[y == 0][None]
-    return ((a > b) + tie * (a == b))[together].mean()
+    return ((a > b) + tie * (a == b))[gaps(y, age) <= years]
 
 
-def pairs_apart(y: np.ndarray, s: np.ndarray, place: np.ndarray) -> float:
-    a, b = s[y == 1][:, None], s[y == 0][None]
-    together = place[y == 1][:, None] == place[y == 0][None]
-    return ((a > b) + 0.5 * (a == b))[~together].mean()
+def gaps(y: np.ndarray, age: np.ndarray) -> np.ndarray:
+    return abs(age[y == 1][:, None] - age[y == 0][None])
 
 
-def each_place(y: np.ndarray, s: np.ndarray, place: np.ndarray, weighted: bool = True) -> float:
-    """The mean of the hospitals' AUCs, weighted by their pairs or not."""
-    parts = [place == one for one in np.unique(place)]
-    counts = [y[part].sum() * (1 - y[part]).sum() if weighted else 1 for part in parts]
-    return float(np.average([roc_auc_score(y[part], s[part]) for part in parts], weights=counts))
+def where(choose: Callable[..., np.ndarray]) -> Callable[..., float]:
+    """The AUC of the pairs that a function of the two ages and the years chooses."""
+
+    def auc(y: np.ndarray, s: np.ndarray, age: np.ndarray, years: int) -> float:
+        a, b = s[y == 1][:, None], s[y == 0][None]
+        chosen = choose(age[y == 1][:, None], age[y == 0][None], years)
+        return float(((a > b) + 0.5 * (a == b))[chosen].mean())
+
+    return auc
 
 
-Draws = Callable[[np.ndarray, np.ndarray, int, np.random.Generator], Any]
+def in_a_loop(y: np.ndarray, s: np.ndarray, age: np.ndarray, years: int) -> float:
+    points = [
+        float(s[i] > s[j]) + 0.5 * (s[i] == s[j])
+        for i in np.flatnonzero(y == 1)
+        for j in np.flatnonzero(y == 0)
+        if -years <= age[i] - age[j] <= years
+    ]
+    return sum(points) / len(points)
+
+
+Draws = Callable[[np.ndarray, np.ndarray, np.ndarray, int, np.random.Generator], Any]
 
 
 def by_patient(
-    statistic: Callable[[list[np.ndarray]], float], *, replace: bool = True, seed: int | None = None
+    statistic: Callable[[list[np.ndarray]], float] = lambda parts: float(
+        np.concatenate(parts).mean()
+    ),
+    *,
+    replace: bool = True,
+    seed: int | None = None,
 ) -> Draws:
-    """A bootstrap by patient of any statistic of the drawn patients' rows."""
+    """A bootstrap by patient of any statistic of the drawn patients' differences."""
 
-    def draw(right: np.ndarray, patient: np.ndarray, draws: int, rng: np.random.Generator) -> Any:
+    def draw(
+        a: np.ndarray, b: np.ndarray, patient: np.ndarray, draws: int, rng: np.random.Generator
+    ) -> Any:
         rng = rng if seed is None else np.random.default_rng(seed)
-        parts = [right[patient == one] for one in np.unique(patient)]
+        parts = [a[patient == one] * 1.0 - b[patient == one] for one in np.unique(patient)]
         n = len(parts)
         return np.array(
             [statistic([parts[i] for i in rng.choice(n, n, replace=replace)]) for _ in range(draws)]
@@ -49,43 +70,35 @@ def by_patient(
     return draw
 
 
-def share(parts: list[np.ndarray]) -> float:
-    return float(np.concatenate(parts).mean())
-
-
 def by_counts(
-    right: np.ndarray, patient: np.ndarray, draws: int, rng: np.random.Generator
+    a: np.ndarray, b: np.ndarray, patient: np.ndarray, draws: int, rng: np.random.Generator
 ) -> np.ndarray:
     _, who = np.unique(patient, return_inverse=True)
-    hits, sizes = np.bincount(who, right), np.bincount(who)
+    gained, sizes = np.bincount(who, a) - np.bincount(who, b), np.bincount(who)
     times = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=draws)
-    return (times @ hits) / (times @ sizes)
+    return (times @ gained) / (times @ sizes)
+
+
+def apart(
+    a: np.ndarray, b: np.ndarray, patient: np.ndarray, draws: int, rng: np.random.Generator
+) -> np.ndarray:
+    """A and B are asked about different draws."""
+    none = np.zeros(len(a))
+    return by_counts(a, none, patient, draws, rng) - by_counts(b, none, patient, draws, rng)
+
+
+def rows_drawn(
+    a: np.ndarray, b: np.ndarray, patient: np.ndarray, draws: int, rng: np.random.Generator
+) -> np.ndarray:
+    return rng.choice(a * 1.0 - b, (draws, len(a))).mean(axis=1)
 
 
 def normal(
-    right: np.ndarray, patient: np.ndarray, draws: int, rng: np.random.Generator
+    a: np.ndarray, b: np.ndarray, patient: np.ndarray, draws: int, rng: np.random.Generator
 ) -> np.ndarray:
     """No bootstrap at all: a bell curve of the right centre and width."""
-    drawn = by_counts(right, patient, 2000, rng)
-    return rng.normal(drawn.mean(), drawn.std(), draws).clip(0, 1)
-
-
-def sentence(model: str, auc: float, low: float, high: float, patients: int) -> str:
-    return (
-        f"{model}: AUC {auc:.3f} (95% interval {low:.3f} to {high:.3f}, bootstrap by patient, "
-        f"{patients} patients; rendered signals)"
-    )
-
-
-def other_sentence(model: str, auc: float, low: float, high: float, patients: int) -> str:
-    return (
-        f"In {patients} patients whose signals were rendered, not recorded, {model} has an area "
-        f"(AUC) of {auc:.2f}, 95% bootstrap interval over patients [{low:.2f}, {high:.2f}]."
-    )
-
-
-def swapped(old: str, new: str) -> Callable[..., str]:
-    return lambda *args: sentence(*args).replace(old, new)
+    drawn = by_counts(a, b, patient, 2000, rng)
+    return rng.normal(drawn.mean(), drawn.std(), draws)
 
 
 SCORES = {
@@ -118,63 +131,59 @@ WRONG = {
         ("another letter", lambda: ("axz",), "from a to h"),
         ("nothing", lambda: ("",), "yours are none"),
     ],
-    ch09.auc_within: [
-        ("ties forgotten", lambda: (lambda y, s, h: pairs(y, s, h, 0.0),), "yours count nothing"),
-        ("ties in full", lambda: (lambda y, s, h: pairs(y, s, h, 1.0),), "yours count in full"),
-        ("upside down", lambda: (lambda y, s, h: 1 - pairs(y, s, h),), "the wrong way round"),
-        ("all pairs", lambda: (lambda y, s, h: roc_auc_score(y, s),), "these are all pairs"),
-        ("two hospitals", lambda: (pairs_apart,), "the pairs of two hospitals"),
+    ch09.auc_same_age: [
+        ("ties forgotten", lambda: (lambda *q: pairs(*q, 0.0).mean(),), "yours count nothing"),
+        ("ties in full", lambda: (lambda *q: pairs(*q, 1.0).mean(),), "yours count in full"),
+        ("upside down", lambda: (lambda *q: 1 - pairs(*q).mean(),), "the wrong way round"),
         (
-            "the mean of the hospitals",
-            lambda: (lambda y, s, h: each_place(y, s, h, weighted=False),),
-            "the mean of the hospitals' AUCs",
+            "all pairs",
+            lambda: (lambda y, s, age, years: roc_auc_score(y, s),),
+            "these are all pairs",
         ),
         (
-            "the table of pairs",
-            lambda: (lambda y, s, h: s[y == 1][:, None] > s[y == 0],),
-            "should have shape ()",
+            "far in age",
+            lambda: (where(lambda a, b, n: abs(a - b) > n),),
+            "the pairs of different age",
         ),
         (
-            "the accuracy",
-            lambda: (lambda y, s, h: ((s > 0.5) == y).mean(),),
-            "the AUC within hospitals: yours is",
+            "no absolute value",
+            lambda: (where(lambda a, b, n: a - b <= n),),
+            "a healthy patient may be much older",
         ),
+        (
+            "no absolute value, the other way",
+            lambda: (where(lambda a, b, n: b - a <= n),),
+            "an ill patient may be much older",
+        ),
+        ("strictly less", lambda: (where(lambda a, b, n: abs(a - b) < n),), "years counts as near"),
+        (
+            "age groups",
+            lambda: (where(lambda a, b, n: a // n == b // n),),
+            "these are age groups",
+        ),
+        (
+            "divided by all pairs",
+            lambda: (lambda y, s, age, n: pairs(y, s, age, n).sum() / (y.sum() * (1 - y).sum()),),
+            "not of all pairs",
+        ),
+        ("the table of pairs", lambda: (pairs,), "should have shape ()"),
     ],
-    ch09.accuracy_draws: [
-        (
-            "rows drawn",
-            lambda: (lambda r, p, d, rng: rng.choice(r, (d, len(r))).mean(axis=1),),
-            "were rows drawn in place of patients?",
-        ),
-        ("no replacement", lambda: (by_patient(share, replace=False),), "with replacement"),
+    ch09.difference_draws: [
+        ("rows drawn", lambda: (rows_drawn,), "were rows drawn in place of patients?"),
+        ("two draws", lambda: (apart,), "about the same drawn patients"),
+        ("no replacement", lambda: (by_patient(replace=False),), "with replacement"),
         (
             "the mean of the patients",
-            lambda: (by_patient(lambda parts: np.mean([part.mean() for part in parts])),),
+            lambda: (by_patient(lambda parts: float(np.mean([q.mean() for q in parts]))),),
             "ten rows weighs more",
         ),
+        ("B minus A", lambda: (lambda a, b, *q: by_counts(b, a, *q),), "this is B minus A"),
+        ("a bell curve", lambda: (normal,), "is no difference of two shares"),
+        ("one number", lambda: (lambda *q: by_counts(*q).mean(),), "one difference per draw"),
+        ("in percent", lambda: (lambda *q: 100 * by_counts(*q),), "between -1 and 1"),
         (
-            "the first row stands for all",
-            lambda: (
-                by_patient(
-                    lambda parts: sum(len(part) * part[0] for part in parts) / sum(map(len, parts))
-                ),
-            ),
-            "one row of each patient stands for all",
-        ),
-        ("a bell curve", lambda: (normal,), "is no share of the rows of 60 drawn patients"),
-        (
-            "one number",
-            lambda: (lambda r, p, d, rng: by_counts(r, p, d, rng).mean(),),
-            "one accuracy per draw",
-        ),
-        (
-            "in percent",
-            lambda: (lambda r, p, d, rng: 100 * by_counts(r, p, d, rng),),
-            "between 0 and 1",
-        ),
-        (
-            "the errors",
-            lambda: (lambda r, p, d, rng: 1 - by_counts(r, p, d, rng),),
+            "the accuracy of A",
+            lambda: (lambda a, b, *q: by_counts(a, 0 * b, *q),),
             "the mean of the draws",
         ),
     ],
@@ -187,36 +196,16 @@ WRONG = {
         ("with the coin", lambda: (of_three(0.275, 0.375, 0.2),), "above the coin"),
         ("rounded too much", lambda: (of_three(0.108, 0.2, 0.033),), "the value of the image"),
     ],
-    ch09.report_line: [
-        ("no metric", lambda: (swapped("AUC", "accuracy"),), "say which metric"),
-        ("no coverage", lambda: (swapped("95%", "an"),), "a 95% interval"),
-        ("no bootstrap", lambda: (swapped("bootstrap", "drawn"),), "by bootstrap"),
-        ("real signals", lambda: (swapped("rendered", "real"),), "signals are rendered"),
-        ("no number", lambda: (swapped("918", "many"),), "how many patients?"),
-        ("no name", lambda: (swapped("note+scan", "our model"),), "not named"),
-        ("another end", lambda: (swapped("0.882", "0.9"),), "the upper end 0.88249"),
-        ("too many digits", lambda: (swapped("0.861", "0.86149"),), "three digits are enough"),
-        (
-            "the lower end as AUC",
-            lambda: (lambda m, a, low, high, n: sentence(m, low, a, high, n),),
-            "its place is before the interval",
-        ),
-        (
-            "the ends swapped",
-            lambda: (lambda m, a, low, high, n: sentence(m, a, high, low, n),),
-            "belongs before the upper end",
-        ),
-        (
-            "all denied",
-            lambda: (
-                lambda m, a, low, high, n: (
-                    f"{m}: AUC {a:.3f} (95%: {low:.3f} to {high:.3f}, {n} patients); no bootstrap "
-                    "was made and nothing is rendered"
-                ),
-            ),
-            "denies what has to be said",
-        ),
-        ("numbers", lambda: (lambda m, a, low, high, n: (a, low, high),), "return a str"),
+    ch09.abstract_faults: [
+        ("McNemar for other patients", lambda: ("abcdef",), "on the same cases"),
+        ("the accuracy of an alarm", lambda: ("abcdfg",), "its accuracy is 0.55"),
+        ("ten folds", lambda: ("ah",), "the number of folds is no fault"),
+        ("the seed", lambda: ("abdf",), "1 more: look at how the seed"),
+        ("only the leak", lambda: (["a"],), "4 more: look at what the bootstrap drew"),
+        ("the other hospitals", lambda: ("abcd",), "1 more: look at which hospitals"),
+        ("all of them", lambda: ("abcdefgh",), "on the same cases"),
+        ("a number", lambda: (3,), "enter letters"),
+        ("nothing", lambda: ("",), "yours are none"),
     ],
 }
 RIGHT = {
@@ -225,15 +214,15 @@ RIGHT = {
         ("in another order, with commas", lambda: ("G, d, a",)),
         ("a list", lambda: (["d", "a", "g"],)),
     ],
-    ch09.auc_within: [
-        ("all pairs at once", lambda: (pairs,)),
-        ("hospital by hospital", lambda: (each_place,)),
+    ch09.auc_same_age: [
+        ("all pairs at once", lambda: (lambda *q: pairs(*q).mean(),)),
+        ("pair by pair", lambda: (in_a_loop,)),
     ],
-    ch09.accuracy_draws: [
-        ("patient by patient", lambda: (by_patient(share),)),
+    ch09.difference_draws: [
+        ("patient by patient", lambda: (by_patient(),)),
         ("how often each is drawn", lambda: (by_counts,)),
         *[
-            (f"a generator of its own, {seed}", lambda seed=seed: (by_patient(share, seed=seed),))
+            (f"a generator of its own, {seed}", lambda seed=seed: (by_patient(seed=seed),))
             for seed in range(5)
         ],
     ],
@@ -241,9 +230,10 @@ RIGHT = {
         ("by the package", lambda: (BY_PACKAGE.to_dict(),)),
         ("rounded", lambda: (BY_PACKAGE.round(3).to_dict(),)),
     ],
-    ch09.report_line: [
-        ("one sentence", lambda: (sentence,)),
-        ("two digits, brackets, 'not recorded'", lambda: (other_sentence,)),
+    ch09.abstract_faults: [
+        ("letters", lambda: ("abcdf",)),
+        ("in another order, with commas", lambda: ("F, a, d, c, b",)),
+        ("a list", lambda: (["a", "b", "c", "d", "f"],)),
     ],
 }
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)
