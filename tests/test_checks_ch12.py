@@ -1,5 +1,6 @@
 """The checks of chapter 12 pass right answers and name the usual mistakes."""
 
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
@@ -10,32 +11,34 @@ from scipy.signal import find_peaks
 from mmkeras.checks import ch12
 
 
-def rate_of(signal: np.ndarray, rate: int) -> float:
+def level_of(
+    signal: np.ndarray, rate: int, *, base: bool = True, centre: Callable = np.median
+) -> float:
     spikes, _ = find_peaks(signal, height=0.5, distance=int(0.22 * rate))
-    return 60 * rate / np.diff(spikes).mean()
+    near, far = int(0.06 * rate), int(0.08 * rate) + 1
+    after = [signal[s + near : s + far].mean() for s in spikes]
+    before = [signal[s - far + 1 : s - near + 1].mean() if base else 0 for s in spikes]
+    return float(centre(np.subtract(after, before)))
 
 
-def with_t_waves(signal: np.ndarray, rate: int) -> float:
-    spikes, _ = find_peaks(signal, height=0.1)
-    return 60 * rate / np.diff(spikes).mean()
+def by_table(signal: np.ndarray, rate: int) -> np.float64:
+    """All windows at once, the spikes found as the tallest sample of each rise above 0.5 mV."""
+    rises = np.flatnonzero((signal[1:] >= 0.5) & (signal[:-1] < 0.5))
+    spikes = np.array([r + np.argmax(signal[r : r + rate // 10]) for r in rises])[:, None]
+    steps = np.arange(round(0.06 * rate), round(0.08 * rate) + 1)
+    return np.median(signal[spikes + steps].mean(1) - signal[spikes - steps].mean(1))
+
+
+def fixed(signal: np.ndarray) -> float:
+    """The windows in samples of 125 per second, whatever the rate."""
+    spikes = find_peaks(signal, height=0.5, distance=30)[0][:, None]
+    steps = np.arange(8, 11)
+    return float(np.median(signal[spikes + steps].mean(1) - signal[spikes - steps].mean(1)))
 
 
 def known_only(target: np.ndarray, answer: np.ndarray) -> float:
     known = ~np.isnan(target)
     return float(((target - answer)[known] ** 2).mean()) if known.any() else 0.0
-
-
-def crossings(signal: np.ndarray, rate: int) -> float:
-    """A bare counter: the times at which 0.5 mV is crossed upwards."""
-    up = np.flatnonzero((signal[1:] >= 0.5) & (signal[:-1] < 0.5))
-    return 60 * rate / np.diff(up).mean()
-
-
-def merged(signal: np.ndarray, rate: int) -> float:
-    """The times of crossing, where those within 0.22 s are one beat."""
-    up = np.flatnonzero((signal[1:] >= 0.5) & (signal[:-1] < 0.5))
-    up = up[np.diff(up, prepend=-rate) > 0.22 * rate]
-    return float(60 * rate / np.diff(up).mean())
 
 
 def corrected(gains: pd.DataFrame, looked_at: int) -> list[str]:
@@ -71,27 +74,14 @@ def ill(joint: np.ndarray) -> float:
 
 
 WRONG = {
-    ch12.heart_rate: [
-        ("per second", lambda: (lambda s, r: rate_of(s, r) / 60,), "times 60"),
-        ("seconds between beats", lambda: (lambda s, r: 60 / rate_of(s, r),), "time between beats"),
-        (
-            "samples between beats",
-            lambda: (lambda s, r: np.diff(find_peaks(s, height=0.5)[0]).mean(),),
-            "time between beats",
-        ),
-        ("T waves", lambda: (with_t_waves,), "T waves or noise are counted"),
-        ("a fixed rate", lambda: (lambda s, r: rate_of(s, r) * 125 / r,), "not 125"),
-        (
-            "a count by the length",
-            lambda: (lambda s, r: 10.0 * len(find_peaks(s, height=0.5, distance=0.22 * r)[0]),),
-            "off by up to a beat",
-        ),
-        ("a bare counter of crossings", lambda: (crossings,), "counted"),
-        (
-            "no distance",
-            lambda: (lambda s, r: 60 * r / np.diff(find_peaks(s, height=0.5)[0]).mean(),),
-            "counted",
-        ),
+    ch12.st_level: [
+        ("no base line", lambda: (lambda s, r: level_of(s, r, base=False),), "base line"),
+        ("before minus after", lambda: (lambda s, r: -level_of(s, r),), "sign is turned round"),
+        ("in mm", lambda: (lambda s, r: 10 * level_of(s, r),), "in mV, not in mm"),
+        ("a fixed rate", lambda: (lambda s, r: fixed(s),), "the argument rate"),
+        ("a mean", lambda: (lambda s, r: level_of(s, r, centre=np.mean),), "the median"),
+        ("the base line", lambda: (lambda s, r: float(np.median(s)),), "the base line before"),
+        ("the spike", lambda: (lambda s, r: float(s.max()),), "the ST level with"),
     ],
     ch12.claims_that_hold: [
         ("low above 0", lambda: (rows_where("low > 0"),), "for one comparison each"),
@@ -167,10 +157,7 @@ WRONG = {
     ],
 }
 RIGHT = {
-    ch12.heart_rate: [
-        ("find_peaks", lambda: (rate_of,)),
-        ("crossings, merged", lambda: (merged,)),
-    ],
+    ch12.st_level: [("a loop", lambda: (level_of,)), ("a table", lambda: (by_table,))],
     ch12.claims_that_hold: [
         ("a mask", lambda: (corrected,)),
         (

@@ -17,66 +17,61 @@ def _number(answer: Any) -> float:
     return float(answer) if single else math.nan
 
 
-def _strip(beats_per_minute: float, rate: int, spike: float, t_wave: float) -> np.ndarray:
-    """Six seconds of ECG in mV, without noise: R spikes and T waves, (6 * rate,)."""
+def _strip(beats: int, rate: int, level: float, base: float, *, bad: bool = False) -> np.ndarray:
+    """Six seconds of ECG in mV, (6 * rate,): base line `base`, ST segment `level` above it."""
     time = np.arange(6 * rate) / rate
-    period = 60 / beats_per_minute
-    since = (time + 0.4 * period) % period / period  # place in the beat, 0 to 1
-    spikes = spike * np.exp(-(((since - 0.3) / 0.03) ** 2))
-    return spikes + t_wave * np.exp(-(((since - 0.6) / 0.07) ** 2))
+    signal = base + np.random.default_rng(12).uniform(-0.01, 0.01, len(time))
+    for k, spike in enumerate(np.arange(0.4, 5.6, 60 / beats)):
+        t = time - spike
+        signal += 0.12 * np.exp(-(((t + 0.16) / 0.02) ** 2))  # P
+        signal += 1.2 * np.exp(-((t / 0.012) ** 2)) + 0.3 * np.exp(-(((t - 0.26) / 0.04) ** 2))
+        segment = np.clip((t - 0.03) / 0.02, 0, 1) * np.clip((0.14 - t) / 0.03, 0, 1)
+        signal += (level - 2 * (bad and k == 2)) * segment
+    return signal
 
 
-def _split(signal: np.ndarray, rate: int) -> np.ndarray:
-    """The same beats with each spike split in two, 60 ms apart, as in a bundle branch block."""
-    later = round(0.06 * rate)
-    return 0.5 * signal + 0.5 * np.concatenate([np.zeros(later), signal[:-later]])
+def _level(signal: np.ndarray, rate: int, beats: int, window_rate: int) -> float:
+    """The ST level with windows counted at `window_rate` samples per second."""
+    spikes = np.round(np.arange(0.4, 5.6, 60 / beats) * rate).astype(int)
+    steps = np.arange(round(0.06 * window_rate), round(0.08 * window_rate) + 1)
+    each = signal[spikes[:, None] + steps].mean(axis=1) - signal[spikes[:, None] - steps].mean(1)
+    return float(np.median(each))
 
 
 @exercise(
     "12.1",
-    "counted from the spikes",
-    hint="find_peaks(signal, height=0.5, distance=int(0.22 * rate)) gives where the spikes are; "
-    "np.diff of them is the time between beats, in samples",
+    "the ST segment against the base line",
+    hint="find_peaks(signal, height=0.5, distance=int(0.22 * rate)) gives the spikes s; the mean "
+    "of signal[s + int(0.06 * rate) : s + int(0.08 * rate) + 1] minus the mean as far before s, "
+    "then np.median over the beats",
 )
-def heart_rate(count: Callable) -> str | None:
-    """A function of an ECG in mV (samples,) and its samples per second: beats per minute."""
-    cases = [(75, 125, 1.0, 0.3), (164, 250, 1.7, 0.15), (62, 500, 0.9, 0.4), (190, 100, 1.1, 0.3)]
-    noise = np.random.default_rng(12)
-    for beats, rate, spike, t_wave in cases:
-        signal = _strip(beats, rate, spike, t_wave)
-        signal += noise.uniform(-0.04, 0.04, len(signal))
-        said = _number(count(signal, rate))
-        case = f"at {beats} beats per minute and {rate} samples per second"
-        _refuse_slips(said, beats, rate, case)
-        expect_close(said, beats, f"the heart rate {case}", atol=1.5)
-    beats, rate = 72, 250
-    said = _number(count(_split(_strip(beats, rate, 1.6, 0.2), rate), rate))
-    if said > beats + 1.5:
+def st_level(measure: Callable) -> str | None:
+    """A function of an ECG in mV (samples,) and its samples per second: the ST level in mV."""
+    cases = [(75, 125, -0.2, 0.1), (90, 250, -0.35, 0.15), (66, 500, 0.1, -0.25)]
+    for beats, rate, level, base in cases:
+        signal = _strip(beats, rate, level, base)
+        said = _number(measure(signal.copy(), rate))
+        case = f"with an ST segment at {level} mV and a base line at {base} mV"
+        slips = {
+            level + base: "subtract the base line: the mean 80 to 60 ms before each spike",
+            -level: "the sign is turned round: a depression is negative",
+            10 * level: "the level should be in mV, not in mm",
+            base: "that is the base line before the spike; where is the ST segment?",
+        }
+        if rate != 125:
+            slips[_level(signal, rate, beats, 125)] = "count the windows with the argument rate"
+        for value, message in slips.items():
+            if abs(said - value) < 0.02 < abs(value - level):
+                raise NotYet(f"{case} yours is {said:.3g}: {message}")
+        expect_close(said, level, f"the ST level {case}", atol=0.02)
+    said = _number(measure(_strip(80, 250, -0.1, 0.0, bad=True), 250))
+    if said < -0.12:
         raise NotYet(
-            f"with split spikes at {beats} beats per minute yours is {said:.4g}: both halves are "
-            "counted, but no two beats lie closer than 0.22 seconds"
+            f"one beat of seven has a loose electrode, and yours falls from -0.1 to {said:.3g} mV: "
+            "take the median over the beats"
         )
-    expect_close(said, beats, f"the heart rate with split spikes at {beats} per minute", atol=1.5)
-    return "as steady as the spikes are tall"
-
-
-def _refuse_slips(said: float, beats: int, rate: int, case: str) -> None:
-    if abs(said - beats / 60) < 0.05:
-        raise NotYet(f"{case} yours is {said:.3g}: that is per second; times 60")
-    if abs(said - 60 / beats) < 0.02 or abs(said - 60 * rate / beats) < 5:
-        raise NotYet(f"{case} yours is {said:.4g}: that is the time between beats")
-    if said > 1.4 * beats:
-        raise NotYet(
-            f"{case} yours is {said:.4g}: T waves or noise are counted too; a spike is at least "
-            "0.5 mV high, and no two lie closer than 0.22 seconds"
-        )
-    if rate != 125 and abs(said - beats * 125 / rate) < 3:
-        raise NotYet(f"{case} yours is {said:.4g}: use the argument rate, not 125")
-    if 1.5 < abs(said - beats) <= 10:
-        raise NotYet(
-            f"{case} yours is {said:.4g}: a count divided by six seconds is off by up to a beat; "
-            "use the mean time between neighbouring beats"
-        )
+    expect_close(said, -0.1, "the ST level of a strip with one bad beat", atol=0.02)
+    return "below the base line is negative: depression"
 
 
 @exercise(
@@ -120,7 +115,7 @@ def claims_that_hold(choose: Callable) -> str | None:
             raise NotYet("the names are right; keep the order of the table")
         if got != want:
             raise NotYet(f"with {looked_at} comparisons yours is {got}, expected {want}")
-    return "(c) is not supported: the intervals of young and old overlap widely, and are not paired"
+    return "now the judgement: which of the three sentences may be printed as it stands, and why?"
 
 
 def _tables() -> Iterator[tuple[pd.DataFrame, int]]:
