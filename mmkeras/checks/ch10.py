@@ -123,42 +123,47 @@ def retrieve(function: Callable) -> str | None:
 
 @exercise(
     "10.4",
-    "what the gap gives away",
-    hint="for each test row: same = (train_mask == row).all(axis=1); the score is "
-    "train_y[same].mean() if same.any(), else train_y.mean()",
+    "which gap informs?",
+    hint="for gap g and hospital h: d = gap[ill][:, None] - gap[healthy], both within h; a pair "
+    "counts 1 where d is 1 and one half where d is 0. Add the pairs of all hospitals, then divide. "
+    "The gap that says most is np.argmax(np.abs(aucs - 0.5))",
 )
-def score_of_mask(function: Callable) -> str | None:
-    """Return one score per test row, (k,): the probability of being ill, from the gaps alone."""
-    rng = np.random.default_rng(0)
-    seen = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 1], [1, 0, 0]], "float32")
-    pattern = np.arange(200) % 4
-    train_mask = seen[pattern]
-    train_y = (rng.random(200) < np.array([0.2, 0.5, 0.7, 0.9])[pattern]).astype("float32")
-    test_mask = np.array([[1, 0, 0], [0, 1, 1], [1, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 0]], "f4")
-    shares = np.array([train_y[pattern == p].mean() for p in range(4)], float)
-    overall = float(train_y.mean())
-    want = np.array([shares[3], overall, shares[0], shares[2], shares[1], overall])
-    got = function(train_mask.copy(), train_y.copy(), test_mask.copy())
-    if np.shape(got) == want.shape:
-        got = np.asarray(got, float)
-        if np.isnan(got[[1, 5]]).any():
-            raise NotYet(
-                "a pattern that no training row has gives NaN: say the overall share there"
-            )
-        if np.allclose(got, overall):
-            raise NotYet(
-                "this is the overall share for everybody: look at rows of the same pattern"
-            )
-        if np.allclose(got[[0, 2, 3, 4]], want[[0, 2, 3, 4]]) and not np.allclose(got, want):
-            raise NotYet(
-                f"for a pattern that no training row has, say the overall share, {overall:.3f}, "
-                f"not {got[1]:.3f}"
-            )
-        two = train_y[np.isin(pattern, [1, 2])].mean()
-        if np.allclose(got[[3, 4]], two):
-            raise NotYet("which modality is absent matters, not only how many: compare whole rows")
-    expect_close(got, want, "the scores")
-    return "a score without a single look at a patient"
+def which_gap(function: Callable) -> str | None:
+    """Return two things: the AUC of each gap within hospitals, (G,), and the best column."""
+    rng, sizes = np.random.default_rng(0), (60, 100, 40)
+    hospital = np.repeat(["north", "south", "west"], sizes)
+    y = (rng.random(200) < np.repeat((0.15, 0.5, 0.9), sizes)).astype(int)
+    chance = np.repeat((0.97, 0.5, 0.03), sizes), np.where(y, 0.25, 0.6), np.where(y, 0.6, 0.45)
+    gaps = np.stack([rng.random(200) < p for p in chance], axis=1).astype(int)
+    wins, ties, pairs, by_place = np.zeros(3), np.zeros(3), 0, []
+    for h in np.unique(hospital):
+        ill, healthy = (gaps[(hospital == h) & (y == label)] for label in (1, 0))
+        d = (ill[:, None] - healthy).reshape(-1, 3)
+        wins, ties, pairs = wins + (d > 0).sum(axis=0), ties + (d == 0).sum(axis=0), pairs + len(d)
+        by_place.append(((d > 0) + 0.5 * (d == 0)).mean(axis=0))
+    want = (wins + ties / 2) / pairs
+    order = rng.permutation(200)  # rows of a hospital do not stand together
+    got = function(gaps[order], y[order], hospital[order])
+    if not isinstance(got, tuple | list) or len(got) != 2:
+        raise NotYet("return two things: the AUCs, (G,), and the number of a column")
+    slips = {
+        "these AUCs compare patients of different hospitals: form pairs within one hospital": (
+            np.array([_auc(y, gaps[:, g]) for g in range(3)])
+        ),
+        "this is the mean of the hospitals' AUCs: add up their pairs first, then divide": np.mean(
+            by_place, axis=0
+        ),
+        "a pair with equal gaps counts one half": wins / pairs,
+        "the sign is turned round: a pair counts 1 where the ill patient has the gap": 1 - want,
+    }
+    for advice, wrong in slips.items():
+        if np.shape(got[0]) == (3,) and np.allclose(got[0], wrong):
+            raise NotYet(advice)
+    expect_close(got[0], want, "the array of AUCs within hospitals", atol=1e-6)
+    if got[1] == np.argmax(want):
+        raise NotYet("an AUC far below 0.5 informs as well: take the one farthest from 0.5")
+    expect_close(got[1], np.argmax(np.abs(want - 0.5)), "the number of the column")
+    return "a gap that only tells the hospitals apart has an AUC of one half within them"
 
 
 VERDICTS = {"A": "hospital", "B": "travels", "C": "nothing", "D": "reverses"}
@@ -243,22 +248,21 @@ def travels(function: Callable, verdicts: dict) -> str | None:
 
 
 def _judged(verdicts: Any) -> None:
-    """Refuse wrong verdicts, with the numbers that speak against them."""
+    """Refuse wrong verdicts, with the question that was not asked."""
     names = ("nothing", "hospital", "travels", "reverses")
     if not isinstance(verdicts, dict) or set(verdicts) != set(VERDICTS):
         raise NotYet('give a verdict for each study, such as {"A": "hospital", "B": …}')
     for name, verdict in verdicts.items():
         if verdict not in names:
             raise NotYet(f"study {name}: {verdict!r} is no verdict; they are {', '.join(names)}")
+    look = {
+        "hospital": "does the gap order the patients within any hospital?",
+        "travels": "does a rule that was learned in two hospitals order the patients of the third?",
+        "nothing": "is the AUC 0.5 over all rows and also within each hospital?",
+        "reverses": "is the AUC of any hospital left out below 0.5?",
+    }
     for name, right in VERDICTS.items():
-        gap, y, hospital = STUDIES[name]
-        pooled = _auc(y, _learned(gap, y, hospital != ""))
-        one, other = hospital == "north", hospital == "west"
-        own = _auc(y[one], _learned(gap, y, one)[one])
-        out = _auc(y[one], _learned(gap, y, other | (hospital == "south"))[one])
-        if verdicts[name] != right:
-            raise NotYet(
-                f"study {name} is not {verdicts[name]!r}: over all rows the gap has an AUC of "
-                f"{pooled:.2f}; in the north {own:.2f} if it is learned there, and {out:.2f} if "
-                "it is learned in the other two"
-            )
+        if (verdict := verdicts[name]) != right:
+            if verdict == "hospital" and right == "nothing":
+                raise NotYet(f"study {name} is not 'hospital': do its gap rates differ by place?")
+            raise NotYet(f"study {name} is not {verdict!r}: {look[verdict]}")
