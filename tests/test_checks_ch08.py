@@ -15,37 +15,47 @@ def moments(g: Any, m: Any, q: Any, k: int, b1: float, b2: float) -> tuple[Any, 
     return m, q, m / (1 - b1**k), q / (1 - b2**k)
 
 
-def adam(
-    w: Any, g: Any, m: Any, q: Any, k: int, rate: float, b1: float, b2: float, e: float
+def adamw(
+    w: Any, g: Any, m: Any, q: Any, k: int, rate: float, decay: float, *rest: float
+) -> tuple[Any, Any, Any]:
+    m, q, m_hat, q_hat = moments(g, m, q, k, *rest[:2])
+    return (1 - rate * decay) * w - rate * m_hat / (np.sqrt(q_hat) + rest[2]), m, q
+
+
+def uphill(w: Any, g: Any, m: Any, q: Any, k: int, rate: float, decay: float, *rest: float) -> Any:
+    new, m, q = adamw(w, g, m, q, k, rate, decay, *rest)
+    return 2 * (1 - rate * decay) * w - new, m, q
+
+
+def decayed(step: Any) -> Any:
+    """The update of a step (m, q, m̂, q̂, k, β1, β2, ε), with the right decay."""
+
+    def whole(w: Any, g: Any, m: Any, q: Any, k: int, rate: float, decay: float, *r: float) -> Any:
+        m, q, m_hat, q_hat = moments(g, m, q, k, *r[:2])
+        return (1 - rate * decay) * w - rate * step(m, q, m_hat, q_hat, k, *r), m, q
+
+    return whole
+
+
+uncorrected = decayed(lambda m, q, mh, qh, k, b1, b2, e: m / (np.sqrt(q) + e))
+inside = decayed(lambda m, q, mh, qh, k, b1, b2, e: mh / np.sqrt(qh + e))
+like_keras = decayed(lambda m, q, mh, qh, k, b1, b2, e: mh / (np.sqrt(qh) + e / (1 - b2**k) ** 0.5))
+
+
+def corrected_kept(w: Any, g: Any, m: Any, q: Any, k: int, *rest: float) -> Any:
+    return adamw(w, g, m, q, k, *rest)[0], *moments(g, m, q, k, *rest[2:4])[2:]
+
+
+def in_the_gradient(
+    w: Any, g: Any, m: Any, q: Any, k: int, rate: float, decay: float, *rest: float
 ) -> Any:
-    m, q, m_hat, q_hat = moments(g, m, q, k, b1, b2)
-    return w - rate * m_hat / (np.sqrt(q_hat) + e), m, q
+    return adamw(w, g + decay * w, m, q, k, rate, 0.0, *rest)
 
 
-def uphill(w: Any, *rest: Any) -> Any:
-    new, m, q = adam(w, *rest)
-    return 2 * w - new, m, q
-
-
-def uncorrected(w: Any, g: Any, m: Any, q: Any, k: int, rate: float, *rest: float) -> Any:
-    m, q, _, _ = moments(g, m, q, k, *rest[:2])
-    return w - rate * m / (np.sqrt(q) + rest[2]), m, q
-
-
-def inside(w: Any, g: Any, m: Any, q: Any, k: int, rate: float, *rest: float) -> Any:
-    m, q, m_hat, q_hat = moments(g, m, q, k, *rest[:2])
-    return w - rate * m_hat / np.sqrt(q_hat + rest[2]), m, q
-
-
-def like_keras(w: Any, g: Any, m: Any, q: Any, k: int, rate: float, *rest: float) -> Any:
-    m, q, _, _ = moments(g, m, q, k, *rest[:2])
-    rate = rate * np.sqrt(1 - rest[1] ** k) / (1 - rest[0] ** k)
-    return w - rate * m / (np.sqrt(q) + rest[2]), m, q
-
-
-def corrected_kept(w: Any, g: Any, m: Any, q: Any, k: int, rate: float, *rest: float) -> Any:
-    m, q, m_hat, q_hat = moments(g, m, q, k, *rest[:2])
-    return w - rate * m_hat / (np.sqrt(q_hat) + rest[2]), m_hat, q_hat
+def without_rate(
+    w: Any, g: Any, m: Any, q: Any, k: int, rate: float, decay: float, *rest: float
+) -> Any:
+    return adamw(w, g, m, q, k, rate, decay / rate, *rest)
 
 
 def cosine(step: int, warm: int, total: int, peak: float) -> float:
@@ -149,9 +159,9 @@ def constant_without_warm_up(step: int, warm: int, total: int, peak: float) -> f
 
 
 RIGHT = {
-    ch08.adam_step: [
-        ("as derived", lambda: (adam,)),
-        ("a list", lambda: (lambda *a: list(adam(*a)),)),
+    ch08.adamw_step: [
+        ("as derived", lambda: (adamw,)),
+        ("a list", lambda: (lambda *a: list(adamw(*a)),)),
     ],
     ch08.warm_cosine: [
         ("with min", lambda: (cosine,)),
@@ -182,15 +192,18 @@ RIGHT = {
     ],
 }
 WRONG = {
-    ch08.adam_step: [
-        ("only w", lambda: (lambda *a: adam(*a)[0],), "return three things"),
+    ch08.adamw_step: [
+        ("only w", lambda: (lambda *a: adamw(*a)[0],), "return three things"),
         ("uphill", lambda: (uphill,), "uphill: subtract"),
+        ("no decay", lambda: (lambda *a: adamw(*a[:6], 0.0, *a[7:]),), "the weights do not decay"),
+        ("in the gradient", lambda: (in_the_gradient,), "the decay is in the gradient"),
+        ("without rate", lambda: (without_rate,), "not multiplied by the rate"),
         ("uncorrected", lambda: (uncorrected,), "the bias correction is missing"),
         ("ε inside", lambda: (inside,), "ε is inside the root"),
         ("like Keras", lambda: (like_keras,), "as in Keras; here, correct q first"),
         ("corrected kept", lambda: (corrected_kept,), "without the correction"),
-        ("q not moved", lambda: (lambda *a: (*adam(*a)[:2], a[3]),), "q after step 1"),
-        ("k is always 1", lambda: (lambda *a: adam(*a[:4], 1, *a[5:]),), "w after step 2"),
+        ("q not moved", lambda: (lambda *a: (*adamw(*a)[:2], a[3]),), "q after step 1"),
+        ("k is always 1", lambda: (lambda *a: adamw(*a[:4], 1, *a[5:]),), "w after step 2"),
     ],
     ch08.warm_cosine: [
         ("a string", lambda: (lambda *a: "0.1",), "should be numbers"),

@@ -11,37 +11,51 @@ from . import NotYet, exercise, expect_close
 
 @exercise(
     "08.1",
-    "one step of Adam",
+    "one step of AdamW",
     hint="m ← β1·m + (1 − β1)·g, and q the same with β2 and g². Then divide copies of them by "
-    "1 − β1^k and 1 − β2^k, and take rate · m̂ / (√q̂ + ε) from w; return w, m, q",
+    "1 − β1^k and 1 − β2^k, and take rate · m̂ / (√q̂ + ε) from (1 − rate · decay) · w",
 )
-def adam_step(step: Callable) -> str | None:
+def adamw_step(step: Callable) -> str | None:
     """Return three things, the new w, m and q, each of the shape of w."""
-    rng = np.random.default_rng(0)
+    rng, decay = np.random.default_rng(0), 0.4
     w, m, q, b1, b2, rate, eps = rng.normal(size=4), np.zeros(4), np.zeros(4), 0.9, 0.95, 0.1, 0.03
     for k in (1, 2, 3):
         g = rng.normal(size=4) * [1, 0.1, 0.01, 10]
-        got = step(w.copy(), g.copy(), m.copy(), q.copy(), k, rate, b1, b2, eps)
+        got = step(w.copy(), g.copy(), m.copy(), q.copy(), k, rate, decay, b1, b2, eps)
         if not isinstance(got, tuple | list) or len(got) != 3:
             raise NotYet("return three things: the new w, m and q")
+        l2 = g + decay * w
+        l2_m, l2_q = b1 * m + (1 - b1) * l2, b2 * q + (1 - b2) * l2**2
         before, m, q = w, b1 * m + (1 - b1) * g, b2 * q + (1 - b2) * g**2
         m_hat, q_hat = m / (1 - b1**k), q / (1 - b2**k)
-        w = before - rate * m_hat / (np.sqrt(q_hat) + eps)
+        move = m_hat / (np.sqrt(q_hat) + eps)
+        w = (1 - rate * decay) * before - rate * move
+        slips = {
+            "the step goes uphill: subtract it from w": -move,
+            "the bias correction is missing: divide by 1 − β1^k and 1 − β2^k": (
+                m / (np.sqrt(q) + eps)
+            ),
+            "ε is inside the root: add it after the square root is taken": m_hat
+            / np.sqrt(q_hat + eps),
+            "ε is added before q is corrected, as in Keras; here, correct q first": m_hat
+            / (np.sqrt(q_hat) + eps / np.sqrt(1 - b2**k)),
+            "the weights do not decay: shrink w by the factor 1 − rate · decay": move
+            - decay * before,
+            "the decay is not multiplied by the rate: the factor is 1 − rate · decay": move
+            + (1 / rate - 1) * decay * before,
+        }
         if np.shape(got[0]) == np.shape(got[1]) == np.shape(got[2]) == w.shape:
-            moved = (before - np.asarray(got[0], float)) / rate
-            if np.allclose(moved, -m_hat / (np.sqrt(q_hat) + eps)):
-                raise NotYet("the step goes uphill: subtract it from w")
-            if np.allclose(moved, m / (np.sqrt(q) + eps)):
-                raise NotYet("the bias correction is missing: divide by 1 − β1^k and 1 − β2^k")
-            if np.allclose(moved, m_hat / np.sqrt(q_hat + eps)):
-                raise NotYet("ε is inside the root: add it after the square root is taken")
-            if np.allclose(moved, m_hat / (np.sqrt(q_hat) + eps / np.sqrt(1 - b2**k))):
-                raise NotYet("ε is added before q is corrected, as in Keras; here, correct q first")
+            moved = ((1 - rate * decay) * before - np.asarray(got[0], float)) / rate
+            for advice, wrong in slips.items():
+                if np.allclose(moved, wrong):
+                    raise NotYet(advice)
+            if np.allclose(got[1], l2_m) and np.allclose(got[2], l2_q):
+                raise NotYet("the decay is in the gradient, so Adam rescales it: shrink w apart")
             if np.allclose(got[1], m_hat) and np.allclose(got[2], q_hat) and k == 1:
                 raise NotYet("return m and q as they are, without the correction: it is for w only")
         for name, mine, right in zip("mqw", (got[1], got[2], got[0]), (m, q, w), strict=True):
             expect_close(mine, right, f"{name} after step {k}", atol=1e-6)
-    return "in step 1, m̂ / √q̂ is ±1: the step is as long as the rate, whatever the gradient"
+    return "every weight shrinks by the same factor, whatever its gradient"
 
 
 @exercise(
