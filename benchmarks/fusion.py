@@ -12,8 +12,9 @@ Each method, the modalities alone included, gets the same SETTINGS: four learnin
 highest also with a warm-up, in which the rate grows from 0. The setting with the best mean score on
 validation data of the development seed is used; the stored answers come from other seeds. Those are
 other divisions of the same concepts and patients, so a row that was validated on can be tested on
-under another seed. Everything else is as chapters 06 and 12 chose it for concatenation: the widths,
-the dropout and, on the heart signals, the weight decay.
+under another seed. On the heart signals the test halves of the development seed take the place of
+validation data; together they are all patients. Everything else is as chapters 06 and 12 chose it
+for concatenation: the widths, the dropout and, on the heart signals, the weight decay.
 
 On the emoji a method trains until its validation accuracy has not risen for PATIENCE epochs, and is
 tested with the weights of its best epoch. On the heart signals all get the same STEPS.
