@@ -166,7 +166,7 @@ REASONS = {
 @exercise(
     "06.5",
     "claims and what carries them",
-    hint="ask of each claim: what was drawn anew 2,000 times, and what stayed the same? And does "
+    hint="ask of each claim: what was drawn anew 10,000 times, and what stayed the same? And does "
     "an interval that holds 0 show that a difference is 0?",
 )
 def unsupported(answer: Any) -> str | None:
