@@ -139,9 +139,9 @@ _REPORT = {
     "B": ("same voice", "new syllables are tested, and new customers are claimed: a new customer "
           "is a new voice"),
     "C": ("wrong measure", "the SNR was measured, and not how often the recogniser is right"),
-    "D": ("too few", "the interval from -4 to 19 holds 0, so no difference is possible as well"),
+    "D": ("too few", "the interval from -4 to 19 holds 0, so there may be no difference at all"),
     "E": ("supported", "the claim is about this voice, the test holds new syllables, and the "
-          "whole interval lies above 28%"),
+          "whole interval, drawn by syllable, lies above 28%"),
 }  # fmt: skip
 _ASIDE = {  # where the word that was given would need something that the sentence does not say
     "leak": "nothing in it says that test clips were seen in training",
