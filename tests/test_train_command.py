@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from command_line import call, change, contents, orders, read, write
 
-from mmkeras.table import columns, fit, report, run, train, weather
+from mmkeras.table import columns, fit, kinds, report, run, train, weather
 from mmkeras.table.media import Files
 from mmkeras.table.wording import number, with_interval
 
@@ -531,10 +531,10 @@ def test_the_choice_of_columns(cells, named, without, expected):
 
 
 def test_sizes_and_scripts_of_texts():
-    assert columns.least_words(["one two"] * 99) == 8
-    assert columns.least_words(["w " * 50] * 9 + [""] * 90) == 50
-    assert columns.least_words(["w " * 999] * 9) == 200
-    assert columns.unspaced(["今天天气很好 ok"]) and not columns.unspaced(["a sentence", ""])
+    assert kinds.least_words(["one two"] * 99) == 8
+    assert kinds.least_words(["w " * 50] * 9 + [""] * 90) == 50
+    assert kinds.least_words(["w " * 999] * 9) == 200
+    assert kinds.unspaced(["今天天气很好 ok"]) and not columns.unspaced(["a sentence", ""])
 
 
 # ------------------------------------------------------------------------------ numbers
