@@ -534,7 +534,7 @@ def test_sizes_and_scripts_of_texts():
     assert kinds.least_words(["one two"] * 99) == 8
     assert kinds.least_words(["w " * 50] * 9 + [""] * 90) == 50
     assert kinds.least_words(["w " * 999] * 9) == 200
-    assert kinds.unspaced(["今天天气很好 ok"]) and not columns.unspaced(["a sentence", ""])
+    assert kinds.unspaced(["今天天气很好 ok"]) and not kinds.unspaced(["a sentence", ""])
 
 
 # ------------------------------------------------------------------------------ numbers
