@@ -45,7 +45,8 @@ def with_tolerance(atol: float) -> Any:
 
 
 def attended(Q: Any, K: Any, V: Any, mask: Any, *, scale: float = 8**0.5) -> tuple[Any, Any]:
-    weights = softmax(np.where(mask == 1, Q @ K.T / scale, -1e9), axis=1)
+    scores = np.where(mask == 1, Q @ K.T / scale, -1e9)
+    weights = softmax(scores, axis=1) * mask
     return weights @ V, weights
 
 
@@ -72,7 +73,13 @@ def loss(text: Any, image: Any, t: float, b: float) -> float:
 
 def renormalised(scores: Any, mask: Any) -> Any:
     weights = softmax(scores, axis=1) * mask
-    return weights / weights.sum(axis=1, keepdims=True)
+    total = weights.sum(axis=1, keepdims=True)
+    return weights / np.where(total > 0, total, 1)
+
+
+def minus_infinity(scores: Any, mask: Any) -> Any:
+    with np.errstate(invalid="ignore"):
+        return softmax(np.where(mask == 1, scores, -np.inf), axis=1)
 
 
 def slipped(kind: str) -> Any:
@@ -118,16 +125,17 @@ def given(answer: Any) -> Any:
 
 WRONG = {
     ch01.impossible: [
-        ("A too", given("ABCEF"), "A can be true"),
-        ("not B", given("CEF"), "B cannot be true"),
-        ("not C", given("BEF"), "C cannot be true"),
-        ("D too", given("BCDEF"), "D can be true"),
-        ("not E", given("BCF"), "E cannot be true"),
-        ("not F", given("BCE"), "F cannot be true"),
-        ("G too", given("BCEFG"), "G can be true"),
-        ("H too", given("BCEFH"), "H can be true"),
+        ("A too", given("ABCEF"), "1 of 8 lines is judged wrongly. Look again at A"),
+        ("not B", given("CEF"), "what do attention weights sum to"),
+        ("not C", given("BEF"), "far above 0"),
+        ("D too", given("BCDEF"), "does a cosine lie"),
+        ("not E", given("BCF"), "does a weighted mean lie"),
+        ("not F", given("BCE"), "which mean"),
+        ("G too", given("BCEFG"), "a kernel of 5"),
+        ("H too", given("BCEFH"), "worse than chance"),
+        ("D for E", given("BCDF"), "2 of 8 lines are judged wrongly. Look again at D"),
         ("no such line", given("BCEFZ"), "there is no line Z"),
-        ("none", given(""), "B cannot be true"),
+        ("none", given(""), "4 of 8 lines are judged wrongly. Ask of each line"),
         ("a number", given(4), "of type int"),
     ],
     ch01.trustworthy: [
@@ -169,7 +177,13 @@ WRONG = {
             given(with_weights(lambda s, m: softmax(np.where(m == 1, s, -1e9), axis=0))),
             "softmax along the keys",
         ),
-        ("the values", given(lambda *a: (a[2], attended(*a)[1])), "the outputs for 3 queries"),
+        (
+            "a very negative score only",
+            given(with_weights(lambda s, m: softmax(np.where(m == 1, s, -1e9), axis=1))),
+            "such a row must be zeros",
+        ),
+        ("minus infinity", given(with_weights(minus_infinity)), "a row without any 1"),
+        ("the values", given(lambda *a: (a[2], attended(*a)[1])), "the outputs for the mask"),
     ],
     ch01.product_gradients: [
         ("no σ", given(slipped("no σ")), "must go through σ"),
@@ -212,7 +226,7 @@ RIGHT = {
         ),
     ],
     ch01.attend_masked: [
-        ("a very negative score", given(attended)),
+        ("a very negative score, then the mask", given(attended)),
         ("divided once more", given(with_weights(renormalised))),
     ],
     ch01.product_gradients: [("delta first", given(gradients))],

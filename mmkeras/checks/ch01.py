@@ -7,6 +7,17 @@ from scipy.special import expit, softmax
 
 from . import NotYet, exercise, expect_close
 
+_ASK = {
+    "A": "what do the numbers sum to, and in which order are they?",
+    "B": "what do attention weights sum to?",
+    "C": "how large is σ of a number far above 0?",
+    "D": "between which two numbers does a cosine lie?",
+    "E": "between which two numbers does a weighted mean lie?",
+    "F": "which mean of precision and recall is F1?",
+    "G": "in how many places does a kernel of 5 fit into 28 pixels?",
+    "H": "which AUC has a ranking that is worse than chance?",
+}
+
 
 @exercise(
     "01.1",
@@ -15,24 +26,20 @@ from . import NotYet, exercise, expect_close
 )
 def impossible(letters: str) -> str:
     """The letters of the lines that cannot be true, as a string such as "XYZ"."""
-    advice = {
-        "A": "A can be true: the three sum to 1 and are in the order of the logits",
-        "B": "B cannot be true: add up the four weights",
-        "C": "C cannot be true: what is σ of a number far above 1?",
-        "D": "D can be true: a cosine lies between −1 and 1",
-        "E": "E cannot be true: compare the first coordinate with those of the values",
-        "F": "F cannot be true: 0.70 is the arithmetic mean of 0.9 and 0.5",
-        "G": "G can be true: 28 − 5 + 1",
-        "H": "H can be true: below 0.5 it ranks worse than chance, which happens",
-    }
     if not isinstance(letters, str | list | tuple | set):
         raise NotYet(f'give letters, such as "XYZ"; yours is of type {type(letters).__name__}')
     given = {str(letter).strip().upper() for letter in letters} - {"", ","}
-    if unknown := given - set(advice):
+    if unknown := given - set(_ASK):
         raise NotYet(f"there is no line {', '.join(sorted(unknown))}; enter letters from A to H")
-    for letter in sorted(given ^ set("BCEF")):
-        raise NotYet(advice[letter])
-    return "four of eight, and none needed a computer"
+    if wrong := sorted(given ^ set("BCEF")):
+        count = f"{len(wrong)} of 8 lines {'is' if len(wrong) == 1 else 'are'} judged wrongly"
+        if len(wrong) > 2:
+            raise NotYet(f"{count}. Ask of each line what is always true of such a result")
+        raise NotYet(f"{count}. Look again at {wrong[0]}: {_ASK[wrong[0]]}")
+    return (
+        "B does not sum to 1, σ(9) is nearly 1, E leaves the range of its values, and F's 0.70 is "
+        "the arithmetic mean"
+    )
 
 
 def _judged_gradients() -> list[tuple[str, Callable, Callable, bool]]:
@@ -111,28 +118,38 @@ def trustworthy(judge: Callable) -> str:
     return "five wrong gradients were found, without a single rule of calculus"
 
 
+def _masked_softmax(scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Weights of the keys that may be seen, (T, S); zeros in a row without any."""
+    e = np.exp(scores - scores.max(axis=1, keepdims=True)) * mask
+    return e / np.maximum(e.sum(axis=1, keepdims=True), 1e-300)
+
+
 @exercise(
     "01.3",
     "attention with a mask",
-    hint="a hidden key must not take part in the softmax: which score gives it the weight 0?",
+    hint="a hidden key must not take part in the softmax: which score gives it the weight 0? And "
+    "what does that score give in a row in which all keys are hidden?",
 )
 def attend_masked(attend: Callable) -> str:
-    """A function of Q (T, k), K (S, k), V (S, d), mask (S,): outputs (T, d), weights (T, S)."""
+    """A function of Q (T, k), K (S, k), V (S, d), mask (T, S): outputs (T, d), weights (T, S)."""
     rng = np.random.default_rng(0)
-    for T, S, hidden in ((3, 5, [1, 4]), (4, 4, []), (2, 3, [0, 1])):
+    masks = [[[1, 0, 1, 1, 0]] * 3, np.tril(np.ones((4, 4))), [[0, 1, 1], [0, 0, 0]]]
+    for mask in (np.array(m, dtype=int) for m in masks):
+        T, S = mask.shape
         Q, K, V = rng.normal(size=(T, 8)), rng.normal(size=(S, 8)), rng.normal(size=(S, 2))
-        mask = np.ones(S, dtype=int)
-        mask[hidden] = 0
         got = attend(Q.copy(), K.copy(), V.copy(), mask.copy())
         if not isinstance(got, tuple | list) or len(got) != 2:
             raise NotYet("return two arrays: (outputs, weights)")
         dots = Q @ K.T
         scores = dots / np.sqrt(8)
-        want = softmax(np.where(mask == 1, scores, -np.inf), axis=1)
+        want = _masked_softmax(scores, mask)
         if np.shape(got[0]) == want.shape and np.allclose(got[0], want):
             raise NotYet("these are the two in the other order: the outputs come first")
+        case = f"for the mask {mask.tolist()}"
+        if np.shape(got[1]) == want.shape and np.isnan(np.asarray(got[1], dtype=float)).any():
+            raise NotYet(f"the weights {case} hold NaN: what does a row without any 1 sum to?")
         slips = {
-            "divide by √k before the softmax": softmax(np.where(mask == 1, dots, -np.inf), axis=1),
+            "divide by √k before the softmax": _masked_softmax(dots, mask),
             "the mask came after the softmax, so the rows no longer sum to 1": (
                 softmax(scores, axis=1) * mask
             ),
@@ -143,15 +160,16 @@ def attend_masked(attend: Callable) -> str:
             "softmax along the keys, axis 1: the weights of each query sum to 1": softmax(
                 np.where(mask == 1, scores, -1e9), axis=0
             ),
+            "in a row without any 1, equal scores of −1e9 make a mean of all hidden keys: such a "
+            "row must be zeros": softmax(np.where(mask == 1, scores, -1e9), axis=1),
         }
         for problem, slip in slips.items():
             same = np.shape(got[1]) == slip.shape and np.allclose(got[1], slip)
             if same and not np.allclose(slip, want):
                 raise NotYet(problem)
-        case = f"for {T} queries and mask {mask.tolist()}"
         expect_close(got[1], want, f"the weights {case}")
         expect_close(got[0], want @ V, f"the outputs {case}")
-    return "this is what a padding mask does in every transformer"
+    return "padding masks and causal masks of transformers both work like this"
 
 
 @exercise(
