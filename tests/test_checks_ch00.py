@@ -107,11 +107,27 @@ WRONG = {
         ("it crashes", looked(lambda name, picture: picture / name), "<lambda> raised"),
     ],
     ch00.claims: [
-        ("all", given("ABCDEF"), "B is not supported: no model of section 2"),
-        ("fusion helps", given("ACDF"), "C is not supported: no model was trained on the picture"),
-        ("a better score, a better model", given("ADEF"), "its test is easier"),
-        ("only the test", given("A"), "D is supported"),
-        ("the cats are forgotten", given("AD"), "F is supported"),
+        (
+            "all",
+            given("ABCDEF"),
+            "3 of 6 sentences are judged wrongly. Think about B again: on drawings of how many",
+        ),
+        (
+            "fusion helps",
+            given("ACDF"),
+            "1 of 6 sentences is judged wrongly. Think about C again: which model was trained",
+        ),
+        (
+            "a better score, a better model",
+            given("ADEF"),
+            "E again: were the two kinds of models asked about the same drawings",
+        ),
+        (
+            "only the test",
+            given("A"),
+            "2 of 6 sentences are judged wrongly. Think about D again: which cell",
+        ),
+        ("the cats are forgotten", given("AD"), "F again: which cell compares the two drawings"),
         ("doubt of everything", given(""), "at least one sentence"),
         ("no such letter", given("ADFG"), "there is no sentence G"),
         ("a number", given(3), "of type int"),
