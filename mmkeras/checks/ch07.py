@@ -80,31 +80,31 @@ def max_fusion(kind: type) -> str | None:
     "other the picture by something that is 0 when c = +1; a factor of 1 leaves a unit alone",
 )
 def referee(weights: Callable) -> str | None:
-    """A function without arguments that returns W, b (lists of three arrays), v and a."""
+    """A function without arguments that returns W, b (lists of three arrays), β and β₀."""
     got = weights()
     if not isinstance(got, tuple | list) or len(got) != 4:
-        raise NotYet("return four things: W and b, lists of three arrays each, then v and a")
-    W, b, v, a = got
+        raise NotYet("return four things: W and b, lists of three arrays each, then β and β₀")
+    W, b, beta, beta_0 = got
     if len(W) != 3 or len(b) != 3:
         raise NotYet(f"W and b need an entry for words, picture, referee; got {len(W)}, {len(b)}")
     W, b = [np.asarray(w, float) for w in W], [np.asarray(k, float) for k in b]
-    v, a = np.asarray(v, float), float(np.asarray(a))
-    units = v.size
+    beta, beta_0 = np.asarray(beta, float), float(np.asarray(beta_0))
+    units = beta.size
     for m, (w, k) in enumerate(zip(W, b, strict=True)):
         if w.shape != (1, units) or k.shape != (units,):
             raise NotYet(
-                f"with {units} weights in v, W[{m}] should have shape (1, {units}) and b[{m}] "
+                f"with {units} weights in β, W[{m}] should have shape (1, {units}) and b[{m}] "
                 f"({units},); yours have {w.shape} and {k.shape}"
             )
     rng = np.random.default_rng(0)
     words, picture = rng.uniform(-1, 1, (2, 1000))
     c = rng.choice([-1.0, 1.0], 1000)
     parts = zip((words, picture, c), W, b, strict=True)
-    logit = np.prod([x[:, None] @ w + k for x, w, k in parts], axis=0) @ v.reshape(-1) + a
+    logit = np.prod([x[:, None] @ w + k for x, w, k in parts], axis=0) @ beta.reshape(-1) + beta_0
     truth = np.where(c > 0, words, picture) > 0
     share = ((logit > 0) == truth).mean()
     if share < 0.02:
-        raise NotYet("all answers are the wrong way round: turn the signs of v")
+        raise NotYet("all answers are the wrong way round: turn the signs of β")
     for sign, who in ((1, "words"), (-1, "picture")):
         here = ((logit > 0) == truth)[c == sign].mean()
         if here < 0.98:
@@ -177,6 +177,7 @@ CLAIMS = {  # claim → holds?, and why
     ),
     "F": (True, "the interval holds 0, and that is all it says"),
 }
+ASKED: list[set[str]] = []  # sets that were wrong; the first one gets no reason
 
 
 @exercise(
@@ -194,12 +195,14 @@ def claims(letters: object) -> str | None:
     chosen = {str(letter).strip().upper() for letter in letters}
     if unknown := sorted(chosen - set(CLAIMS)):
         raise NotYet(f"there is no claim {unknown[0]!r}; they are A to F")
-    for letter, (holds, why) in CLAIMS.items():
-        if letter in chosen and not holds:
-            raise NotYet(f"{letter} is not supported: {why}")
-    if missing := [k for k, (holds, _) in CLAIMS.items() if holds and k not in chosen]:
-        raise NotYet(
-            f"nothing in your set is wrong, but {len(missing)} of the claims that hold "
-            f"{'is' if len(missing) == 1 else 'are'} missing"
-        )
+    held = {letter for letter, (holds, _) in CLAIMS.items() if holds}
+    wrong, missing = sorted(chosen - held), held - chosen
+    if wrong or missing:
+        said = f"letters in your set that the table does not support: {len(wrong)}; "
+        said += f"supported ones that are missing: {len(missing)}"
+        first = not ASKED
+        ASKED.append(chosen)
+        if first or not wrong:
+            raise NotYet(f"{said}. Test each claim against its 99% interval")
+        raise NotYet(f"{said}. {wrong[0]} is not supported: {CLAIMS[wrong[0]][1]}")
     return "a corrected interval, the same tuning, and no more words than numbers"
