@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,49 @@ from mmkeras.checks import ch02
 
 def pair(counts: Counter, *, weighted: bool = True, last: bool = False) -> tuple:
     pairs: Counter = Counter()
+    single: Counter = Counter()
     for word, n in counts.items():
+        for a in word:
+            single[a] += n if weighted else 1
         for two in zip(word, word[1:], strict=False):
             pairs[two] += n if weighted else 1
-    most = max(pairs.values())
-    return sorted(two for two in pairs if pairs[two] == most)[-1 if last else 0], most
+    ratio = {(a, b): n / (single[a] * single[b]) for (a, b), n in pairs.items()}
+    most = max(ratio.values())
+    return sorted(two for two in ratio if ratio[two] == most)[-1 if last else 0], most
+
+
+def frequent(counts: Counter) -> tuple:
+    """What BPE would join."""
+    pairs: Counter = Counter()
+    for word, n in counts.items():
+        for two in zip(word, word[1:], strict=False):
+            pairs[two] += n
+    return pairs.most_common(1)[0]
+
+
+def not_the_ends(counts: Counter) -> tuple:
+    """n_a counts a only where a pair begins, n_b counts b only where one ends."""
+    pairs: Counter = Counter()
+    for word in counts.elements():
+        pairs.update(zip(word, word[1:], strict=False))
+    a, b = pair(counts)[0]
+    first = sum(n for two, n in pairs.items() if two[0] == a)
+    second = sum(n for two, n in pairs.items() if two[1] == b)
+    return (a, b), pairs[a, b] / (first * second)
+
+
+def both(left: Any, right: Any, *, every: bool = False) -> Any:
+    def find(texts: list[str], words: set[str]) -> dict:
+        cuts = {text: (left(text, words), right(text, words)) for text in texts}
+        return {text: two for text, two in cuts.items() if every or two[0] != two[1]}
+
+    return find
+
+
+def backwards(text: str, words: set[str]) -> list[str]:
+    """Longest match of the mirrored text with the mirrored words."""
+    mirrored = from_the_left(text[::-1], {word[::-1] for word in words})
+    return [word[::-1] for word in mirrored][::-1]
 
 
 def from_the_right(text: str, words: set[str]) -> list[str]:
@@ -114,11 +153,13 @@ def by_split(tokens: list[str]) -> list[str]:
 
 
 def by_max(counts: Counter) -> list:
-    pairs = Counter()
+    letters: Counter = Counter(a for word in counts.elements() for a in word)
+    pairs: Counter = Counter()
     for word in counts.elements():
         pairs.update(zip(word, word[1:], strict=False))
-    best = max(sorted(pairs), key=pairs.__getitem__)
-    return [best, pairs[best]]
+    shares = {(a, b): Fraction(n, letters[a] * letters[b]) for (a, b), n in pairs.items()}
+    best = max(sorted(shares), key=shares.__getitem__)
+    return [best, float(shares[best])]
 
 
 def filled(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -132,10 +173,11 @@ def filled(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
 FIVE = ("no", "not", "never", "without", "isn't")
 
 RIGHT = {
-    ch02.best_pair: [("min on two keys", lambda: (pair,)), ("max, as a list", lambda: (by_max,))],
-    ch02.match_from_the_right: [
-        ("every length", lambda: (from_the_right,)),
-        ("up to the longest word", lambda: (window(6),)),
+    ch02.wordpiece_pair: [("floats", lambda: (pair,)), ("fractions, a list", lambda: (by_max,))],
+    ch02.disagreements: [
+        ("every length", lambda: (both(from_the_left, from_the_right),)),
+        ("up to the longest word", lambda: (both(from_the_left, window(6)),)),
+        ("mirrored", lambda: (both(from_the_left, backwards),)),
     ],
     ch02.masked_max: [("np.where", lambda: (highest,)), ("a loop", lambda: (filled,))],
     ch02.mark_negation: [("a flag", lambda: (marked,)), ("stretches", lambda: (by_split,))],
@@ -143,28 +185,42 @@ RIGHT = {
 }
 
 WRONG = {
-    ch02.best_pair: [
+    ch02.wordpiece_pair: [
         ("the pair alone", lambda: (lambda counts: pair(counts)[0][0],), "return two things"),
-        ("a word", lambda: (lambda counts: ("es!", 9),), "a tuple of two characters"),
+        ("a word", lambda: (lambda counts: ("id!", 0.3),), "a tuple of two characters"),
         ("no such pair", lambda: (lambda counts: (("x", "y"), 9),), "in none of the words"),
         ("the last of a tie", lambda: (
             lambda counts: pair(counts, last=True),
         ), "first in the alphabet"),
-        ("a rarer pair", lambda: (lambda counts: (("l", "o"), 7),), "count each word as often"),
+        ("the pair of BPE", lambda: (frequent,), "the one that BPE joins"),
+        ("another pair", lambda: (lambda counts: (("l", "o"), 1 / 7),), "another has more"),
+        ("the count", lambda: (
+            lambda counts: (pair(counts)[0], frequent(counts)[1] if "nab" in counts else 3),
+        ), "return the ratio"),
         ("each word once", lambda: (
-            lambda counts: (pair(counts)[0], pair(counts, weighted=False)[1]),
+            lambda counts: pair(counts, weighted=False),
         ), "each word once"),
-        ("a wrong count", lambda: (lambda counts: (pair(counts)[0], 1),), "you say 1"),
+        ("only where a pair begins or ends", lambda: (not_the_ends,), "also at the end of a word"),
     ],
-    ch02.match_from_the_right: [
-        ("from the left", lambda: (from_the_left,), "what a walk from the left gives"),
-        ("reversed", lambda: (lambda *a: from_the_right(*a)[::-1],), "in reverse order"),
-        ("a word is lost", lambda: (lambda *a: from_the_right(*a)[1:],), "do not make up"),
-        ("characters", lambda: (lambda text, words: list(text),), "are characters"),
-        ("a string", lambda: (lambda *a: "/".join(from_the_right(*a)),), "return a list"),
-        ("never more than two", lambda: (window(2),), "begin with the longest"),
-        ("never more than four", lambda: (window(4),), "begin with the longest"),
-        ("the whole text", lambda: (lambda text, words: [text],), "should give"),
+    ch02.disagreements: [
+        ("from the left", lambda: (both(from_the_left, from_the_left),), "begin at the end"),
+        ("reversed", lambda: (
+            both(from_the_left, lambda *a: from_the_right(*a)[::-1]),
+        ), "in reverse order"),
+        ("a word is lost", lambda: (
+            both(from_the_left, lambda *a: from_the_right(*a)[1:]),
+        ), "do not make up"),
+        ("all texts", lambda: (both(from_the_left, from_the_right, every=True),), "leave this"),
+        ("the right first", lambda: (both(from_the_right, from_the_left),), "left comes first"),
+        ("a list", lambda: (lambda texts, words: texts[1:3],), "return a dict"),
+        ("the right alone", lambda: (
+            lambda texts, words: {text: from_the_right(text, words) for text in texts[1:3]},
+        ), "give two cuts"),
+        ("strings", lambda: (
+            lambda texts, words: {text: (text, text) for text in texts[1:3]},
+        ), "a list of words"),
+        ("never more than two", lambda: (both(from_the_left, window(2)),), "longest word first"),
+        ("characters", lambda: (both(from_the_left, lambda t, w: list(t)),), "longest word first"),
     ],
     ch02.masked_max: [
         ("padding counts", lambda: (lambda v, ids: v.max(axis=1),), "over all places"),
@@ -198,13 +254,15 @@ WRONG = {
         ("a double negation", lambda: (twice(False),), "a second negation changes nothing"),
     ],
     ch02.too_good: [
-        ("only the split", lambda: ({"B"},), "vocabulary"),
-        ("no label, no harm", lambda: ({"B", "D", "G"},), "new texts are not there yet"),
-        ("C chosen on the test rows", lambda: ({"B", "C", "G"},), "validation part"),
-        ("the bootstrap", lambda: ({"B", "C", "D"},), "too narrow"),
-        ("the easier task", lambda: (set("ABCDG"),), "the report says so"),
-        ("other text", lambda: (set("BCDFG"),), "F is sound"),
-        ("the floor", lambda: (set("BCDEG"),), "E is sound"),
+        ("only the split", lambda: ({"B"},), "3 missing, and 0 of yours sound"),
+        ("nothing", lambda: (set(),), "an empty set"),
+        ("no label, no harm", lambda: ({"B", "D", "G"},), "if a test sentence were taken away"),
+        ("C chosen on the test rows", lambda: ({"B", "C", "G"},), "was something chosen"),
+        ("the bootstrap", lambda: ({"B", "C", "D"},), "did the bootstrap draw"),
+        ("rows", lambda: ({"C", "D", "G"},), "both sides"),
+        ("the easier task", lambda: (set("ABCDG"),), "says openly"),
+        ("other text", lambda: (set("BCDFG"),), "text from elsewhere"),
+        ("the floor", lambda: (set("BCDEG"),), "in its place"),
         ("a number", lambda: (3,), "a set of letters"),
         ("another letter", lambda: ({"H"},), "none of the letters"),
     ],

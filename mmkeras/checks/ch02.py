@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,90 +10,114 @@ import numpy as np
 from . import NotYet, exercise, expect_close
 
 
+def _ratios(counts: Counter, *, once: bool = False) -> tuple[Counter, dict]:
+    """How often each pair of neighbours occurs, and n_ab / (n_a n_b); once: each word once."""
+    pairs: Counter = Counter()
+    single: Counter = Counter()
+    for word, n in counts.items():
+        for a in word:
+            single[a] += 1 if once else n
+        for two in zip(word, word[1:], strict=False):
+            pairs[two] += 1 if once else n
+    return pairs, {(a, b): n / (single[a] * single[b]) for (a, b), n in pairs.items()}
+
+
 @exercise(
     "02.1",
-    "the next pair to join",
-    hint="zip(word, word[1:]) gives the pairs of a word; add the word's count to a Counter of "
-    "pairs, then take the largest",
+    "the pair that WordPiece joins",
+    hint="fill two Counters, one of characters and one of the pairs in zip(word, word[1:]), both "
+    "with the word's count; then divide, and take the largest",
 )
-def best_pair(find: Callable) -> str | None:
-    """a function of a Counter of words that returns (pair, occurrences)."""
+def wordpiece_pair(find: Callable) -> str | None:
+    """a function of a Counter of words that returns (pair, ratio)."""
     cases = (
-        (Counter({"low": 5, "lower": 2, "newest": 6, "widest": 3}), ("e", "s"), 9),
-        (Counter({"banana": 3, "an": 1}), ("a", "n"), 7),
-        (Counter({"zz": 4, "by": 1, "at": 4, "rare": 1, "ra": 1}), ("a", "t"), 4),
+        Counter({"low": 5, "lower": 2, "newest": 6, "widest": 3}),
+        Counter({"banana": 3, "nab": 2}),
+        Counter({"hi": 2, "by": 2, "at": 3}),
+        Counter({"ab": 4, "ca": 2, "cc": 1}),
     )
-    for counts, pair, occurrences in cases:
+    for counts in cases:
         got = find(Counter(counts))
         case = f"for {dict(counts)}"
         if not isinstance(got, tuple | list) or len(got) != 2:
-            raise NotYet("return two things: the pair, and how often it occurs")
+            raise NotYet("return two things: the pair, and its ratio")
         if not isinstance(got[0], tuple | list) or len(got[0]) != 2:
             raise NotYet(f"the pair should be a tuple of two characters, yours is {got[0]!r}")
-        mine, count = tuple(got[0]), got[1]
-        pairs: Counter = Counter()
-        for word, n in counts.items():
-            for two in zip(word, word[1:], strict=False):
-                pairs[two] += n
-        once = sum(two == mine for word in counts for two in zip(word, word[1:], strict=False))
-        if mine not in pairs:
+        mine, ratio = tuple(got[0]), got[1]
+        pairs, ratios = _ratios(counts)
+        pair = min(ratios, key=lambda two: (-ratios[two], two))
+        if mine not in ratios:
             raise NotYet(f"{mine} is in none of the words, {case}")
-        if pairs[mine] == occurrences and mine != pair:
+        if mine != pair and np.isclose(ratios[mine], ratios[pair]):
+            raise NotYet(f"{mine} ties with another pair, {case}: the first in the alphabet wins")
+        if mine != pair and pairs[mine] == max(pairs.values()):
             raise NotYet(
-                f"{mine} is as frequent as {pair}, {case}; ties go to the pair that comes first in "
-                "the alphabet"
+                f"{case} {mine} is the most frequent pair, the one that BPE joins; WordPiece "
+                "divides by how often its two characters occur"
             )
         if mine != pair:
-            raise NotYet(
-                f"{case} the pair should be {pair}, yours is {mine}: count each word as often as "
-                "it occurs, and all of its pairs"
-            )
-        if count == once != occurrences:
+            raise NotYet(f"{case} {mine} has the ratio {ratios[mine]:.3f}, and another has more")
+        if not isinstance(ratio, Real):
+            raise NotYet(f"the ratio should be a number, yours is {ratio!r}")
+        if np.isclose(ratio, ratios[pair]):
+            continue
+        if np.isclose(ratio, pairs[pair]):
+            raise NotYet(f"{case} {ratio} is how often {pair} occurs; return the ratio")
+        if np.isclose(ratio, _ratios(counts, once=True)[1][pair]):
             raise NotYet(f"{case} you counted each word once; it occurs several times")
-        if count != occurrences:
-            raise NotYet(f"{case} the pair {pair} occurs {occurrences} times, you say {count!r}")
-    return "that is one step of byte-pair encoding"
+        raise NotYet(
+            f"{case} the ratio of {pair} should be {ratios[pair]:.4f}, yours is "
+            f"{float(ratio):.4f}: every occurrence of a character counts, also at the end of a word"
+        )
+    return "WordPiece asks how seldom two characters are apart, and BPE how often they meet"
 
 
 @exercise(
     "02.2",
-    "longest match from the right",
+    "where two directions disagree",
     hint="keep an end, try text[end - n : end] from the longest n to 1, put the word aside, move "
-    "the end; at last reverse the list",
+    "the end; at last reverse the list, and compare it with longest_match",
 )
-def match_from_the_right(cut: Callable) -> str | None:
-    """a function of text and dictionary that returns a list of words in reading order."""
-    words = {"研究", "研究生", "生命", "的", "起源", "胸痛", "患者", "否认"}
-    words |= {"自然", "语言", "自然语言", "自然语言处理", "处理", "有限", "公司", "有限公司"}
-    cases: tuple[tuple[str, list[str]], ...] = (
-        ("研究生命的起源", ["研究", "生命", "的", "起源"]),
-        ("患者否认胸痛", ["患者", "否认", "胸痛"]),
-        ("我研究它", ["我", "研究", "它"]),
-        ("我学自然语言处理", ["我", "学", "自然语言处理"]),
-        ("有限公司的语言", ["有限公司", "的", "语言"]),
-        ("", []),
-    )
-    for text, want in cases:
-        got = cut(text, set(words))
-        if not isinstance(got, list):
-            raise NotYet(f"return a list of words, yours is {type(got).__name__}")
-        if got == want:
-            continue
-        if got == want[::-1]:
-            raise NotYet("the words are in reverse order: turn the list round at the end")
-        if got == ["研究生", "命", "的", "起源"]:
-            raise NotYet(f"{got} is what a walk from the left gives; begin at the end of the text")
-        if "".join(map(str, got)) != text:
-            raise NotYet(f"the pieces {got} do not make up {text!r}: nothing may be lost or added")
-        if got == list(text):
-            raise NotYet(f"{got} are characters: try the longest piece first, down to one")
-        if max(map(len, got)) < max(map(len, want)):
+def disagreements(find: Callable) -> str | None:
+    """a function of texts and dictionary: {text: (from the left, from the right)}."""
+    words = {"研究", "研究生", "生命", "的", "起源", "胸痛", "患者", "否认", "结合", "合成", "成分"}
+    words |= {"分子", "自然", "语言", "自然语言", "自然语言处理", "处理"}
+    want = {
+        "研究生命的起源": (["研究生", "命", "的", "起源"], ["研究", "生命", "的", "起源"]),
+        "结合成分子": (["结合", "成分", "子"], ["结", "合成", "分子"]),
+    }
+    got = find(["患者否认胸痛", *want, "我学自然语言处理", "我研究它", ""], set(words))
+    if not isinstance(got, dict):
+        raise NotYet(f"return a dict, yours is {type(got).__name__}")
+    for text, cuts in got.items():
+        if not isinstance(cuts, tuple | list) or len(cuts) != 2:
+            raise NotYet(f"{text!r}: give two cuts, from the left and from the right")
+        for cut in cuts:
+            if not isinstance(cut, tuple | list):
+                raise NotYet(f"{text!r}: each cut is a list of words, yours is {cut!r}")
+            if "".join(map(str, cut)) != text:
+                order = "".join(map(str, cut[::-1])) == text
+                problem = "are in reverse order" if order else "do not make up the text"
+                raise NotYet(f"the pieces {list(cut)} {problem}")
+    for text, cuts in got.items():
+        if list(cuts[0]) == list(cuts[1]):
+            raise NotYet(f"both cuts of {text!r} are the same: leave this text out")
+        if text not in want:
             raise NotYet(
-                f"{text!r} has a word of {max(map(len, want))} characters, your longest piece has "
-                f"{max(map(len, got))}: begin with the longest that the dictionary can have"
+                f"the two cuts of {text!r} should be the same, yours are {cuts}: try the longest "
+                "word first, down to one character"
             )
-        raise NotYet(f"{text!r} should give {want}, yours is {got}")
-    return "the graduate student is gone; other texts need the left, or a look at the whole"
+    for text, (left, right) in want.items():
+        if text not in got:
+            raise NotYet(
+                f"{text!r} is missing: does your second walk begin at the end of the text?"
+            )
+        mine = [list(cut) for cut in got[text]]
+        if mine == [right, left]:
+            raise NotYet(f"{text!r}: the cut from the left comes first, then that from the right")
+        if mine != [left, right]:
+            raise NotYet(f"{text!r} should give {left} and {right}, yours are {mine}")
+    return "in the second text neither is right: 结合 / 成 / 分子 needs a look at the whole"
 
 
 @exercise(
@@ -175,17 +200,17 @@ def mark_negation(mark: Callable) -> str | None:
     return "now 'no chest pain' and 'chest pain' have no feature 'pain' in common"
 
 
-# Exercise 5: which steps flatter the result, and why; the others are sound.
+# Exercise 5: a question about each step that flatters the result, and about each sound one.
 FLATTERS = {
-    "B": "B deals out rows, so relatives of training sentences are tested; deal out groups",
-    "C": "C lets test sentences shape the vocabulary and n_w; in use, new texts are not there yet",
-    "D": "D picks the best of ten on the test rows, which is partly luck; use a validation part",
-    "G": "G draws sentences, but whole documents were sampled: its interval is too narrow",
+    "B": "who stands on both sides of the split?",
+    "C": "which numbers of the model would change if a test sentence were taken away?",
+    "D": "on which rows was something chosen, and on which was the result reported?",
+    "G": "what was sampled in the first place, and what did the bootstrap draw?",
 }
 SOUND = {
-    "A": "A makes the task easier, but the report says so: the reader can judge",
-    "E": "E is sound: the majority is the floor that any accuracy has to be compared with",
-    "F": "F is sound: text from elsewhere without these sentences tells nothing about their labels",
+    "A": "does a report mislead with what it says openly?",
+    "E": "does the comparison make the accuracy look better, or put it in its place?",
+    "F": "what can text from elsewhere tell about the labels of these sentences?",
 }
 
 
@@ -203,8 +228,13 @@ def too_good(answer: Any) -> str | None:
         raise NotYet(f"hand in a set of letters, yours is {type(answer).__name__}") from None
     if strange := sorted(letters - set(FLATTERS) - set(SOUND)):
         raise NotYet(f"{strange[0]!r} is none of the letters A to G")
-    for letter in sorted(letters & set(SOUND)):
-        raise NotYet(SOUND[letter])
-    for letter in sorted(set(FLATTERS) - letters):
-        raise NotYet(f"one is missing. {FLATTERS[letter]}")
-    return "relatives, the test texts, the test labels, and the wrong unit of the bootstrap"
+    if not letters:
+        raise NotYet("an empty set says that nothing flatters the result, but some steps do")
+    missing, sound = sorted(set(FLATTERS) - letters), sorted(letters & set(SOUND))
+    if missing or sound:
+        question = FLATTERS[missing[0]] if missing else SOUND[sound[0]]
+        raise NotYet(f"{len(missing)} missing, and {len(sound)} of yours sound. Ask: {question}")
+    return (
+        "B: relatives are on both sides; C: the test texts shape the vocabulary and n_w; D: the "
+        "best of ten on the test rows is partly luck; G: documents were sampled, not sentences"
+    )
