@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from check_cases import accepted, refused
+import pytest
+from check_cases import accepted, refused, verdict
 
 import mmkeras as mm
 from mmkeras.checks import ch06
@@ -170,13 +171,31 @@ WRONG = {
     ],
     ch06.unsupported: [
         ("all of them", lambda: (set("ABCDE"),), "A is supported"),
+        ("a bound is doubted", lambda: ({"B", "C", "D", "E", "F"},), "F is supported"),
+        ("the empty set", lambda: (set(),), "4 of the 6 letters"),
         ("equality is believed", lambda: ({"C", "D", "E"},), "loss of 3 points"),
         ("a leaning interval is believed", lambda: ({"B", "D", "E"},), "settles nothing"),
         ("a fifth artist", lambda: ({"B", "C", "E"},), "no fifth artist"),
         ("the training draw", lambda: ("BCD",), "training draw"),
         ("a number", lambda: (4,), "a set of letters"),
-        ("another letter", lambda: ({"F"},), "none of the letters"),
+        ("another letter", lambda: ({"G"},), "none of the letters"),
     ],
 }  # fmt: skip
 
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)
+
+
+@pytest.fixture(autouse=True)
+def second_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cases above are those of a reader who has been wrong before."""
+    monkeypatch.setattr(ch06, "REFUSED", [{"A"}])
+
+
+def test_reasons_come_with_the_second_wrong_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ch06, "REFUSED", [])
+    first, second = (verdict(capsys, ch06.unsupported, (set("ABCD"),)) for _ in range(2))
+    assert "2 of the 6 letters are" in first
+    assert not any(reason in first for reason in ch06.REASONS.values())
+    assert "A is supported" in second and ch06.REASONS["A"] in second
