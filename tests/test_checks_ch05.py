@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from check_cases import accepted, refused
+import pytest
+from check_cases import accepted, refused, verdict
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
@@ -132,9 +133,9 @@ WRONG = {
         ), "the share for label_zh"),
     ],
     ch05.new_in_test: [
-        ("a hexcode is a concept", lambda: ({**PLANS, "E": "both"},), "near-duplicate"),
-        ("no artist held out", lambda: ({**PLANS, "B": "both"},), "have an artist"),
-        ("rows dealt out", lambda: ({**PLANS, "C": "concepts"},), "have a concept"),
+        ("a hexcode is a concept", lambda: ({**PLANS, "E": "both"},), "not as new as you say"),
+        ("no artist held out", lambda: ({**PLANS, "B": "both"},), "not as new as you say"),
+        ("rows dealt out", lambda: ({**PLANS, "C": "concepts"},), "not as new as you say"),
         ("too strict", lambda: ({**PLANS, "A": "artist"},), "stricter than you think"),
         ("a plan is missing", lambda: ({"A": "both"},), "the plans are"),
         ("a list", lambda: (["both"],), "hand in a dict"),
@@ -162,3 +163,23 @@ WRONG = {
 }  # fmt: skip
 
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)
+
+
+@pytest.mark.parametrize(
+    ("slip", "shared"),
+    [
+        ({"E": "both"}, "of its test pictures have a near-duplicate"),
+        ({"B": "both"}, "100% of its test pictures have an artist"),
+        ({"C": "concepts"}, "of its test pictures have a concept"),
+    ],
+)
+def test_the_audit_is_left_to_the_student_at_first(
+    slip: dict[str, str],
+    shared: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ch05, "_told", set())
+    first, second = (verdict(capsys, ch05.new_in_test, ({**PLANS, **slip},)) for _ in range(2))
+    assert "compare the columns" in first and "%" not in first
+    assert shared in second
