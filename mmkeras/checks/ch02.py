@@ -43,7 +43,7 @@ def wordpiece_pair(find: Callable) -> str | None:
             raise NotYet("return two things: the pair, and its ratio")
         if not isinstance(got[0], tuple | list) or len(got[0]) != 2:
             raise NotYet(f"the pair should be a tuple of two characters, yours is {got[0]!r}")
-        mine, ratio = tuple(got[0]), got[1]
+        mine = tuple(got[0])
         pairs, ratios = _ratios(counts)
         pair = min(ratios, key=lambda two: (-ratios[two], two))
         if mine not in ratios:
@@ -57,17 +57,18 @@ def wordpiece_pair(find: Callable) -> str | None:
             )
         if mine != pair:
             raise NotYet(f"{case} {mine} has the ratio {ratios[mine]:.3f}, and another has more")
-        if not isinstance(ratio, Real):
-            raise NotYet(f"the ratio should be a number, yours is {ratio!r}")
+        if not isinstance(got[1], Real):
+            raise NotYet(f"the ratio should be a number, yours is {got[1]!r}")
+        ratio = float(got[1])
         if np.isclose(ratio, ratios[pair]):
             continue
         if np.isclose(ratio, pairs[pair]):
-            raise NotYet(f"{case} {ratio} is how often {pair} occurs; return the ratio")
+            raise NotYet(f"{case} {ratio:g} is how often {pair} occurs; return the ratio")
         if np.isclose(ratio, _ratios(counts, once=True)[1][pair]):
             raise NotYet(f"{case} you counted each word once; it occurs several times")
         raise NotYet(
             f"{case} the ratio of {pair} should be {ratios[pair]:.4f}, yours is "
-            f"{float(ratio):.4f}: every occurrence of a character counts, also at the end of a word"
+            f"{ratio:.4f}: every occurrence of a character counts, also at the end of a word"
         )
     return "WordPiece asks how seldom two characters are apart, and BPE how often they meet"
 
