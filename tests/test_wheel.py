@@ -113,8 +113,7 @@ def test_sample_train_predict_and_the_doctor(installed: Installed) -> None:
     before = files_in(installed.desk)
     assert {"weather/data.csv", "weather/new.csv"} < before
     trained = installed.one_after_another(
-        "train weather/data.csv --label label --epochs 1 --out here --image-size 16 "
-        "--image-encoder small --without audio",
+        "train weather/data.csv --label label --epochs 1 --out here --image-size 16",
         "predict here weather/new.csv",
     )
     assert "open here" in trained
