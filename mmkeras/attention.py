@@ -3,8 +3,9 @@
 Derived in chapter 01 (the dot product, with a mask) and in chapter 07 (the block).
 
 The blocks are pre-norm (Xiong et al. 2020): each part normalises what it reads and adds what it
-found to x, which itself passes unchanged. Query, key, value and output are plain Dense layers, so
-that they quantize and take LoRA:
+found to x, which itself passes unchanged. With `post_norm` the sum is normalised, as in the first
+transformers and in BERT. Query, key, value and output are plain Dense layers, so that they quantize
+and take LoRA:
 
     block.attention.query_dense.enable_lora(rank=4)
 
@@ -148,11 +149,16 @@ class AttentionBlock(Composite):
 
     Without a memory x asks itself, as in an encoder; with one, (batch, s, u), x asks the memory
     (cross-attention), which is normalised by itself. Weights, without biases in the attention:
-    4·u + 4·u·h·k + 4·u² + 3·u, and 2·u more with a memory; h heads of k = max(u / h, 1) features.
+    4·u + 4·u·h·k + 2·u·w + w + u, and 2·u more with a memory; h heads of k = max(u / h, 1)
+    features, w the width of the hidden layer.
 
     Args:
         heads, use_bias, causal: of the `MultiHeadAttention` inside. The paper has no biases.
-        activation: of the network's hidden layer, 2·u wide; the paper has "relu".
+        activation: of the network's hidden layer; the paper has "relu".
+        post_norm: normalise the sums instead of what is read (Vaswani et al. 2017; BERT). A memory
+            is then taken as it is.
+        hidden: w; None for 2·u. The paper has 4·u.
+        epsilon: of the layer normalisation.
 
     Call arguments:
         x, memory: see above.
@@ -170,12 +176,17 @@ class AttentionBlock(Composite):
         activation: Any = "relu",
         use_bias: bool = False,
         causal: bool = False,
+        post_norm: bool = False,
+        hidden: int | None = None,
+        epsilon: float = 1e-6,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.heads = check_positive("heads", heads)
         self.activation = keras.activations.get(activation)
-        self.use_bias, self.causal = use_bias, causal
+        self.use_bias, self.causal, self.post_norm = use_bias, causal, post_norm
+        self.hidden = None if hidden is None else check_positive("hidden", hidden)
+        self.epsilon = epsilon
         self.supports_masking = True
 
     def build(self, x_shape: Shape, memory_shape: Shape | None = None) -> None:
@@ -188,19 +199,21 @@ class AttentionBlock(Composite):
             self.heads, dtype=self.policy("attention"), name="attention", **own
         )
         self.attention.build((None, None, units), (None, None, width))
-        sizes = [units, units] if memory_shape is None else [units, width, units]
+        own_memory = memory_shape is not None and not self.post_norm
+        sizes = [units, width, units] if own_memory else [units, units]
         self.norms = [
             layers.LayerNormalization(
-                epsilon=1e-6, dtype=self.policy(f"norm_{i}"), name=f"norm_{i}"
+                epsilon=self.epsilon, dtype=self.policy(f"norm_{i}"), name=f"norm_{i}"
             )
             for i in range(len(sizes))
-        ]  # of x, of the memory, of the network's input
+        ]  # of x, of the memory, of the network's input; post-norm: of the two sums
         for norm, size in zip(self.norms, sizes, strict=True):
             norm.build((None, None, size))
-        self.wide = layers.Dense(2 * units, self.activation, dtype=self.policy("wide"), name="wide")
+        hidden = self.hidden or 2 * units
+        self.wide = layers.Dense(hidden, self.activation, dtype=self.policy("wide"), name="wide")
         self.wide.build((None, None, units))
         self.narrow = layers.Dense(units, dtype=self.policy("narrow"), name="narrow")
-        self.narrow.build((None, None, 2 * units))
+        self.narrow.build((None, None, hidden))
 
     def call(
         self,
@@ -209,6 +222,10 @@ class AttentionBlock(Composite):
         memory_mask: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
+        if self.post_norm:
+            told, seen = (x, mask) if memory is None else (memory, memory_mask)
+            x = self.norms[0](x + self.attention(x, told, memory_mask=seen))
+            return self.norms[1](x + self.narrow(self.wide(x)))
         asks = self.norms[0](x)
         if memory is None:
             x = x + self.attention(asks, asks, memory_mask=mask)
@@ -222,6 +239,9 @@ class AttentionBlock(Composite):
             "activation": keras.activations.serialize(self.activation),
             "use_bias": self.use_bias,
             "causal": self.causal,
+            "post_norm": self.post_norm,
+            "hidden": self.hidden,
+            "epsilon": self.epsilon,
         }
         return {**super().get_config(), **own}
 

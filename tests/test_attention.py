@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from scipy.special import erf
 
 import mmkeras.models  # noqa: F401  registers the classes in the files of before
 from mmkeras.attention import AttentionBlock, MultiHeadAttention, scaled_dot_product_attention
@@ -80,6 +81,29 @@ def test_the_block_in_numpy() -> None:
     heads, k = 2, U // 2
     attention = 2 * U * heads * k + 2 * D * heads * k
     assert block.count_params() == attention + 2 * (2 * U + D) + 4 * U * U + 3 * U
+
+
+@pytest.mark.parametrize("memory", [None, MEMORY])
+def test_the_post_norm_block_in_numpy(memory: Any) -> None:
+    """As in BERT: the sums are normalised, and the memory is not; the hidden layer is 4·u wide."""
+    block = AttentionBlock(2, "gelu", True, post_norm=True, hidden=4 * U, epsilon=1e-12)
+    told, seen = (X, None) if memory is None else (MEMORY, SEEN)
+    block(X, memory, seen)
+    for w in block.weights:
+        w.assign(RNG.normal(0, 0.5, w.shape))
+
+    def norm(x: np.ndarray, layer: Any) -> np.ndarray:
+        scaled = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-12)
+        return scaled * layer.gamma.numpy() + layer.beta.numpy()
+
+    x = norm(X + np.asarray(block.attention(X, told, memory_mask=seen)), block.norms[0])
+    (w1, b1), (w2, b2) = block.wide.get_weights(), block.narrow.get_weights()
+    wide = x @ w1 + b1
+    wide = wide * (1 + erf(wide / np.sqrt(2))) / 2  # gelu without an approximation
+    want = norm(x + wide @ w2 + b2, block.norms[1])
+    np.testing.assert_allclose(block(X, memory, seen), want, atol=1e-4)
+    attention = 4 * U + 2 * U * U + 2 * told.shape[-1] * U  # two heads of U / 2 features each
+    assert block.count_params() == attention + 4 * U + 8 * U * U + 5 * U
 
 
 def test_masks_of_keras_are_respected() -> None:

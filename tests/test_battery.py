@@ -163,6 +163,13 @@ PARTS = {
     "heads": Case(whole(), FED),
     "gaps": Case(whole(fusion="gated", missing=True), {**FED, "present": PRESENT[:, :2]}),
     "votes": Case(whole(fusion="decision", missing="zero"), {**FED, "present": PRESENT[:, :2]}),
+    "post_norm_block": called(
+        lambda: AttentionBlock(2, "silu", True, post_norm=True, hidden=24, epsilon=1e-12),
+        X,
+        MEMORY,
+        mask=SEEN,
+        idle=KEYS,
+    ),
 }
 
 LARGE = RNG.integers(0, 256, (N, 32, 32, 3)).astype("float32")  # the least that it takes
