@@ -11,7 +11,7 @@ import pandas as pd
 from ..arguments import Arrays, check_codes, check_positive
 from .metrics import METRICS, Answers, answers, metric_names
 
-BLOCK = 2_000_000  # weights of the bootstrap that are in memory at a time
+BLOCK = 200_000  # weights of the bootstrap that are in memory at a time: few enough for the cache
 
 
 def report(
