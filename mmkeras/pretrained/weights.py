@@ -1,7 +1,10 @@
-"""Read a PyTorch weight file of the legacy format: without PyTorch, without running its code.
+"""Read weight files without running anything that stands in them.
 
-A pickle is a program: a plain `pickle.load` runs whatever the file says. Before version 1.6
-`torch.save` (`_legacy_save` in `torch/serialization.py`) wrote
+**safetensors** is made for that: 8 bytes, the length of the header; the header, JSON, name ->
+{dtype, shape, data_offsets}; then the numbers, without a gap and without an overlap.
+
+**The legacy format of PyTorch** is not. A pickle is a program: a plain `pickle.load` runs whatever
+the file says. Before version 1.6 `torch.save` (`_legacy_save` in `torch/serialization.py`) wrote
 
     pickle: magic number;  pickle: protocol 1001;  pickle: system information
     pickle: an OrderedDict name -> tensor, each a view (offset, sizes, strides) of a storage
@@ -16,6 +19,7 @@ file is to ask for much memory; the hash in the catalogue guards against that.
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,7 +29,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["load_torch"]
+__all__ = ["load_safetensors", "load_torch"]
+
+# As safetensors spells them; the numbers are little-endian.
+DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8"}
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
@@ -164,3 +171,72 @@ def _tensor(name: Any, view: Any, storages: dict[str, np.ndarray]) -> np.ndarray
     step = storage.itemsize
     steps = [step * stride for stride in strides]
     return np.ndarray(sizes, storage.dtype, storage, offset * step, steps).copy()
+
+
+def load_safetensors(path: Path | str) -> dict[str, np.ndarray]:
+    """Return the tensors of a safetensors file by name.
+
+    Args:
+        path: the file: float16, float32, float64, int32 and int64 tensors.
+
+    Returns:
+        Name -> array, in the order of the numbers in the file. The arrays are read-only: they are
+        views of the bytes of the file.
+
+    Raises:
+        ValueError: the file is truncated, has bytes left over, its header is no JSON of the right
+            form, a dtype is another, or sizes and offsets do not agree. The message names the file
+            and the tensor.
+    """
+    path = Path(path)
+    data = path.read_bytes()
+    try:
+        return _tensors(data)
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path.name} ({len(data):,} bytes): {error}. Fetch it again.") from error
+
+
+def _tensors(data: bytes) -> dict[str, np.ndarray]:
+    start = 8 + int.from_bytes(data[:8], "little")
+    if start > len(data):
+        raise ValueError(f"truncated, or no safetensors file: its header ends at byte {start:,}")
+    header = json.loads(data[8:start], object_pairs_hook=_unique)
+    if not isinstance(header, dict):
+        raise ValueError(f"the header is a {type(header).__name__}, expected a dict")
+    header.pop("__metadata__", None)
+    entries = [(name, *_entry(name, entry)) for name, entry in header.items()]
+    tensors, at = {}, 0
+    for name, dtype, shape, begin, end in sorted(entries, key=lambda entry: entry[3:]):
+        if begin != at or end - begin != prod(shape) * np.dtype(dtype).itemsize:
+            raise ValueError(
+                f"{name}: shape {shape} of {dtype} at bytes {begin:,} to {end:,} does not fit "
+                f"behind the tensor before it, which ends at {at:,}"
+            )
+        if start + end > len(data):
+            raise ValueError(f"truncated: {name} ends {start + end - len(data):,} bytes too late")
+        tensors[name] = np.frombuffer(data, dtype, prod(shape), start + begin).reshape(shape)
+        at = end
+    if start + at != len(data):
+        raise ValueError(f"{len(data) - start - at:,} bytes are left over behind the tensors")
+    return tensors
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict; where a name stands twice, readers would differ in what they see."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"a name stands twice among {names[:3]} …")
+    return dict(pairs)
+
+
+def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
+    """dtype, shape, begin and end of a tensor, as the header has them."""
+    match entry:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end]} if all(
+            type(number) is int and number >= 0 for number in (*shape, begin, end)
+        ):
+            if dtype not in DTYPES:
+                known = ", ".join(DTYPES)
+                raise ValueError(f"{name} has dtype {dtype!r:.80}; this reader knows {known}")
+            return DTYPES[dtype], tuple(shape), begin, end
+    raise ValueError(f"{name!r:.80} is not a tensor: {entry!r:.80}")
