@@ -1,5 +1,6 @@
 """EfficientNet-Lite0: known answers, a NumPy oracle, every weight; and the cache of features."""
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -400,6 +401,53 @@ def test_pictures_go_to_the_cache_of_the_assets(encoder, features, tmp_path, mon
     monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path))
     np.testing.assert_allclose(cached_features(encoder, PICTURES), features, rtol=1e-3, atol=1e-4)
     assert len([*Path(tmp_path, "features").glob("*.npz")]) == 1
+
+
+def sequences(scale=1.0):
+    """A model from five numbers to three times two."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((5,), name="x")
+    x = keras.layers.Dense(6, name="dense")(inputs)
+    x = keras.layers.Rescaling(scale, name="scale")(x)
+    return Counted(inputs, keras.layers.Reshape((3, 2), name="steps")(x), name="sequences")
+
+
+def test_sequences_are_kept_in_half_the_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["mmkeras.pretrained.features"], "ROWS", 3)
+    model = sequences()
+    first = cached_features(model, X, cache=tmp_path, batch_size=2)
+    assert model.computed == 2  # four rows at a time: whole batches of two
+    assert first.dtype == np.float16 and first.shape == (7, 3, 2)
+    np.testing.assert_allclose(first, run(model, X), rtol=5e-4)
+    np.testing.assert_array_equal(cached_features(model, X, cache=tmp_path), first)
+    assert model.computed == 2
+
+
+def test_numbers_that_are_too_large_for_half_the_bytes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"features up to .*e\+0\d do not fit float16"):
+        cached_features(sequences(1e6), X, cache=tmp_path)
+    lost = cached_features(sequences(np.inf), X, cache=tmp_path)
+    assert np.isinf(lost).any()  # what the model says is given as it is
+
+
+def test_the_folder_keeps_what_was_used_last(tmp_path):
+    model = small()
+    size = 0
+    for n in (7, 6, 5):
+        cached_features(model, X[:n], cache=tmp_path)
+        size = size or next(tmp_path.glob("*.npz")).stat().st_size
+        for file in tmp_path.glob("*.npz"):  # a second passes
+            os.utime(file, ns=(0, file.stat().st_mtime_ns - 10**9))
+    cached_features(model, X, cache=tmp_path)  # used again
+    cached_features(model, X[:4], cache=tmp_path, max_bytes=2 * size)
+    assert len([*tmp_path.glob("*.npz")]) == 2
+    model.computed = 0
+    for n, computed in ((7, 0), (4, 0), (6, 1)):
+        cached_features(model, X[:n], cache=tmp_path, max_bytes=9 * size)
+        assert model.computed == computed
+    with pytest.warns(UserWarning, match="84 bytes are more than max_bytes=83"):
+        large = cached_features(small(rate=0.1), X, cache=tmp_path, max_bytes=83)
+    assert large.shape == (7, 3)
 
 
 def test_what_cannot_be_cached_is_named(tmp_path):
