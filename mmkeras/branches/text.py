@@ -43,6 +43,21 @@ class MaskedAverage(layers.Layer):
 
 
 @register
+class MaskedTokens(layers.Layer):
+    """Zeros where the Keras mask hides something: (batch, time, d) → the same, without a mask."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return x if mask is None else x * ops.cast(mask, x.dtype)[..., None]
+
+    def compute_mask(self, x: Tensor, mask: Tensor | None = None) -> None:
+        """The zeros say it from here on."""
+
+
+@register
 class WordsFirst(layers.Layer):
     """Padding goes behind the words: ids (batch, time) → (ids, steps), both of that shape.
 

@@ -1,6 +1,17 @@
-"""Pretrained encoders as plain Keras models, and their features kept on disk."""
+"""Pretrained encoders as plain Keras models, their features kept on disk, their fine-tuning."""
 
 from .efficientnet_lite0 import efficientnet_lite0
 from .features import cached_features
+from .fine_tuning import unfreeze
+from .minilm_l6 import bert_encoder, minilm_l6, minilm_tokenizer
+from .wordpiece import WordPiece
 
-__all__ = ["cached_features", "efficientnet_lite0"]
+__all__ = [
+    "WordPiece",
+    "bert_encoder",
+    "cached_features",
+    "efficientnet_lite0",
+    "minilm_l6",
+    "minilm_tokenizer",
+    "unfreeze",
+]
