@@ -15,6 +15,8 @@ import mmkeras as mm
 from mmkeras.attention import AttentionBlock, MultiHeadAttention, PositionEmbedding
 from mmkeras.fusion import METHODS, DecisionFusion
 from mmkeras.missing import BlankAbsent, ModalityDropout
+from mmkeras.pretrained.whisper import Sizes, encoder
+from mmkeras.pretrained.whisper_decoder import decoder
 
 RNG = np.random.default_rng(0)
 N, U = 4, 8
@@ -173,6 +175,8 @@ PARTS = {
 }
 
 LARGE = RNG.integers(0, 256, (N, 32, 32, 3)).astype("float32")  # the least that it takes
+SIZES = Sizes(U, heads=2, blocks=1, bands=10, frames=3, words=12, length=6)  # of a Whisper
+HEARD = RNG.normal(size=(N, 3, U)).astype("float32")
 PRETRAINED = {
     "efficientnet_lite0": Case(
         lambda: mm.pretrained.efficientnet_lite0((32, 32, 3), trainable=True),
@@ -180,6 +184,10 @@ PRETRAINED = {
         idle=("project_bn/beta",),  # the next BatchNorm takes the mean away
         int8=False,
         noise=0,
+    ),
+    "whisper": Case(lambda: encoder(800, 1, SIZES), {"audio": CLIPS}, NO_ONNX, idle=KEYS),
+    "whisper_decoder": Case(
+        lambda: decoder(SIZES), {"tokens": IDS, "heard": HEARD}, NO_ONNX, idle=KEYS
     ),
 }
 

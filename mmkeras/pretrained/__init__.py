@@ -4,6 +4,8 @@ from .efficientnet_lite0 import efficientnet_lite0
 from .features import cached_features
 from .fine_tuning import unfreeze
 from .minilm_l6 import bert_encoder, minilm_l6, minilm_tokenizer
+from .whisper import whisper_tiny
+from .whisper_decoder import transcribe
 from .wordpiece import WordPiece
 
 __all__ = [
@@ -13,5 +15,7 @@ __all__ = [
     "efficientnet_lite0",
     "minilm_l6",
     "minilm_tokenizer",
+    "transcribe",
     "unfreeze",
+    "whisper_tiny",
 ]
