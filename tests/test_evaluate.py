@@ -204,6 +204,54 @@ def test_p_is_never_0_and_about_uniform_without_a_difference():
     assert 0.4 <= np.mean(np.array(ps) < 0.5) <= 0.62
 
 
+def test_paired_difference_by_hand():
+    first, second = [1, 1, 0, 1, 1, 0], [0, 1, 0, 0, 1, 1]  # d = 1, 0, 0, 1, 0, -1; mean 1/6
+    got = ev.paired_difference(first, second, [*"aabbcc"])  # sums of d - 1/6: 4/6, 4/6, -8/6
+    error = math.sqrt(3 / 2 * (16 + 16 + 64) / 36) / 6
+    assert got.difference == pytest.approx(1 / 6)
+    assert got.high - got.low == pytest.approx(2 * 1.959964 * error, rel=1e-6)
+    assert got.high + got.low == pytest.approx(2 / 6)
+
+
+def test_paired_difference_of_single_rows_is_the_paired_t_with_z():
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 80))
+    got = ev.paired_difference(first, second, comparisons=7)
+    d = first - second
+    assert got.high - got.difference == pytest.approx(2.690110 * d.std(ddof=1) / 80**0.5, rel=1e-6)
+    back = ev.paired_difference(second, first, comparisons=7)
+    assert (back.difference, back.low, back.high) == pytest.approx((-got[0], -got[2], -got[1]))
+
+
+def test_paired_difference_agrees_with_the_bootstrap_by_groups():
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(120), rng.integers(1, 6, 120))
+    luck = rng.normal(0, 1, 120)[groups]
+    right = [(rng.normal(0, 1, groups.size) + luck + by > 0) * 1.0 for by in (0.5, 0.0)]
+    got = ev.paired_difference(*right, groups)
+    y = np.ones(groups.size, int)
+    models = {"first": right[0], "second": right[1]}
+    row = ev.compare(y, models, "second", groups=groups, metrics=["accuracy"]).iloc[0]
+    assert got.difference == pytest.approx(row["difference"])
+    assert got.high - got.low == pytest.approx(row["high"] - row["low"], rel=0.12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "says"),
+    [
+        (([1, 0], [1, 0, 1]), {}, "finite numbers"),
+        (([1, np.nan], [1, 0]), {}, "finite numbers"),
+        (([1, 0], [0, 0], ["a", "a"]), {}, "at least two"),
+        (([1, 0], [0, 0], ["a"]), {}, "one label per row"),
+        (([1, 0], [0, 0]), {"comparisons": 0}, "positive integer"),
+        (([1, 0], [0, 0]), {"confidence": 95}, "between 0 and 1"),
+    ],
+)
+def test_paired_difference_names_what_is_wrong(arguments, options, says):
+    with pytest.raises(ValueError, match=says):
+        ev.paired_difference(*arguments, **options)
+
+
 def test_mcnemar_is_the_exact_binomial():
     y = np.ones(20, int)
     first, second = y.copy(), y.copy()

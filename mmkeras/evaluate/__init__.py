@@ -6,7 +6,7 @@ are ints (n,). Probabilities are floats from 0 to 1: (n,) or (n, 1) of class 1 f
 """
 
 from .calibration import apply_temperature, calibration_line, fit_temperature, recalibrate
-from .comparisons import delong, holm, mcnemar
+from .comparisons import delong, holm, mcnemar, paired_difference
 from .costs import best_threshold, cost_threshold, expected_cost, net_benefit
 from .folds import folds
 from .importance import ablation, permutation_importance, shapley, subsets
@@ -32,6 +32,7 @@ __all__ = [
     "holm",
     "mcnemar",
     "net_benefit",
+    "paired_difference",
     "permutation_importance",
     "recalibrate",
     "report",
