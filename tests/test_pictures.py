@@ -44,6 +44,15 @@ def test_a_photograph_keeps_every_pixel(rng: np.random.Generator) -> None:
     assert after <= before
 
 
+def test_a_smooth_photograph_moves_by_less_than_two_levels(rng: np.random.Generator) -> None:
+    down, across = np.mgrid[:120, :160]
+    pixels = np.dstack([40 + down, 90 + across // 2, 250 - down])
+    pixels = np.uint8(np.clip(pixels + rng.normal(0, 2, pixels.shape), 0, 255))
+    found, before, after = shrunk(pixels)
+    assert 1 < np.abs(found.astype(int) - pixels).mean() < 2
+    assert after < before / 2
+
+
 def test_many_nearly_equal_colours_move_by_less_than_one_level(rng: np.random.Generator) -> None:
     pixels = np.full((120, 120, 3), 250, "uint8")
     pixels[:60, :60] = rng.integers(100, 112, (60, 60, 3))  # up to 1,728 colours

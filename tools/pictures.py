@@ -1,8 +1,8 @@
 """Smaller pictures in notebooks: nbval does not compare their pixels, and a course is downloaded.
 
 A line plot has fewer than 256 colours, so a palette holds it exactly in half the bytes. A picture
-with more colours gets a palette, too, if its pixels then move by less than one level of 255 on
-average, which nobody sees; photographs stay as they are.
+with more colours gets a palette, too, if its pixels then move by less than two levels of 255 on
+average, which nobody sees; other photographs stay as they are.
 """
 
 import base64
@@ -12,7 +12,7 @@ import numpy as np
 from nbformat import NotebookNode
 from PIL import Image
 
-MOVED = 1.0  # levels of 255: the mean difference that a palette may make
+MOVED = 2.0  # levels of 255: the mean difference that a palette may make
 
 
 def shrink_pictures(nb: NotebookNode) -> None:
@@ -29,7 +29,7 @@ def _smaller(encoded: str) -> str:
     if picture.getextrema()[3][0] < 255:  # see-through: a palette would lose that
         return encoded
     picture = picture.convert("RGB")
-    palette = picture.quantize(256, dither=Image.Dither.NONE)
+    palette = picture.quantize(256, kmeans=1, dither=Image.Dither.NONE)
     moved = np.abs(np.asarray(palette.convert("RGB"), int) - np.asarray(picture, int)).mean()
     stream = io.BytesIO()
     (palette if moved < MOVED else picture).save(stream, "png", optimize=True)
