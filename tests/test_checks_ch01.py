@@ -141,7 +141,11 @@ WRONG = {
     ch01.trustworthy: [
         ("trust", given(lambda loss, gradient: True), "you trusted a wrong gradient: the factor"),
         ("distrust", given(lambda loss, gradient: False), "you refused a right gradient"),
-        ("at 0 only", given(lambda a, b: judge(a, b, places=[[0, 0, 0]])), "At w = 0 nothing"),
+        (
+            "at 0 only",
+            given(lambda a, b: judge(a, b, places=[[0, 0, 0]])),
+            "At w = 0 this does not show",
+        ),
         ("the first entry only", given(only_first), "only its last entry is wrong"),
         ("signs only", given(only_signs), "the factor 2"),
         ("a fixed tolerance", given(with_tolerance(1e-3)), "fixed tolerance"),
@@ -155,7 +159,7 @@ WRONG = {
     ],
     ch01.attend_masked: [
         ("one array", given(lambda *a: attended(*a)[0]), "return two arrays"),
-        ("the other order", given(lambda *a: attended(*a)[::-1]), "in the other order"),
+        ("the other order", given(lambda *a: attended(*a)[::-1]), "in the wrong order"),
         ("no √k", given(lambda *a: attended(*a, scale=1)), "divide by √k"),
         (
             "mask after softmax",

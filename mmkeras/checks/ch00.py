@@ -37,7 +37,7 @@ def concepts_per_group(answer: Any, emoji: Emoji) -> str:
         if number != concepts[group]:
             raise NotYet(f"{group}: yours is {number}, but that is not the number of its concepts")
     return (
-        f"{len(emoji)} pictures, but only {sum(concepts)} concepts: the smaller number is how "
+        f"{len(emoji)} pictures, but only {sum(concepts)} concepts: the smaller number tells how "
         "much there is to learn from"
     )
 
@@ -162,7 +162,7 @@ def claims(supported: Any) -> str:
         raise NotYet("at least one sentence is supported; start with A: which cell is about it?")
     supports = set("ADF")
     ask = {
-        "A": "section 2 gives an accuracy, its error and a rival: do they come near each other?",
+        "A": "section 2 compares model and rival on the same drawings: how far apart are they?",
         "B": "on drawings of how many artists was the model of section 2 tested?",
         "C": "which model was trained on the picture alone? To mislead a model is something else",
         "D": "which cell changed nothing but the names, and what did it print?",

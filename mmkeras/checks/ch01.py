@@ -82,8 +82,8 @@ def _judged_gradients() -> list[tuple[str, Callable, Callable, bool]]:
         ("it points downhill: the sign is wrong", squares, lambda w: -of_squares(w), False),
         ("only its last entry is wrong: compare all three", squares, but_last, False),
         (
-            "a penalty on w² is in the loss and not in the gradient. At w = 0 nothing of this is "
-            "seen: look at several places",
+            "a penalty on w² is in the loss and not in the gradient. At w = 0 this does not "
+            "show: look at several places",
             penalised,
             of_squares,
             False,
@@ -144,7 +144,7 @@ def attend_masked(attend: Callable) -> str:
         scores = dots / np.sqrt(8)
         want = _masked_softmax(scores, mask)
         if np.shape(got[0]) == want.shape and np.allclose(got[0], want):
-            raise NotYet("these are the two in the other order: the outputs come first")
+            raise NotYet("the two are in the wrong order: the outputs come first")
         case = f"for the mask {mask.tolist()}"
         if np.shape(got[1]) == want.shape and np.isnan(np.asarray(got[1], dtype=float)).any():
             raise NotYet(f"the weights {case} hold NaN: what does a row without any 1 sum to?")
@@ -197,7 +197,10 @@ def product_gradients(gradients: Callable) -> str:
         }
         own = np.outer(x, delta * w * h)
         if np.shape(got[0]) == own.shape and np.allclose(got[0], own):
-            raise NotYet("for A: the derivative of h ∘ g in h is g, the output of the other branch")
+            raise NotYet(
+                "for A: the derivative of h ∘ g with respect to h is g, the output of the other "
+                "branch"
+            )
         for (name, right), given in zip(want.items(), got, strict=True):
             if np.shape(given) == right.shape[::-1] != right.shape:
                 raise NotYet(f"the gradient for {name} has shape {np.shape(given)}: transpose it")

@@ -159,7 +159,7 @@ def equalise_brightness(equalise: Callable) -> str | None:
             f"on average {off:.1f} levels from the right picture: Y = 0.299 R + 0.587 G + 0.114 B "
             "is equalised, Cb and Cr are kept"
         )
-    return "brighter, and every thing has the colour it had"
+    return "brighter, and everything has the colour it had"
 
 
 @exercise(
@@ -212,7 +212,7 @@ _ASK = {
     "03.5",
     "six projects, reviewed",
     hint="follow one picture through each project, from the file to the first layer, and ask what "
-    "the test set shares with the training",
+    "the test set shares with the training set",
 )
 def review(answer: dict[str, str]) -> str | None:
     """A dict from the letters A to F to one of the seven words."""
@@ -225,4 +225,7 @@ def review(answer: dict[str, str]) -> str | None:
     if wrong:
         others = f" ({len(wrong)} of 6 are not right yet)" if len(wrong) > 1 else ""
         raise NotYet(f"{wrong[0]} is not {answer[wrong[0]]!r}: {_ASK[wrong[0]]}{others}")
-    return "C and E hide best: training and serving agree, and the accuracy looks good"
+    return (
+        "B, C and E hide best: in B and C training and serving agree, and in E the score looks "
+        "splendid"
+    )
