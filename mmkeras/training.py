@@ -66,6 +66,8 @@ class Trainer:
         self._variables = list(self.model.variables)  # fit will add those of its metrics
         self._first = {0: _values(self._variables)}
         self._blank = _values(optimizer.variables)
+        self._graph: Any = None  # of the answer to one batch, any number of rows
+        self._calls = 0
 
     def restart(self, seed: int) -> None:
         """First weights and random states of this seed (int ≥ 0), and a blank optimiser."""
@@ -125,10 +127,22 @@ class Trainer:
         x = self._own(x)
         if not isinstance(x, tf.data.Dataset) and len(tf.nest.flatten(x)[0]) <= batch_size:
             # predict_on_batch would prepare itself anew for each number of rows, and warn of it.
-            return keras.tree.map_structure(ops.convert_to_numpy, self.model(x, training=False))
+            return keras.tree.map_structure(ops.convert_to_numpy, self._answer(x))
         if not isinstance(x, tf.data.Dataset):
             kwargs["batch_size"] = batch_size
         return self.model.predict(x, **{"verbose": 0, **kwargs})
+
+    def _answer(self, x: Any) -> Any:
+        """The model on one batch. Making a graph of it takes as long as ten calls without one."""
+        self._calls += 1
+        if self._calls <= 10 or not isinstance(x, Mapping):
+            return self.model(x, training=False)
+        inputs = {tensor.name: tensor for tensor in self.model.inputs}
+        if self._graph is None:
+            specs = {n: tf.TensorSpec(tensor.shape, tensor.dtype) for n, tensor in inputs.items()}
+            model = self.model
+            self._graph = tf.function(lambda x: model(x, training=False), input_signature=[specs])
+        return self._graph({n: ops.convert_to_tensor(x[n], inputs[n].dtype) for n in inputs})
 
     def _own(self, x: Any) -> Any:
         """Of a dict, the inputs that the model has; anything else as it is."""
@@ -164,14 +178,14 @@ def _values(variables: Sequence[Any]) -> list[np.ndarray]:
 def _batches(data: Any, orders: Sequence[np.ndarray], size: int) -> tf.data.Dataset:
     """Batches of these row numbers, one epoch after the other."""
     tensors = tf.nest.map_structure(tf.convert_to_tensor, data)
-
-    def cut(rows: Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(rows).batch(size)
+    count = len(orders[0])
+    lengths = [min(size, count - start) for start in range(0, count, size)] * len(orders)
+    batches = tf.RaggedTensor.from_row_lengths(np.concatenate(orders), lengths)
 
     def take(rows: Tensor) -> Any:
         return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), tensors)
 
-    return tf.data.Dataset.from_tensor_slices(np.stack(orders)).flat_map(cut).map(take).prefetch(2)
+    return tf.data.Dataset.from_tensor_slices(batches).map(take).prefetch(2)
 
 
 class Resume(keras.callbacks.Callback):

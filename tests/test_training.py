@@ -344,6 +344,17 @@ def test_a_trainer_predicts_in_one_batch_or_in_many(trainer: Trainer) -> None:
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+def test_a_trainer_answers_alike_once_it_has_made_a_graph_of_the_model() -> None:
+    trainer, wide = Trainer(two_branches_compiled), {m: x.astype("float64") for m, x in X.items()}
+    for seed in range(2):  # the graph reads the weights that the model has now
+        trainer.restart(seed)
+        want = np.asarray(trainer.model(X, training=False))
+        for rows in (64, 1, 7, 64, 33, 2):
+            got = trainer.predict({m: x[:rows] for m, x in wide.items()})
+            np.testing.assert_allclose(got, want[:rows], atol=1e-5)
+    assert trainer._graph is not None and trainer._calls == 12
+
+
 def test_a_trainer_leaves_the_random_numbers_of_python_alone() -> None:
     random.seed(11)
     want = random.random()
