@@ -111,6 +111,21 @@ def test_near_duplicates_agree_with_comparing_all_pairs(full):
     assert len(want) > 100
 
 
+def test_groups_are_kept_and_made_anew_where_they_do_not_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(assets, "cache_dir", lambda: tmp_path)
+    text = pd.Series(["a fine film", "A fine film!", "a dull book"])
+    document = pd.Series(["films 1", "films 2", "films 3"])
+    want = reviews._groups(document, text)
+    assert reviews._kept_groups(document, text).tolist() == want.tolist() == [0, 0, 1]
+    (kept,) = tmp_path.glob("groups/*.npy")
+    np.save(kept, np.array([5, 5, 6]))
+    assert reviews._kept_groups(document, text).tolist() == [5, 5, 6]  # read, not computed
+    np.save(kept, np.array([5, 5]))
+    assert reviews._kept_groups(document, text).tolist() == want.tolist()
+    other = text.replace("A fine film!", "a red tractor")  # another text: another file
+    assert len(set(reviews._kept_groups(document, other))) == 3
+
+
 def test_no_group_swallows_a_source(full):
     assert full.table["group"].value_counts().max() < 100
 

@@ -7,6 +7,7 @@ review or article, articles that are in the set twice, and tweets that are varia
 Used in chapter 02.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
 
-from .. import assets
+from .. import assets, files
 from .splits import hold_out, positions
 
 SOURCES = ("tweets", "films", "products", "editorials")
@@ -146,7 +147,7 @@ def load_reviews() -> Reviews:
     """
     folder = assets.fetch("reviews")
     table = pd.concat([_read(folder, source) for source in SOURCES], ignore_index=True)
-    table["group"] = _groups(table["document"], table["text"])
+    table["group"] = _kept_groups(table["document"], table["text"])
     return Reviews(table)
 
 
@@ -201,6 +202,24 @@ def _lines(path: Path, fields: int) -> Iterator[tuple[int, str, list[str]]]:
 
 
 # ---- what must not be divided ------------------------------------------------------------------
+
+
+def _kept_groups(document: pd.Series, text: pd.Series) -> np.ndarray:
+    """`_groups`, from the cache or computed into it: comparing the sentences takes seconds."""
+    key = json.dumps([_ALIKE, _NO_WORDS.pattern, list(document), list(text)])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+
+    def read(path: Path) -> np.ndarray | None:
+        groups = np.load(path)
+        return groups if groups.shape == (len(text),) and groups.dtype.kind == "i" else None
+
+    return files.cached(
+        assets.cache_dir() / "groups" / f"reviews-{digest}.npy",
+        lambda: _groups(document, text),
+        read=read,
+        write=np.save,
+        what="groups",
+    )
 
 
 def _groups(document: pd.Series, text: pd.Series) -> np.ndarray:
