@@ -58,32 +58,32 @@ def without_rate(
     return adamw(w, g, m, q, k, rate, decay / rate, *rest)
 
 
-def cosine(step: int, warm: int, total: int, peak: float) -> float:
+def cosine(step: int, warm: int, total: int, peak: float, floor: float) -> float:
     if step < warm:
         return peak * step / warm
-    return peak * (1 + np.cos(np.pi * min((step - warm) / (total - warm), 1))) / 2
+    return floor + (peak - floor) * (1 + np.cos(np.pi * min((step - warm) / (total - warm), 1))) / 2
 
 
-def unclipped(step: int, warm: int, total: int, peak: float) -> float:
+def unclipped(step: int, warm: int, total: int, peak: float, floor: float) -> float:
     if step < warm:
         return peak * step / warm
-    return peak * (1 + np.cos(np.pi * (step - warm) / (total - warm))) / 2
+    return floor + (peak - floor) * (1 + np.cos(np.pi * (step - warm) / (total - warm))) / 2
 
 
-def jumping(step: int, warm: int, total: int, peak: float) -> float:
+def jumping(step: int, warm: int, total: int, peak: float, floor: float) -> float:
     if step < warm:
         return peak * step / warm
-    return peak * (1 + np.cos(np.pi * min(step / total, 1))) / 2
+    return floor + (peak - floor) * (1 + np.cos(np.pi * min(step / total, 1))) / 2
 
 
-def too_long(step: int, warm: int, total: int, peak: float) -> float:
+def too_long(step: int, warm: int, total: int, peak: float, floor: float) -> float:
     if step < warm:
         return peak * step / warm
-    return peak * (1 + np.cos(np.pi * min((step - warm) / total, 1))) / 2
+    return floor + (peak - floor) * (1 + np.cos(np.pi * min((step - warm) / total, 1))) / 2
 
 
-def anew(step: int, warm: int, total: int, peak: float) -> float:
-    return cosine(step % total if step > total else step, warm, total, peak)
+def anew(step: int, warm: int, total: int, peak: float, floor: float) -> float:
+    return cosine(step % total if step > total else step, warm, total, peak, floor)
 
 
 def total(losses: Any, s: Any) -> float:
@@ -154,8 +154,8 @@ def unpaired() -> np.ndarray:
     return np.array(rows)
 
 
-def constant_without_warm_up(step: int, warm: int, total: int, peak: float) -> float:
-    return peak if warm == 0 else cosine(step, warm, total, peak)
+def constant_without_warm_up(step: int, warm: int, total: int, peak: float, floor: float) -> float:
+    return peak if warm == 0 else cosine(step, warm, total, peak, floor)
 
 
 RIGHT = {
@@ -169,10 +169,11 @@ RIGHT = {
         (
             "by a sine",
             lambda: (
-                lambda k, w, n, peak: (
+                lambda k, w, n, peak, low: (
                     peak * k / w
                     if k < w
-                    else peak * np.sin(np.pi / 2 * (1 - min((k - w) / (n - w), 1))) ** 2
+                    else low
+                    + (peak - low) * np.sin(np.pi / 2 * (1 - min((k - w) / (n - w), 1))) ** 2
                 ),
             ),
         ),
@@ -213,8 +214,26 @@ WRONG = {
             "the rate begins at the peak",
         ),
         ("a step early", lambda: (lambda k, *a: cosine(k + 1, *a),), "in the warm-up, the rate"),
-        ("a jump", lambda: (jumping,), "jumps from 0.18 to 0.1809 at the end of the warm-up"),
-        ("too long", lambda: (too_long,), "the rate is not 0 at step 50"),
+        ("from the floor", lambda: (lambda *a: max(cosine(*a), a[4]),), "begins at the floor"),
+        ("a jump", lambda: (jumping,), "jumps from 0.18 to 0.1819 at the end of the warm-up"),
+        (
+            "on top of the floor",
+            lambda: (
+                lambda k, w, n, peak, low: cosine(k, w, n, peak, 0.0) + (low if k >= w else 0.0),
+            ),
+            "the rate exceeds the peak",
+        ),
+        (
+            "cut off",
+            lambda: (lambda k, w, *a: max(cosine(k, w, *a[:2], 0.0), a[2] if k >= w else 0.0),),
+            "the floor cuts the cosine off",
+        ),
+        (
+            "down to 0",
+            lambda: (lambda *a: cosine(*a[:4], 0.0),),
+            "after the warm-up, the rate",
+        ),
+        ("too long", lambda: (too_long,), "the rate is not 0.01 at step 50"),
         ("unclipped", lambda: (unclipped,), "at step 51 the rate is up again"),
         ("begins anew", lambda: (anew,), "at step 51 the rate is up again"),
         (

@@ -61,48 +61,59 @@ def adamw_step(step: Callable) -> str | None:
 @exercise(
     "08.2",
     "up, down, and stay down",
-    hint="peak · step / warm while step < warm; then peak · (1 + cos(π · done)) / 2, where done is "
-    "(step − warm) / (total − warm), and at most 1",
+    hint="peak · step / warm while step < warm; then floor plus (peak − floor) times half of "
+    "1 + cos(π · done), where done is (step − warm) / (total − warm), and at most 1",
 )
 def warm_cosine(rate: Callable) -> str | None:
     """Return the learning rate at this step, a float from 0 to peak."""
-    for warm, total, peak in ((10, 50, 0.2), (4, 20, 1.0)):
+    for warm, total, peak, floor in ((10, 50, 0.2, 0.01), (4, 20, 1.0, 0.25)):
 
-        def at(step: int, warm: int = warm, total: int = total, peak: float = peak) -> float:
-            got = rate(step, warm, total, peak)
-            where = f"the rate at step {step} (warm {warm}, total {total}, peak {peak})"
-            expect_close(got, 0.0, where, atol=np.inf)  # one finite number, whichever
+        def at(step: int, case: tuple = (warm, total, peak, floor)) -> float:
+            got = rate(step, *case)
+            names = ", ".join(map("{} {}".format, ("warm", "total", "peak", "floor"), case))
+            expect_close(got, 0.0, f"the rate at step {step} ({names})", atol=np.inf)  # one number
             return float(got)
+
+        def fall(done: Any, high: float = peak, low: float = floor) -> Any:
+            return low + (high - low) * (1 + np.cos(np.pi * np.asarray(done))) / 2
 
         up = [at(k) for k in range(warm)]
         if np.isclose(up[0], peak):
             raise NotYet("the rate begins at the peak: it should grow from 0 in the warm-up")
+        if np.isclose(up[0], floor):
+            raise NotYet("the warm-up begins at the floor: it should begin at 0")
         expect_close(up, [peak * k / warm for k in range(warm)], "in the warm-up, the rate")
         top = at(warm)
-        if np.isclose(top, peak * (1 + np.cos(np.pi * warm / total)) / 2):
+        if np.isclose(top, fall(warm / total)):
             raise NotYet(
                 f"the rate jumps from {at(warm - 1):.4g} to {top:.4g} at the end of the warm-up: "
                 f"the cosine begins there, at step − warm = 0, and lasts total − warm steps"
             )
+        if np.isclose(top, peak + floor):
+            raise NotYet("the rate exceeds the peak: the cosine falls by peak − floor, not by peak")
         expect_close(top, peak, f"at step {warm}, the end of the warm-up, the rate")
         done = np.arange(total - warm + 1) / (total - warm)
         down = [at(k) for k in range(warm, total + 1)]
-        if np.isclose(at(total), peak * (1 + np.cos(np.pi * (total - warm) / total)) / 2):
-            raise NotYet(f"the rate is not 0 at step {total}: the cosine lasts total − warm steps")
-        expect_close(down, peak * (1 + np.cos(np.pi * done)) / 2, "after the warm-up, the rate")
+        if np.isclose(at(total), fall((total - warm) / total)):
+            raise NotYet(
+                f"the rate is not {floor} at step {total}: the cosine lasts total − warm steps"
+            )
+        if np.allclose(down, np.maximum(fall(done, low=0.0), floor)):
+            raise NotYet("the floor cuts the cosine off: it should fall all the way to the floor")
+        expect_close(down, fall(done), "after the warm-up, the rate")
         for after in (total + 1, total + warm, 2 * total):
-            if (late := at(after)) > 1e-9 * peak:
+            if (late := at(after)) > floor + 1e-9 * peak:
                 raise NotYet(
                     f"training ends at step {total}, but at step {after} the rate is up again, "
                     f"{late:.4g}: take at most 1 for the share that is done"
                 )
-            expect_close(late, 0.0, f"at step {after}, after the end, the rate")
-    cold = [rate(k, 0, 8, 0.5) for k in range(12)]
+            expect_close(late, floor, f"at step {after}, after the end, the rate")
+    cold = [rate(k, 0, 8, 0.5, 0.1) for k in range(12)]
     if np.allclose(cold, 0.5):
         raise NotYet("with warm = 0 the rate never falls: the cosine begins at step 0 then")
-    want = 0.5 * (1 + np.cos(np.pi * np.minimum(np.arange(12) / 8, 1))) / 2
-    expect_close(cold, want, "with warm = 0, total 8 and peak 0.5, the rate")
-    return "a step too many does no harm: the rate stays at 0"
+    want = 0.1 + 0.4 * (1 + np.cos(np.pi * np.minimum(np.arange(12) / 8, 1))) / 2
+    expect_close(cold, want, "with warm = 0, total 8, peak 0.5 and floor 0.1, the rate")
+    return "a step too many does no harm: the rate stays at the floor"
 
 
 @exercise(
