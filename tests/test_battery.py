@@ -16,7 +16,6 @@ from mmkeras.attention import AttentionBlock, MultiHeadAttention, PositionEmbedd
 from mmkeras.fusion import METHODS, DecisionFusion
 from mmkeras.missing import BlankAbsent, ModalityDropout
 from mmkeras.pretrained.whisper import Sizes, encoder
-from mmkeras.pretrained.whisper_decoder import decoder
 
 RNG = np.random.default_rng(0)
 N, U = 4, 8
@@ -175,8 +174,7 @@ PARTS = {
 }
 
 LARGE = RNG.integers(0, 256, (N, 32, 32, 3)).astype("float32")  # the least that it takes
-SIZES = Sizes(U, heads=2, blocks=1, bands=10, frames=3, words=12, length=6)  # of a Whisper
-HEARD = RNG.normal(size=(N, 3, U)).astype("float32")
+SIZES = Sizes(U, heads=2, blocks=1, bands=10, frames=3)  # of a Whisper
 PRETRAINED = {
     "efficientnet_lite0": Case(
         lambda: mm.pretrained.efficientnet_lite0((32, 32, 3), trainable=True),
@@ -186,9 +184,6 @@ PRETRAINED = {
         noise=0,
     ),
     "whisper": Case(lambda: encoder(800, 1, SIZES), {"audio": CLIPS}, NO_ONNX, idle=KEYS),
-    "whisper_decoder": Case(
-        lambda: decoder(SIZES), {"tokens": IDS, "heard": HEARD}, NO_ONNX, idle=KEYS
-    ),
 }
 
 # What LiteRT refuses stands apart: of the rest one SavedModel is written for both formats.

@@ -231,3 +231,11 @@ def test_the_stored_additive_answers_belong_to_todays_folds(fusions):
     assert set(names) == set(beside("fusion_emap").METHODS)
     gap = (table["concatenate"] - table["concatenate, additive"]).abs().max()
     assert gap < 1e-3, "a sum of logits is its own best sum"
+
+
+def test_the_tones_by_depth_are_complete_and_say_what_the_docstring_of_whisper_tiny_says():
+    table = pd.read_csv(FOLDER / "results" / "whisper_tones.csv")
+    assert len(table) == 5 * 3 * 3
+    mean = table.pivot_table("accuracy", "layer", "held_out_voice")
+    assert mean["none"].idxmax() == 2 and mean.loc[2, "none"] > mean.loc[4, "none"] + 0.03
+    assert mean.loc[2, "high"] > mean.loc[0, "high"] + 0.1

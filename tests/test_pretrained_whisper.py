@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import battery
 import keras
 import numpy as np
 import pytest
@@ -480,6 +479,8 @@ def test_filled_to_30_s_the_features_are_others(loaded: Any, sentence: np.ndarra
 @pytest.mark.parametrize("format", ["tf_saved_model", "litert", "onnx"])
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 def test_exported(folder: Path, format: str, tmp_path: Path, sentence: np.ndarray) -> None:
+    import battery  # it takes seconds
+
     model = mm.multimodal_model([whisper_tiny(0.64, 2)], {"y": 3})
     suffix, run = battery.FORMATS[format]
     target = tmp_path / f"model{suffix}"
