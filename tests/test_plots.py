@@ -10,10 +10,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from mmkeras import evaluate, plots
+from mmkeras.plots.style import PAPER
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 2, 80)
@@ -189,6 +191,19 @@ def test_flow_has_every_box_and_arrow():
     assert sorted(words) == sorted(["a", "b", "c", "d", "join", "out", *"1234"])
     assert len(ax.patches) == 6  # boxes
     assert len([t for t in ax.texts if not t.get_text()]) == 5  # arrows
+
+
+@pytest.mark.parametrize(
+    ("shaded", "dark"),
+    [(None, ["b", "d", "join"]), ([1, 3], ["b", "d", "out"]), ([], [])],
+)
+def test_flow_shades_the_columns_that_it_is_told(shaded, dark):
+    figure = plots.flow({"t": ["a", "b"], "i": ["c", "d"]}, ["join", "out"], shaded=shaded)
+    ax = figure.axes[0]
+    words = [t.get_text() for t in ax.texts if t.get_text()]
+    paper = to_rgba(PAPER)
+    boxes = zip(words, ax.patches, strict=True)
+    assert sorted(word for word, box in boxes if box.get_facecolor() != paper) == dark
 
 
 @pytest.mark.parametrize(

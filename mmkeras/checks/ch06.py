@@ -63,7 +63,7 @@ def product_fusion(fuse: Callable) -> str | None:
         "this multiplies by the prior, which then counts three times; divide by it": _rows(
             product * prior
         ),
-        "a square root is too much here: it halves what both models say": _rows(
+        "there should be no square root: it halves what both models say": _rows(
             np.sqrt(product) / prior
         ),
         "each row must sum to 1: divide by its sum (axis=1, keepdims=True)": product / prior,
@@ -74,7 +74,7 @@ def product_fusion(fuse: Callable) -> str | None:
             raise NotYet(problem)
     expect_close(got, _rows(product / prior), "the fused probabilities", atol=1e-6)
     neutral = fuse(np.tile(prior, (2, 1)), p_image[:2].copy(), prior.copy())
-    expect_close(neutral, p_image[:2], "a text that says no more than the prior: the answer")
+    expect_close(neutral, p_image[:2], "the answer for a text that says no more than the prior")
     return "a modality that says no more than the prior now changes nothing"
 
 

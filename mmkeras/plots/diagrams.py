@@ -1,6 +1,6 @@
 """Pictures in a grid, and the flow of data through a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -63,6 +63,7 @@ def flow(
     joint: Sequence[str],
     *,
     stages: Sequence[str] | None = None,
+    shaded: Collection[int] | None = None,
     box: tuple[float, float] = (1.55, 0.62),
 ) -> Figure:
     """The data flow of a multimodal model: a lane of boxes per modality, then joint boxes.
@@ -71,6 +72,8 @@ def flow(
         lanes: modality → what its data becomes, step by step; every lane is of one length.
         joint: the boxes after the lanes have met; the first of them is the fusion.
         stages: a heading above each column, as many as there are columns.
+        shaded: the columns whose boxes are shaded, from 0; by default the last of the lanes and
+            the fusion.
         box: width and height of a box in inches.
 
     Raises:
@@ -81,6 +84,7 @@ def flow(
         raise ValueError(f"every lane needs as many steps, got {[len(v) for v in lanes.values()]}")
     depth = steps.pop()
     columns = depth + len(joint)
+    shaded = {depth - 1, depth} if shaded is None else shaded
     if stages is not None and len(stages) != columns:
         raise ValueError(f"{columns} columns need {columns} headings, got {len(stages)}")
     (width, height), gap = box, 0.42
@@ -95,9 +99,9 @@ def flow(
     def corner(column: float, lane: float) -> tuple[float, float]:
         return column * (width + gap), (len(lanes) - 1 - lane) * (height + gap)
 
-    def draw(column: int, lane: float, words: str, shaded: bool) -> None:
+    def draw(column: int, lane: float, words: str) -> None:
         x, y = corner(column, lane)
-        face = SHADE if shaded else PAPER
+        face = SHADE if column in shaded else PAPER
         ax.add_patch(plt.Rectangle((x, y), width, height, fc=face, ec=INK, lw=1.2))
         ax.text(
             x + width / 2, y + height / 2, words, ha="center", va="center", fontsize=9, color=INK
@@ -111,10 +115,10 @@ def flow(
 
     for lane, steps_of_lane in enumerate(lanes.values()):
         for column, words in enumerate(steps_of_lane):
-            draw(column, lane, words, shaded=column == depth - 1)
+            draw(column, lane, words)
             arrow(column, lane, lane if column < depth - 1 else middle)
     for j, words in enumerate(joint):
-        draw(depth + j, middle, words, shaded=j == 0)
+        draw(depth + j, middle, words)
         if j + 1 < len(joint):
             arrow(depth + j, middle, middle)
     for column, words in enumerate(stages or ()):
