@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from check_cases import accepted, refused
+import pytest
+from check_cases import accepted, refused, verdict
 from sklearn.metrics import roc_auc_score
 
 from mmkeras.checks import ch09
@@ -120,13 +121,13 @@ def of_three(text: Any, image: Any, audio: Any) -> dict[str, Any]:
 
 WRONG = {
     ch09.supported_claims: [
-        ("overlapping intervals", lambda: ("bdg",), "compares two intervals by eye"),
+        ("overlapping intervals", lambda: ("bdg",), "Look at b: it compares two intervals by eye"),
         ("a subgroup by its point value", lambda: ("acdg",), "the interval of the women holds 0"),
         ("other trainings", lambda: (["a", "d", "e"],), "each network was trained once"),
         ("another hospital", lambda: ("adfg",), "all patients came from one"),
         ("the AUC as recall", lambda: ("adgh",), "takes the AUC for the recall"),
-        ("too careful", lambda: ("g",), "2 more: look at the paired difference"),
-        ("one is missing", lambda: ("ad",), "1 more: look at the women"),
+        ("too careful", lambda: ("g",), "2 of the 8 letters are wrong. Look at a: the paired"),
+        ("one is missing", lambda: ("ad",), "1 of the 8 letters is wrong. Look at g"),
         ("a number", lambda: (3,), "enter letters"),
         ("another letter", lambda: ("axz",), "from a to h"),
         ("nothing", lambda: ("",), "yours are none"),
@@ -200,9 +201,9 @@ WRONG = {
         ("McNemar for other patients", lambda: ("abcdef",), "on the same cases"),
         ("the accuracy of an alarm", lambda: ("abcdfg",), "its accuracy is 0.55"),
         ("ten folds", lambda: ("ah",), "the number of folds is no fault"),
-        ("the seed", lambda: ("abdf",), "1 more: look at how the seed"),
-        ("only the leak", lambda: (["a"],), "4 more: look at what the bootstrap drew"),
-        ("the other hospitals", lambda: ("abcd",), "1 more: look at which hospitals"),
+        ("the seed", lambda: ("abdf",), "1 of the 8 letters is wrong. Look at c: ask how the seed"),
+        ("only the leak", lambda: (["a"],), "4 of the 8 letters are wrong. Look at b"),
+        ("the other hospitals", lambda: ("abcd",), "Look at f: ask which hospitals"),
         ("all of them", lambda: ("abcdefgh",), "on the same cases"),
         ("a number", lambda: (3,), "enter letters"),
         ("nothing", lambda: ("",), "yours are none"),
@@ -237,3 +238,26 @@ RIGHT = {
     ],
 }
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)
+
+
+@pytest.fixture(autouse=True)
+def second_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cases above are those of a reader who has been wrong before."""
+    monkeypatch.setattr(ch09, "REFUSED", {"09.1": 1, "09.5": 1})
+
+
+@pytest.mark.parametrize(
+    ("check", "reasons"),
+    [(ch09.supported_claims, ch09.CLAIMS), (ch09.abstract_faults, ch09.OBJECTIONS)],
+)
+def test_reasons_come_with_the_second_wrong_answer(
+    check: Callable,
+    reasons: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(ch09, "REFUSED", {})
+    first, second = (verdict(capsys, check, ("abcdefgh",)) for _ in range(2))
+    assert "of the 8 letters are handed in wrongly or missing" in first
+    assert not any(reason in first for reason in reasons.values())
+    assert sum(reason in second for reason in reasons.values()) == 1

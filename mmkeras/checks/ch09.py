@@ -8,31 +8,35 @@ import numpy as np
 
 from . import NotYet, exercise, expect_close
 
+# Why each sentence is supported or not; a, d and g are.
 CLAIMS = {
-    "a": "the paired interval of B - A leaves out 0, and there was one comparison: a is supported",
-    "b": "b compares two intervals by eye; both networks answered about the same patients, so look "
-    "at the paired difference",
-    "c": "c compares women with men: the interval of the women holds 0, and the men alone are not "
+    "a": "the paired interval of B - A leaves out 0, and there was one comparison, so it is "
+    "supported",
+    "b": "it compares two intervals by eye; both networks answered about the same patients, so "
+    "look at the paired difference",
+    "c": "it compares women with men; the interval of the women holds 0, and the men alone are not "
     "in the table",
-    "d": "a slope below 1 means probabilities that are too extreme, and its interval leaves out 1: "
-    "d is supported",
-    "e": "e is about other trainings; each network was trained once, and the bootstrap drew "
+    "d": "a slope below 1 means probabilities that are too extreme, and its interval leaves out 1, "
+    "so it is supported",
+    "e": "it is about other trainings; each network was trained once, and the bootstrap drew "
     "patients only",
-    "f": "f is about another hospital; all patients came from one",
+    "f": "it is about another hospital; all patients came from one",
     "g": "the interval of the women's difference holds 0, and 'not settled' claims no more than "
-    "that: g is supported",
-    "h": "h takes the AUC for the recall; 0.86 is the share of pairs in the right order",
+    "that, so it is supported",
+    "h": "it takes the AUC for the recall; 0.86 is the share of pairs in the right order",
 }
+# Why each objection is right or wrong; a, b, c, d and f are right.
 OBJECTIONS = {
-    "a": "look at what was dealt into the folds",
-    "b": "look at what the bootstrap drew",
-    "c": "look at how the seed was chosen",
-    "d": "look at how many rivals there were",
-    "e": "e is wrong: McNemar's test compares two models on the same cases",
-    "f": "look at which hospitals the last sentence speaks of",
-    "g": "g is wrong: an alarm for everybody is right about the ill, so its accuracy is 0.55",
-    "h": "h is wrong: the number of folds is no fault, but what was dealt into them may be",
+    "a": "ask what was dealt into the folds",
+    "b": "ask what the bootstrap drew",
+    "c": "ask how the seed was chosen",
+    "d": "ask how many rivals there were",
+    "e": "McNemar's test compares two models on the same cases, so it is not wrong here",
+    "f": "ask which hospitals the last sentence speaks of",
+    "g": "an alarm for everybody is right about the ill, so its accuracy is 0.55",
+    "h": "the number of folds is no fault, but what was dealt into them may be",
 }
+REFUSED: dict[str, int] = {}  # wrong answers so far; from the second on, the reasons are told
 
 
 @exercise(
@@ -43,15 +47,7 @@ OBJECTIONS = {
 )
 def supported_claims(letters: str) -> str | None:
     """The letters of the sentences that the study supports, a str (any order) or a list."""
-    got = _letters(letters, CLAIMS)
-    for letter in sorted(got - set("adg")):
-        raise NotYet(CLAIMS[letter])
-    missing = sorted(set("adg") - got)
-    if missing:
-        topic = {"a": "the paired difference", "d": "the slope", "g": "the women"}[missing[0]]
-        raise NotYet(
-            f"what you have is supported, and {len(missing)} more: look at {topic} once again"
-        )
+    _judge("09.1", _letters(letters, CLAIMS), "adg", CLAIMS)
     return "the other five speak of trainings, hospitals, groups or numbers that were not measured"
 
 
@@ -201,12 +197,11 @@ def shapley_by_hand(values: Mapping[str, float]) -> str | None:
 )
 def abstract_faults(letters: str) -> str | None:
     """The letters of the objections that are right, a str (any order) or a list."""
-    got = _letters(letters, OBJECTIONS)
-    for letter in sorted(got - set("abcdf")):
-        raise NotYet(OBJECTIONS[letter])
-    if missing := sorted(set("abcdf") - got):
-        raise NotYet(f"what you have is right, and {len(missing)} more: {OBJECTIONS[missing[0]]}")
-    return "e, g and h are no faults: the test is made for pairs, 0.87 is not 0.55, five folds do"
+    _judge("09.5", _letters(letters, OBJECTIONS), "abcdf", OBJECTIONS)
+    return (
+        "e, g and h are no faults: the test is made for pairs, 0.87 is not 0.55, and five folds "
+        "are enough"
+    )
 
 
 def _letters(letters: str, known: Mapping[str, str]) -> set[str]:
@@ -216,3 +211,18 @@ def _letters(letters: str, known: Mapping[str, str]) -> set[str]:
     if not got or not got <= set(known):
         raise NotYet(f"the letters go from a to h, yours are {''.join(sorted(got)) or 'none'}")
     return got
+
+
+def _judge(number: str, got: set[str], right: str, reasons: Mapping[str, str]) -> None:
+    """Refuse wrong letters: at first only how many there are, later why one of them is wrong."""
+    wrong = sorted(got - set(right)) + sorted(set(right) - got)
+    if not wrong:
+        return
+    REFUSED[number] = REFUSED.get(number, 0) + 1
+    count = f"{len(wrong)} of the {len(reasons)} letters {'is' if len(wrong) == 1 else 'are'}"
+    if REFUSED[number] == 1:
+        raise NotYet(
+            f"{count} handed in wrongly or missing. Ask of each sentence which number it is about, "
+            "and what was drawn, dealt or chosen to get that number"
+        )
+    raise NotYet(f"{count} wrong. Look at {wrong[0]}: {reasons[wrong[0]]}")
