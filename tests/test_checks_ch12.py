@@ -75,12 +75,12 @@ def ill(joint: np.ndarray) -> float:
 
 WRONG = {
     ch12.st_level: [
-        ("no base line", lambda: (lambda s, r: level_of(s, r, base=False),), "base line"),
+        ("no baseline", lambda: (lambda s, r: level_of(s, r, base=False),), "baseline"),
         ("before minus after", lambda: (lambda s, r: -level_of(s, r),), "sign is turned round"),
         ("in mm", lambda: (lambda s, r: 10 * level_of(s, r),), "in mV, not in mm"),
         ("a fixed rate", lambda: (lambda s, r: fixed(s),), "the argument rate"),
         ("a mean", lambda: (lambda s, r: level_of(s, r, centre=np.mean),), "the median"),
-        ("the base line", lambda: (lambda s, r: float(np.median(s)),), "the base line before"),
+        ("the baseline", lambda: (lambda s, r: float(np.median(s)),), "the baseline before"),
         ("the spike", lambda: (lambda s, r: float(s.max()),), "the ST level with"),
     ],
     ch12.claims_that_hold: [

@@ -18,7 +18,7 @@ def _number(answer: Any) -> float:
 
 
 def _strip(beats: int, rate: int, level: float, base: float, *, bad: bool = False) -> np.ndarray:
-    """Six seconds of ECG in mV, (6 * rate,): base line `base`, ST segment `level` above it."""
+    """Six seconds of ECG in mV, (6 * rate,): baseline `base`, ST segment `level` above it."""
     time = np.arange(6 * rate) / rate
     signal = base + np.random.default_rng(12).uniform(-0.01, 0.01, len(time))
     for k, spike in enumerate(np.arange(0.4, 5.6, 60 / beats)):
@@ -40,7 +40,7 @@ def _level(signal: np.ndarray, rate: int, beats: int, window_rate: int) -> float
 
 @exercise(
     "12.1",
-    "the ST segment against the base line",
+    "the ST segment against the baseline",
     hint="find_peaks(signal, height=0.5, distance=int(0.22 * rate)) gives the spikes s; the mean "
     "of signal[s + int(0.06 * rate) : s + int(0.08 * rate) + 1] minus the mean as far before s, "
     "then np.median over the beats",
@@ -51,12 +51,12 @@ def st_level(measure: Callable) -> str | None:
     for beats, rate, level, base in cases:
         signal = _strip(beats, rate, level, base)
         said = _number(measure(signal.copy(), rate))
-        case = f"with an ST segment at {level} mV and a base line at {base} mV"
+        case = f"with an ST segment at {level} mV and a baseline at {base} mV"
         slips = {
-            level + base: "subtract the base line: the mean 80 to 60 ms before each spike",
+            level + base: "subtract the baseline: the mean 80 to 60 ms before each spike",
             -level: "the sign is turned round: a depression is negative",
             10 * level: "the level should be in mV, not in mm",
-            base: "that is the base line before the spike; where is the ST segment?",
+            base: "that is the baseline before the spike; where is the ST segment?",
         }
         if rate != 125:
             slips[_level(signal, rate, beats, 125)] = "count the windows with the argument rate"
@@ -71,7 +71,7 @@ def st_level(measure: Callable) -> str | None:
             "take the median over the beats"
         )
     expect_close(said, -0.1, "the ST level of a strip with one bad beat", atol=0.02)
-    return "below the base line is negative: depression"
+    return "below the baseline is negative: depression"
 
 
 @exercise(
