@@ -1,5 +1,6 @@
 """Every class and builder of the package in the battery: one line each."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,17 +165,20 @@ PARTS = {
     "heads": Case(whole(), FED),
     "gaps": Case(whole(fusion="gated", missing=True), {**FED, "present": PRESENT[:, :2]}),
     "votes": Case(whole(fusion="decision", missing="zero"), {**FED, "present": PRESENT[:, :2]}),
-    "post_norm_block": called(
-        lambda: AttentionBlock(2, "silu", True, post_norm=True, hidden=24, epsilon=1e-12),
-        X,
-        MEMORY,
-        mask=SEEN,
-        idle=KEYS,
-    ),
 }
 
 LARGE = RNG.integers(0, 256, (N, 32, 32, 3)).astype("float32")  # the least that it takes
 SIZES = Sizes(U, heads=2, blocks=1, bands=10, frames=3)  # of a Whisper
+STATES = RNG.normal(size=(N, 6, U)).astype("float32") * (IDS > 0)[..., None]
+
+
+def minilm(x: np.ndarray, case: dict[str, Any], **settings: Any) -> Case:
+    """The network of `minilm_l6`, small, with other weights."""
+    size = {"vocabulary_size": 12, "units": U, "heads": 2, "blocks": 1}
+    build = functools.partial(mm.pretrained.bert_encoder, 6, **size, **settings)
+    return Case(build, {"text": x}, **case)
+
+
 PRETRAINED = {
     "efficientnet_lite0": Case(
         lambda: mm.pretrained.efficientnet_lite0((32, 32, 3), trainable=True),
@@ -184,6 +188,8 @@ PRETRAINED = {
         noise=0,
     ),
     "whisper": Case(lambda: encoder(800, 1, SIZES), {"audio": CLIPS}, NO_ONNX, idle=KEYS),
+    "minilm_l6": minilm(IDS, {"refused": NO_ONNX, "idle": KEYS}, normalize=True),
+    "minilm_l6_after": minilm(STATES, {"int8": False}, after=1, tokens=True),  # no block is left
 }
 
 # What LiteRT refuses stands apart: of the rest one SavedModel is written for both formats.

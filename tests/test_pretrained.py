@@ -14,7 +14,7 @@ from sklearn.datasets import load_sample_image
 
 import mmkeras as mm
 from mmkeras import assets
-from mmkeras.pretrained import cached_features, efficientnet_lite0
+from mmkeras.pretrained import cached_features, efficientnet_lite0, unfreeze
 from mmkeras.pretrained.efficientnet_lite0 import STAGES, WEIGHTS
 from mmkeras.pretrained.weights import load_torch
 
@@ -274,6 +274,21 @@ def test_config_round_trip(encoder, features):
     assert not clone.trainable_weights
     clone.set_weights(encoder.get_weights())
     np.testing.assert_array_equal(run(clone, PICTURES), features)
+
+
+def test_the_last_blocks_without_their_batch_normalisation():
+    model = efficientnet_lite0(SHAPE, weights=None)
+
+    def trained():
+        return [layer.name for layer in model.layers if layer.trainable_weights]
+
+    unfreeze(model, top=2)
+    assert trained()[-1] == "top_conv" and not [x for x in trained() if x.endswith("_bn")]
+    assert {name.split("_")[0] for name in trained()} == {"block6d", "block7a", "top"}
+    unfreeze(model)
+    assert trained()[0] == "stem_conv" and len(trained()) == 49
+    with pytest.raises(ValueError, match="top must be an integer from 0 to 16, got 17"):
+        unfreeze(model, top=17)
 
 
 # ---- the cache of features ------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What branches of several modalities share: the last layer, and the transformer block."""
 
-from keras import layers
+import keras
+from keras import layers, ops
 
 from ..attention import AttentionBlock
 from ..composite import Tensor
@@ -15,6 +16,19 @@ def features_of(
     x = x if tokens else pool(x)
     x = layers.Dense(units, activation="relu", name="features")(x)
     return layers.Multiply(name="there")([x, mask]) if tokens and mask is not None else x
+
+
+@keras.saving.register_keras_serializable("mmkeras")
+class UnitLength(layers.Layer):
+    """Divide by the Euclidean length: (…, d) → the same; zeros stay zeros.
+
+    `keras.layers.UnitNormalization` says so too, but gives NaN for zeros in float16 and in a LiteRT
+    file, whose converter takes the sum of squares for an operator that knows no epsilon.
+    """
+
+    def call(self, x: Tensor) -> Tensor:
+        squares = ops.mean(ops.square(x), axis=-1, keepdims=True) * x.shape[-1]
+        return x * ops.rsqrt(ops.maximum(squares, 1e-6))
 
 
 def transformer_block(x: Tensor, *, heads: int, name: str) -> Tensor:

@@ -22,6 +22,7 @@ from keras import layers
 from .. import assets
 from ..arguments import check_integer, check_name, check_positive
 from ..attention import AttentionBlock, PositionEmbedding
+from ..branches.parts import UnitLength
 from ..branches.text import MaskedAverage, MaskedTokens
 from .weights import load_safetensors
 from .wordpiece import WordPiece
@@ -143,7 +144,7 @@ def bert_encoder(
         x = block(x)
     x = MaskedTokens(name="tokens")(x) if tokens else MaskedAverage(name="average")(x)
     if normalize:
-        x = layers.UnitNormalization(name="unit_length")(x)
+        x = UnitLength(name="unit_length")(x)
     return keras.Model(inputs, x, name=name)
 
 
