@@ -1,16 +1,19 @@
 """The course's data sets, one module each; the loaders are here for short imports."""
 
 from .emoji import Emoji, load_emoji
+from .emoji_scores import EmojiScores, load_emoji_scores
 from .heart import Heart, load_heart, note_words, simulate_heart
 from .reviews import Reviews, load_reviews
 from .syllables import Syllables, load_syllables
 
 __all__ = [
     "Emoji",
+    "EmojiScores",
     "Heart",
     "Reviews",
     "Syllables",
     "load_emoji",
+    "load_emoji_scores",
     "load_heart",
     "load_reviews",
     "load_syllables",

@@ -11,10 +11,10 @@ import io
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -91,11 +91,12 @@ class Emoji:
     def __repr__(self) -> str:
         artists = ", ".join(self.table["artist"].unique())
         concepts, size = self.table["hexcode"].nunique(), self.drawings.shape[1]
-        return f"Emoji({len(self)} pictures {size}x{size} of {concepts} concepts by {artists})"
+        kind = type(self).__name__
+        return f"{kind}({len(self)} pictures {size}x{size} of {concepts} concepts by {artists})"
 
-    def take(self, rows: Sequence[int] | np.ndarray) -> "Emoji":
+    def take(self, rows: Sequence[int] | np.ndarray) -> Self:
         """The rows at these positions (counted from 0 in this object), or where a mask is True."""
-        return Emoji(self.table.iloc[positions(rows)], self.drawings, self.groups)
+        return replace(self, table=self.table.iloc[positions(rows)])
 
     def split(
         self,
@@ -104,7 +105,7 @@ class Emoji:
         test: float = 0.25,
         valid: float = 0.1,
         seed: int = 0,
-    ) -> tuple["Emoji", "Emoji", "Emoji"]:
+    ) -> tuple[Self, Self, Self]:
         """Training, validation and test set that share no concept and no near-duplicate.
 
         Families of concepts (see `table["family"]`) are dealt out whole, stratified by group:
