@@ -1,9 +1,10 @@
 """Multimodal deep learning in Keras 3: branches, fusion, heads.
 
-Importing the package costs nothing: TensorFlow is loaded by the first name that needs it. What the
-import does do is set two defaults in the environment, which only work when they are set before
-TensorFlow is loaded. TensorFlow's oneDNN kernels are left as they come, on for x86 processors:
-convolutions train in about half the time. `TF_ENABLE_ONEDNN_OPTS=0` switches them off.
+Importing the package is quick, because TensorFlow is loaded only when a name that needs it is used.
+The import sets two defaults in the environment, which take effect only if they are set before
+TensorFlow is loaded. TensorFlow's oneDNN kernels keep their default: they are on for x86
+processors, where convolutions then train in about half the time. `TF_ENABLE_ONEDNN_OPTS=0` switches
+them off.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """The command `mmkeras`: what it can do, and which module does it.
 
-Only the module of the command that was asked for is imported, so that help comes at once.
+Only the module of the requested command is imported, so that the help appears at once.
 """
 
 import difflib
@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 from . import __version__
 
-# A command is a line here, and a module with main(argv) → exit status, light to import.
+# To add a command, add a line here and a module with main(argv) → exit status that imports quickly.
 COMMANDS = {
-    "train": ("table.train", "a CSV in, a trained and tested model with a report out"),
-    "evaluate": ("table.evaluate", "judge a trained run by other rows that have a label"),
-    "predict": ("table.predict", "answer new rows with a trained run"),
-    "sample": ("table.sample", "write a tiny rendered data set to try the commands on"),
+    "train": ("table.train", "train and test a model on your CSV, and write a report"),
+    "evaluate": ("table.evaluate", "test a trained run on other rows that have a label"),
+    "predict": ("table.predict", "predict the label of new rows with a trained run"),
+    "sample": ("table.sample", "write a small rendered data set to try the commands on"),
     "data": ("assets.command", "list, fetch and verify the data and weights of the course"),
-    "doctor": ("doctor", "a report on this machine, to paste into a bug report"),
+    "doctor": ("doctor", "report on this machine; paste it into a bug report"),
 }
 HELP = f"""usage: mmkeras [--help] [--version] COMMAND …
 
@@ -38,9 +38,9 @@ Exit status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; see HELP for the exit status."""
+    """Run the command line `argv` (None: that of this process); HELP lists the exit statuses."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):  # a narrow encoding stops no command
+    for stream in (sys.stdout, sys.stderr):  # text that the encoding lacks must not stop a command
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of a pipe has enough, as in: mmkeras data list | head -1
+    except BrokenPipeError:  # the reader closed the pipe, as in: mmkeras data list | head -1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> int:
 
 def _hint(command: str) -> str:
     close = difflib.get_close_matches(command.lower(), COMMANDS, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"there is {', '.join(COMMANDS)}"
+    return f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
 
 
 if __name__ == "__main__":

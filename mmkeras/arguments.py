@@ -17,15 +17,18 @@ Choice = TypeVar("Choice")
 
 
 def check_probabilities(probabilities: Arrays, what: str = "probabilities") -> np.ndarray:
-    """Float64 (n,) for a binary problem, or (n, classes); rounding beyond 0 and 1 is cut off.
+    """The probabilities as float64, (n,) for a binary problem or (n, classes).
 
-    Rows of several classes must sum to 1 within 0.001.
+    Values that rounding has put beyond 0 or 1, by at most 1e-6, are clipped. Rows of several
+    classes must sum to 1 within 0.001.
     """
     p = np.asarray(probabilities, dtype=float)
     if p.ndim == 2 and p.shape[1] == 1:
         p = p[:, 0]
     if p.ndim not in (1, 2) or p.size == 0:
-        raise ValueError(f"{what} must be (n,), (n, 1) or (n, classes), not empty; got {p.shape}")
+        raise ValueError(
+            f"{what} must be (n,), (n, 1) or (n, classes), not empty; got shape {p.shape}"
+        )
     wrong = np.argwhere(~((p >= -1e-6) & (p <= 1 + 1e-6)))  # NaN is wrong too
     if len(wrong):
         raise ValueError(
@@ -41,7 +44,7 @@ def check_probabilities(probabilities: Arrays, what: str = "probabilities") -> n
 def check_labels(
     y: Arrays, n: int | None = None, classes: int | None = None, what: str = "y"
 ) -> np.ndarray:
-    """Int (n,), from 0 to classes - 1; as long as `n` says, if it is given."""
+    """The labels as int (n,), from 0 to classes - 1; `n` and `classes` are checked where given."""
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -65,11 +68,15 @@ def _whole(numbers: np.ndarray) -> bool:
 
 
 def check_codes(what: str, labels: Arrays, n: int) -> np.ndarray:
-    """Int (n,): numbers of labels of any kind, in sorted order."""
+    """Labels of any kind as codes, int (n,): 0 for the smallest label, 1 for the next, and so on.
+
+    None of them may be missing.
+    """
     values = np.asarray(labels)
     if values.shape != (n,) or n == 0:
         raise ValueError(
-            f"{what} must be of shape ({n},), one label per row, and not empty; got {values.shape}"
+            f"{what} must be of shape ({n},), one label per row, and not empty; "
+            f"got shape {values.shape}"
         )
     codes = pd.factorize(values, sort=True)[0]
     if (codes < 0).any():
@@ -78,14 +85,14 @@ def check_codes(what: str, labels: Arrays, n: int) -> np.ndarray:
 
 
 def check_threshold(threshold: float) -> float:
-    """A float from 0 to 1, or inf: never predict class 1."""
+    """The threshold as a float from 0 to 1, or inf, with which class 1 is never predicted."""
     if not (0 <= threshold <= 1 or threshold == np.inf):
         raise ValueError(f"threshold must be from 0 to 1, or inf for never; got {threshold!r}")
     return float(threshold)
 
 
 def check_integer(what: str, value: Any, least: int = 1, most: int | None = None) -> int:
-    """A Python int from `least` to `most`, of any integer type (int, NumPy's, …), but no bool."""
+    """The value as a Python int from `least` to `most`; it may be of any integer type but bool."""
     try:
         number = least - 1 if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -98,31 +105,31 @@ def check_integer(what: str, value: Any, least: int = 1, most: int | None = None
 
 
 def check_positive(what: str, value: Any) -> int:
-    """As `check_integer`: 1 or more."""
+    """The value as a Python int of at least 1; see `check_integer`."""
     return check_integer(what, value)
 
 
 def check_seed(seed: int, what: str = "seed") -> int:
-    """An integer from 0 to 2³² - 1, what NumPy and TensorFlow can be seeded with."""
+    """The seed as an int from 0 to 2³² - 1, the range that both NumPy and TensorFlow accept."""
     return check_integer(what, seed, least=0, most=2**32 - 1)
 
 
 def check_share(what: str, value: float) -> float:
-    """At least 0 and below 1; NaN is wrong too."""
+    """The value as a float of at least 0 and below 1; NaN is refused."""
     if not 0 <= value < 1:
         raise ValueError(f"{what} must be at least 0 and less than 1, got {value!r}")
     return float(value)
 
 
 def choose(what: str, name: str, known: Mapping[str, Choice], also: str = "") -> Choice:
-    """The entry of this name, which a user chose."""
+    """The entry of `known` that the user chose by `name`; `also` ends the message of the error."""
     if name not in known:
         raise ValueError(f"unknown {what} {name!r}; choose {', '.join(map(repr, known))}{also}")
     return known[name]
 
 
 def check_name(what: str, name: str) -> str:
-    """A name that Keras can give a layer: it becomes a scope of TensorFlow, which knows ASCII."""
+    """The name, if Keras can give it to a layer: TensorFlow's scopes, made of it, must be ASCII."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.-]*", name):
         raise ValueError(
             f"{what} must be made of the letters A to Z, digits, '_', '-' and '.', and not begin "

@@ -2,15 +2,15 @@
 
 Derived in chapter 01 (the dot product, with a mask) and in chapter 07 (the block).
 
-The blocks are pre-norm (Xiong et al. 2020): each part normalises what it reads and adds what it
-found to x, which itself passes unchanged. With `post_norm` the sum is normalised, as in the first
-transformers and in BERT. Query, key, value and output are plain Dense layers, so that they quantize
-and take LoRA:
+The blocks are pre-norm (Xiong et al. 2020): each part normalises what it reads and adds its result
+to x, which itself passes unchanged. With `post_norm` the sum is normalised, as in the first
+transformers and in BERT. Query, key, value and output are plain Dense layers, so that they can be
+quantized and adapted by LoRA:
 
     block.attention.query_dense.enable_lora(rank=4)
 
-Masks say which places of the memory may be looked at. A masked place gets a weight of exactly 0,
-and where nothing may be looked at, all weights are 0: no NaN on an empty text.
+Masks say which places of the memory may be looked at. A masked place gets a weight of exactly 0.
+Where nothing may be looked at, all weights are 0, so that an empty text gives no NaN.
 """
 
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ def scaled_dot_product_attention(
     """softmax(Q Kᵀ / √k) V (Vaswani et al. 2017, equation 1).
 
     Args:
-        query: (…, t, k), what t places ask for.
-        key: (…, s, k), what s places of the memory offer.
-        value: (…, s, v), what they tell.
+        query: float (…, t, k), what each of t places asks for.
+        key: float (…, s, k), what each of s places of the memory offers.
+        value: float (…, s, v), what each of these places returns.
         mask: bool, broadcast to (…, t, s): True where a query may look; None for everywhere.
 
     Returns:
@@ -45,7 +45,7 @@ def scaled_dot_product_attention(
     if mask is not None:
         scores = ops.where(mask, scores, -3e4 if scores.dtype == "float16" else -1e9)
     weights = ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))
-    if mask is not None:  # where nothing may be looked at, all scores were alike
+    if mask is not None:  # where nothing may be looked at, all scores were equal
         weights = weights * ops.cast(mask, weights.dtype)
     return ops.matmul(weights, value), weights
 
@@ -54,19 +54,20 @@ def scaled_dot_product_attention(
 class MultiHeadAttention(Composite):
     """Several attentions at once, each on k = max(u / heads, 1) features (Vaswani et al. 2017).
 
-    x (batch, t, u) asks the memory (batch, s, d): (batch, t, u). Weights: 2·u·hk + 2·d·hk with h
-    heads, and u + 3·hk more with biases.
+    x (batch, t, u) queries the memory (batch, s, d); the result is (batch, t, u). Weights:
+    2·u·hk + 2·d·hk with h heads, and u + 3·hk more with biases.
 
     Args:
-        heads: h, their number.
-        use_bias: whether the four Dense layers have biases; the paper's have none.
-        causal: place i looks at the places up to i only, as a text that is being written must.
+        heads: h, the number of heads; int ≥ 1.
+        use_bias: whether the four Dense layers have biases; those of the paper have none.
+        causal: whether place i looks only at the places up to i, as it must where a text is being
+            written.
 
     Call arguments:
-        x, memory: see above; x itself as memory is self-attention.
+        x, memory: see above; with x itself as the memory this is self-attention.
         memory_mask: None, or bool or float (batch, s), true or > 0 where the memory may be looked
-            at. A mask that Keras attached to the memory is used by itself.
-        return_attention_scores: give the weights, too: (batch, h, t, s).
+            at. A mask that Keras attached to the memory is used without being passed.
+        return_attention_scores: whether to return the weights, (batch, h, t, s), too.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class MultiHeadAttention(Composite):
 
 
 def _load_flat(dense: layers.Dense, store: Mapping[str, Any]) -> None:
-    """Read a Dense layer, also from old files, where the heads had an axis of their own."""
+    """Read a Dense layer, also from old files, in which the heads had a separate axis."""
     shapes = [tuple(v.shape) for v in (dense.kernel, dense.bias) if v is not None]
     values = {name: store[name] for name in store.keys()}  # noqa: SIM118  (it has no iterator)
     if dense.quantization_mode is None and len(values) == len(shapes):
@@ -145,29 +146,30 @@ def _load_flat(dense: layers.Dense, store: Mapping[str, Any]) -> None:
 
 @register
 class AttentionBlock(Composite):
-    """A transformer block: x + attention, then + a two-layer network; (batch, t, u) → the same.
+    """A transformer block (Vaswani et al. 2017): (batch, t, u) → the same shape.
 
-    Without a memory x asks itself, as in an encoder; with one, (batch, s, u), x asks the memory
-    (cross-attention), which is normalised by itself. Weights, without biases in the attention:
-    4·u + 4·u·h·k + 2·u·w + w + u, and 2·u more with a memory; h heads of k = max(u / h, 1)
-    features, w the width of the hidden layer.
+    It adds attention to x, and then the output of a two-layer network. Without a memory, x attends
+    to itself, as in an encoder. With a memory, (batch, s, u), x attends to the memory
+    (cross-attention), which has a normalisation of its own. Weights, without biases in the
+    attention: 4·u + 4·u·h·k + 2·u·w + w + u, and 2·u more with a memory, for h heads of
+    k = max(u / h, 1) features and a hidden layer of width w.
 
     Args:
-        heads, use_bias, causal: of the `MultiHeadAttention` inside. The paper has no biases.
-        activation: of the network's hidden layer; the paper has "relu".
-        post_norm: normalise the sums instead of what is read (Vaswani et al. 2017; BERT). A memory
-            is then taken as it is.
-        hidden: w; None for 2·u. The paper has 4·u.
-        epsilon: of the layer normalisation.
+        heads, use_bias, causal: passed to the `MultiHeadAttention` inside. The paper has no biases.
+        activation: that of the network's hidden layer; the paper has "relu".
+        post_norm: whether to normalise the sums instead of what is read (Vaswani et al. 2017;
+            BERT). A memory is then not normalised.
+        hidden: w, the width of the hidden layer; None for 2·u. The paper has 4·u.
+        epsilon: added to the variance in the layer normalisation.
 
     Call arguments:
         x, memory: see above.
         memory_mask: None, or bool or float (batch, s), true or > 0 where the memory may be looked
-            at. Masks that Keras attached to x or memory are used by themselves.
-        mask: the same for x, where there is no memory.
+            at. Masks that Keras attached to x or memory are used without being passed.
+        mask: the same for x, if there is no memory.
 
     Raises:
-        ValueError: heads that is not a positive integer; a memory for a causal block.
+        ValueError: heads is not a positive integer, or a causal block is given a memory.
     """
 
     def __init__(
@@ -191,7 +193,7 @@ class AttentionBlock(Composite):
 
     def build(self, x_shape: Shape, memory_shape: Shape | None = None) -> None:
         if self.causal and memory_shape is not None:
-            raise ValueError("a causal block looks at x itself; give the memory to another block")
+            raise ValueError("a causal block attends to x itself; give the memory to another block")
         units = x_shape[-1]
         width = units if memory_shape is None else memory_shape[-1]
         own: dict[str, Any] = {"use_bias": self.use_bias, "causal": self.causal}
@@ -206,7 +208,7 @@ class AttentionBlock(Composite):
                 epsilon=self.epsilon, dtype=self.policy(f"norm_{i}"), name=f"norm_{i}"
             )
             for i in range(len(sizes))
-        ]  # of x, of the memory, of the network's input; post-norm: of the two sums
+        ]  # for x, the memory and the network's input; with post_norm for the two sums
         for norm, size in zip(self.norms, sizes, strict=True):
             norm.build((None, None, size))
         hidden = self.hidden or 2 * units
@@ -248,7 +250,10 @@ class AttentionBlock(Composite):
 
 @register
 class PositionEmbedding(layers.Layer):
-    """Add a learned vector for each place: (batch, time, d) → the same; time × d weights."""
+    """Add a learned vector for each place (Gehring et al. 2017): (batch, time, d) → the same shape.
+
+    Weights: time × d, so `time` must be known when the layer is built, and stays fixed.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -8,20 +8,20 @@ Tensor = Any  # a symbolic keras.KerasTensor, or a tensor of the backend
 
 
 class Composite(keras.layers.Layer):
-    """A layer that owns layers, and that is still itself after `quantize`, `save` and `load`.
+    """A layer that owns layers, and that can be quantized, saved and loaded.
 
     A subclass makes its sublayers in `build`, each with `dtype=self.policy(name)`. Keras quantizes
-    them one by one. The config says which ones, by path, in a `DTypePolicyMap` as the backbones of
-    KerasHub do, so that they are built with the right variables before these are read.
+    them one by one. The config says by path which ones are quantized, in a `DTypePolicyMap`, as the
+    backbones of KerasHub do, so that they are built with the right variables before these are read.
     """
 
     def policy(self, name: str) -> Any:
-        """The dtype policy for a sublayer of this name: its own if it was quantized, or ours."""
+        """The dtype policy for a sublayer of this name: its own if it was quantized, else ours."""
         own = self.dtype_policy
         path = f"{self.path}/{name}"
         if not isinstance(own, keras.dtype_policies.DTypePolicyMap):
             return own
-        if any(key.startswith(f"{path}/") for key in own):  # it owns layers itself
+        if any(key.startswith(f"{path}/") for key in own):  # the sublayer owns layers itself
             return own
         return own[path]
 

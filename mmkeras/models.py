@@ -29,7 +29,7 @@ UNFIT: dict[Any, dict[str, str]] = {
 
 
 def _unfit(layer: Any, format: str) -> str | None:
-    """Why a layer does not survive a format; None if it does."""
+    """Why a layer cannot be exported in this format; None if it can."""
     if format == "onnx" and getattr(layer, "activation", None) is keras.activations.gelu:
         return "its gelu becomes an operator that ONNX does not have"
     reasons = [why[format] for kind, why in UNFIT.items()
@@ -39,10 +39,10 @@ def _unfit(layer: Any, format: str) -> str | None:
 
 @keras.saving.register_keras_serializable("mmkeras")
 class MultimodalModel(keras.Model):
-    """A functional model that is fed a dict by modality and refuses names it does not know.
+    """A functional model that is fed a dict by modality and refuses unknown names.
 
-    Keras reports a missing name but drops an unknown one without a word, so that a misspelt or
-    stale column goes unnoticed. Everything else is what `keras.Model` does.
+    Keras reports a missing name, but silently drops an unknown one, so that a misspelt or outdated
+    column goes unnoticed. Apart from that, this class does what `keras.Model` does.
     """
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -74,7 +74,7 @@ class MultimodalModel(keras.Model):
         return super().compute_metrics(x, y, y_pred, weight)
 
     def _alone(self, given: Any, what: str) -> Any:
-        """What is given by head name, as for several heads, also where there is one."""
+        """Targets or weights; a dict by head name is accepted also if there is only one head."""
         if not isinstance(given, Mapping) or len(self.outputs) > 1:
             return given
         (head,) = self.output_names
@@ -86,10 +86,10 @@ class MultimodalModel(keras.Model):
         return given[head]
 
     def make_train_function(self, force: bool = False) -> None:
-        """As Keras', but the optimiser's variables are there first, so that a step is traced once.
+        """As in Keras, but the optimiser's variables exist before, so that a step is traced once.
 
-        Made during the first trace they would cost a second one: half of the time before the first
-        step.
+        If they were made during the first trace, a second one would follow, and the time before
+        the first step would double.
         """
         if self.optimizer is not None and not self.optimizer.built:
             with self.distribute_strategy.scope():
@@ -97,10 +97,11 @@ class MultimodalModel(keras.Model):
         super().make_train_function(force)
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
-        """As `keras.Model.export`, but what would be written broken is refused.
+        """As `keras.Model.export`, but a model that would become a broken file is refused.
 
         Raises:
-            ValueError: a layer in the model does not survive this format; the message names it.
+            ValueError: a layer of the model cannot be exported in this format; the message names
+                it, with the reason.
         """
         for layer in self._flatten_layers():
             if why := _unfit(layer, format):
@@ -122,30 +123,31 @@ def multimodal_model(
     dropout: float = 0.0,
     name: str | None = None,
 ) -> keras.Model:
-    """Encoders, fusion, heads: one model that is fed `{"text": …, "image": …}` in any order.
+    """Join branches, a fusion and heads to one model, fed `{"text": …, "image": …}` in any order.
 
-    The branches keep their weights: train the joint model and the branch you passed in is trained.
+    The weights of the branches are shared: training the joint model trains the branches that you
+    passed in.
 
     Args:
         branches: a list of named models (`text_branch(…)`, …), or a dict modality → any
             `keras.Model` with one input and one output of shape (batch, d), or (batch, time, d) for
-            a fusion that takes sequences. The name or key is what the input is fed by. One branch
-            is enough.
+            a fusion that takes sequences. The name or key is the key by which the input is fed. One
+            branch is enough.
         heads: dict of output name → "binary" (one sigmoid probability), an integer ≥ 2 (softmax
-            over that many classes) or "regression" (one unbounded number), single Dense layers in
-            float32 under any policy; or any Keras layer, which is used as it is: `Dense(5)` for
-            logits, `Dense(20, "sigmoid")` for labels of which several may hold, a `Sequential` that
-            projects.
+            over that many classes) or "regression" (one unbounded number), each of which is a
+            single Dense layer in float32 under any policy; or any Keras layer, which is used as it
+            is, such as `Dense(5)` for logits, `Dense(20, "sigmoid")` where several labels may hold,
+            or a `Sequential` that projects.
         fusion: a name or a layer, see `mmkeras.fuse`. With "decision" or a `DecisionFusion` every
-            branch has heads of its own, called `<head>_<modality>`, whose answers are mixed; of a
-            layer that was given as a head, each branch gets a new one with the same settings.
-        missing: False, every sample has everything; or the model gets one more input, `present`,
-            float (batch, M) with a column per branch, and absent inputs, which may hold anything,
-            do not matter. "learned" (or True): `ModalityDropout` hides modalities in training, and
-            a learned vector stands in for what is hidden or absent. "zero": the same with zeros,
-            and the fusion is told what is gone. Or a `ModalityDropout` with other settings.
-        dropout: share of the joint features that a training step leaves out, in [0, 1) (Srivastava
-            2014).
+            branch has heads of its own, called `<head>_<modality>`, whose answers are mixed; if a
+            head was given as a layer, each branch gets a new layer with the same settings.
+        missing: False: every sample has all modalities. Otherwise the model has one more input,
+            `present`, float (batch, M) with one column per branch, and absent inputs may hold
+            anything. "learned" (or True): `ModalityDropout` hides modalities in training, and a
+            learned vector replaces the features of what is hidden or absent. "zero": zeros replace
+            them, and the fusion gets the mask. Or a `ModalityDropout` with other settings.
+        dropout: share of the joint features that is dropped in a training step, in [0, 1)
+            (Srivastava 2014).
         name: name of the model.
 
     Returns:
@@ -155,7 +157,7 @@ def multimodal_model(
 
     Raises:
         ValueError: no branch or head, two branches of one name, a name that TensorFlow cannot use,
-            a branch or head that does not fit (said how).
+            or a branch or head that does not fit; the message says why.
     """
     branches, heads, dropout = _by_name(branches), _checked(heads), check_share("dropout", dropout)
     inputs, features, mask = _encoded(branches, modality_dropout(missing))
@@ -172,7 +174,8 @@ def multimodal_model(
             joint = keras.layers.Dropout(dropout, name="dropout")(joint)
         outputs = {head: _answer(head, kind, joint) for head, kind in heads.items()}
     one = next(iter(outputs.values())) if len(outputs) == 1 else outputs
-    # A list of named inputs: with a dict of them, Keras feeds an over-full dict by position.
+    # A list of named inputs, because with a dict of inputs Keras feeds a dict with extra keys by
+    # position.
     model = MultimodalModel(list(inputs.values()), one, name=name)
     for layer in model._flatten_layers():
         check_name(f"the name of layer {type(layer).__name__}", layer.name)
@@ -182,11 +185,13 @@ def multimodal_model(
 def _encoded(
     branches: Mapping[str, keras.Model], hide: ModalityDropout | None
 ) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    """Inputs and features by modality, and the mask for the fusion, None if it needs none."""
+    """Inputs and features by modality, and the presence mask for the fusion (None: not needed)."""
     inputs, features, present = {}, {}, None
     if hide is not None:
         if "present" in branches:
-            raise ValueError("a branch cannot be called 'present': that is the mask; rename it")
+            raise ValueError(
+                "a branch cannot be called 'present', the name of the presence mask; rename it"
+            )
         present = keras.Input((len(branches),), name="present")
     for column, (modality, branch) in enumerate(branches.items()):
         encoder = _encoder(modality, branch)
@@ -201,7 +206,7 @@ def _encoded(
     inputs["present"] = present
     filled, mask = hide(list(features.values()), present=present)
     features = dict(zip(features, filled, strict=True))
-    # Learned stand-ins take part like any other feature, so the fusion needs no mask.
+    # Learned stand-ins are fused like any other features, so the fusion needs no mask.
     return inputs, features, None if hide.stand_in == "learned" else mask
 
 
@@ -212,7 +217,7 @@ def _decisions(
     mask: Any,
     dropout: float,
 ) -> dict[str, Any]:
-    """Heads for every modality, and a `DecisionFusion` for each head."""
+    """The answer of each head: heads for every modality, then a `DecisionFusion` per head."""
     layer = METHODS["decision"]() if isinstance(fusion, str) else fusion
     if dropout:
         features = {
@@ -224,8 +229,8 @@ def _decisions(
         if layer.mix == "product" and (kind == "regression" or not isinstance(kind, str | int)):
             what = "a regression" if kind == "regression" else "no number of classes"
             raise ValueError(
-                f"head {head!r} is {what}: a product is of probabilities, one per class; mix the "
-                "answers by 'average' or 'learned'"
+                f"head {head!r} is {what}, but a product needs probabilities, one per class; mix "
+                "the answers by 'average' or 'learned'"
             )
         own = [_head(f"{head}_{modality}", kind, new=True)(x) for modality, x in features.items()]
         mixed = type(layer).from_config({**layer.get_config(), "name": head})
@@ -271,7 +276,8 @@ def _encoder(modality: str, branch: keras.Model) -> keras.Model:
     if type(branch).call in (type(same).call, keras.Sequential.call):
         return same
     x = keras.Input(branch.inputs[0].shape[1:], dtype=branch.inputs[0].dtype)
-    return keras.Model(x, branch(x), name=same.name)  # its own call may do more than its graph
+    # The branch is called as a whole, since its own call may do more than its graph.
+    return keras.Model(x, branch(x), name=same.name)
 
 
 def _checked(heads: Mapping[str, Head]) -> Mapping[str, Head]:
@@ -287,7 +293,7 @@ def _checked(heads: Mapping[str, Head]) -> Mapping[str, Head]:
 
 
 def _plain(kind: Any) -> Head:
-    """A number of classes as an int, which NumPy's are not."""
+    """The head; a number of classes becomes an int, which NumPy's integers are not."""
     whole = hasattr(kind, "__index__") and not isinstance(kind, bool)
     return kind.__index__() if whole else kind
 
@@ -295,13 +301,13 @@ def _plain(kind: Any) -> Head:
 def _answer(head: str, kind: Head, joint: Any) -> Any:
     layer = _head(head, kind)
     answer = layer(joint)
-    if layer.name != head:  # an output is called by the head, also if it is the only one
+    if layer.name != head:  # an output has the name of the head, even if it is the only one
         answer = keras.layers.Identity(dtype=answer.dtype, name=head)(answer)
     return answer
 
 
 def _head(head: str, kind: Head, new: bool = False) -> Any:
-    """The layer that a head stands for; `new`: with weights of its own, under this name."""
+    """The layer that a head stands for; with `new`, a layer with its own weights and this name."""
     dense = keras.layers.Dense
     if isinstance(kind, keras.layers.Layer):
         return type(kind).from_config({**kind.get_config(), "name": head}) if new else kind

@@ -1,4 +1,4 @@
-"""One call at the top of every notebook: seeds, determinism, precision, the device."""
+"""One call at the top of every notebook: it sets seeds, determinism and precision."""
 
 import contextlib
 import os
@@ -12,10 +12,10 @@ _deterministic = False  # whether start() has switched it on: TensorFlow has no 
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Hold back what C++ code writes to file descriptor 2; hand it over if the block fails.
+    """Hold back what C++ code writes to file descriptor 2, and print it if the block fails.
 
-    While TensorFlow is being imported, a few of its lines appear before its own log level holds:
-    that oneDNN is on, that there is no GPU.
+    While TensorFlow is being imported, it prints a few lines before its log level takes effect,
+    such as that oneDNN is on, or that there is no GPU.
     """
     if sys.stderr is not None:  # it is None under pythonw
         sys.stderr.flush()
@@ -28,7 +28,7 @@ def _quiet_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except Exception:  # not Ctrl-C: the lines say nothing of it
+        except Exception:  # not Ctrl-C, which these lines do not explain
             held.seek(0)
             os.write(saved, held.read())
             raise
@@ -40,23 +40,25 @@ def _quiet_stderr() -> Iterator[None]:
 def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = True) -> None:
     """Prepare a notebook or script: the same run gives the same numbers on the same machine.
 
-    That holds from process to process, with as many cores. Other cores, another processor or GPU,
-    or `TF_ENABLE_ONEDNN_OPTS=0` in the environment, which trades TensorFlow's oneDNN kernels for
-    its older and slower ones, add the same numbers up in another order: the last digits differ.
+    That holds in every new process, as long as the number of cores stays the same. Another number
+    of cores, another processor or GPU, or `TF_ENABLE_ONEDNN_OPTS=0` in the environment, which
+    replaces TensorFlow's oneDNN kernels by older and slower ones, changes the order in which
+    numbers are added, so that the last digits differ.
 
-    Seeds Python, NumPy and TensorFlow, switches on deterministic operations, sets the dtype policy
-    of layers built afterwards, registers the classes of this package with Keras, so that
-    `keras.saving.load_model` knows them, and prints one line that names versions, device and seed.
+    The call seeds Python, NumPy and TensorFlow, switches on deterministic operations, sets the
+    dtype policy of layers built afterwards, registers the classes of this package with Keras, so
+    that `keras.saving.load_model` knows them, and prints one line with versions, device and seed.
 
     Args:
         seed: int in [0, 2**32), for Python's `random`, NumPy and TensorFlow.
         precision: a Keras dtype policy: "float32", or on a GPU "mixed_float16" or "mixed_bfloat16".
-        deterministic: let every TensorFlow operation give the same bits in every run. Some GPU
-            kernels get slower. Once on, it stays on for this process: TensorFlow has no way back.
+        deterministic: whether every TensorFlow operation gives the same bits in every run, which
+            makes some GPU kernels slower. Once on, it stays on for this process, because
+            TensorFlow cannot switch it off.
 
     Raises:
         ValueError: a seed out of range, or an unknown precision.
-        RuntimeError: Keras was already imported with another backend than TensorFlow.
+        RuntimeError: Keras was already imported with a backend other than TensorFlow.
     """
     global _deterministic
     from .arguments import check_seed
@@ -70,7 +72,7 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
         import keras
         import tensorflow as tf
 
-        from . import models  # noqa: F401  registers our classes: saved models load
+        from . import models  # noqa: F401  registers our classes, so that saved models load
     require_tensorflow()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
@@ -87,7 +89,7 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
 
 
 def require_tensorflow() -> None:
-    """Raise RuntimeError if Keras runs, or would run, on another backend."""
+    """Raise RuntimeError if Keras runs, or would run, on a backend other than TensorFlow."""
     loaded = sys.modules.get("keras")
     backend = loaded.backend.backend() if loaded else os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
@@ -108,7 +110,7 @@ def _banner(keras_version: str, tensorflow_version: str, seed: int, precision: s
 
 
 def device() -> str:
-    """What TensorFlow computes on, in a few words: "CPU, 2 cores" or "NVIDIA A100"."""
+    """The device on which TensorFlow computes, such as "CPU, 2 cores" or "NVIDIA A100"."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -122,7 +124,7 @@ def device() -> str:
 
 
 def cores() -> int | None:
-    """How many cores this process may use; None where the system does not say."""
+    """The number of cores that this process may use; None if the system does not say."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count()

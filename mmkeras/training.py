@@ -26,7 +26,7 @@ class Trainer:
 
     A comparison over seeds trains one architecture again and again. Each new `compile` makes
     TensorFlow trace and prepare the same computation once more, which takes longer than training a
-    small model. A trainer keeps the computation and renews the numbers instead:
+    small model. A trainer keeps the compiled computation and resets the numbers instead:
 
         def build():
             model = mm.multimodal_model(…)
@@ -38,20 +38,20 @@ class Trainer:
             trainer.fit(x, y, seed=seed, epochs=12, batch_size=256)
             p = trainer.predict(x_test)
 
-    The outcome is that of `keras.utils.set_random_seed(seed)`, `build()` and `fit` on the same
+    The result is that of `keras.utils.set_random_seed(seed)`, `build()` and `fit` on the same
     batches: weights, optimiser and the random state of dropout start afresh, whatever was trained
-    before. Rows are shuffled by `numpy.random.default_rng(seed)`, a permutation per epoch.
+    before. Rows are shuffled by `numpy.random.default_rng(seed)`, with one permutation per epoch.
 
     Args:
         build: () → a compiled `keras.Model`, always of the same architecture. It is called once
-            here, and once for each new seed, whose first weights are then kept. All that is random
+            here, and once for each new seed, whose first weights are then kept. All random numbers
             in it must be drawn by Keras.
 
     Attributes:
         model: the `keras.Model`, as the last `fit` or `restart` left it.
 
     Raises:
-        ValueError: if the model is not compiled.
+        ValueError: the model is not compiled.
     """
 
     def __init__(self, build: Callable[[], keras.Model]) -> None:
@@ -63,14 +63,14 @@ class Trainer:
             raise ValueError("build() must return a compiled model: call model.compile in it")
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
-        self._variables = list(self.model.variables)  # fit will add those of its metrics
+        self._variables = list(self.model.variables)  # `fit` will add variables of the metrics
         self._first = {0: _values(self._variables)}
         self._blank = _values(optimizer.variables)
-        self._graph: Any = None  # of the answer to one batch, any number of rows
+        self._graph: Any = None  # computes the answer to one batch with any number of rows
         self._calls = 0
 
     def restart(self, seed: int) -> None:
-        """First weights and random states of this seed (int ≥ 0), and a blank optimiser."""
+        """Restore the first weights and random states of a seed (int ≥ 0); reset the optimiser."""
         if check_seed(seed) not in self._first:
             with _drawing(seed):
                 self._first[seed] = _values(self.build().variables)
@@ -94,16 +94,20 @@ class Trainer:
         """Train from the start.
 
         Args:
-            x: array or dict input → array; of a dict, inputs that the model does not have are left
-                out. Or a tf.data.Dataset of batches, without y; its order is its own.
-            y: array (n, …), or a tuple or dict of them for several heads.
-            seed: of the first weights, of dropout and of the order of the rows; int ≥ 0.
+            x: an array or a dict input → array, of which inputs that the model does not have are
+                left out; or a tf.data.Dataset of batches, without y, which is not shuffled here.
+            y: array (n, …), or a tuple or dict of arrays for several heads.
+            seed: int ≥ 0; determines the first weights, dropout and the order of the rows.
+            epochs, batch_size: as for `keras.Model.fit`.
             shuffle: whether each epoch has the rows in a new order.
-            sample_weight: (n,), or as y.
-            kwargs: others of `keras.Model.fit`, such as validation_data or callbacks.
+            sample_weight: float (n,), or structured as y.
+            kwargs: other arguments of `keras.Model.fit`, such as validation_data or callbacks.
+
+        Returns:
+            The `History` of Keras.
 
         Raises:
-            ValueError: an input that the model has and x lacks.
+            ValueError: x lacks an input of the model.
         """
         self.restart(seed)
         if isinstance(held := kwargs.get("validation_data"), tuple):
@@ -119,21 +123,23 @@ class Trainer:
         return self.model.fit(x, epochs=epochs, shuffle=False, **{"verbose": 0, **kwargs})
 
     def predict(self, x: Any, batch_size: int = 256, **kwargs: Any) -> Any:
-        """As `keras.Model.predict`, of the inputs that the model has; at once if it is one batch.
+        """As `keras.Model.predict`, but inputs that the model does not have are left out.
+
+        Rows that fit into one batch are answered in one step, without the overhead of `predict`.
 
         Raises:
-            ValueError: an input that the model has and x lacks.
+            ValueError: x lacks an input of the model.
         """
         x = self._own(x)
         if not isinstance(x, tf.data.Dataset) and len(tf.nest.flatten(x)[0]) <= batch_size:
-            # predict_on_batch would prepare itself anew for each number of rows, and warn of it.
+            # predict_on_batch would be traced anew for each number of rows, with a warning.
             return keras.tree.map_structure(ops.convert_to_numpy, self._answer(x))
         if not isinstance(x, tf.data.Dataset):
             kwargs["batch_size"] = batch_size
         return self.model.predict(x, **{"verbose": 0, **kwargs})
 
     def _answer(self, x: Any) -> Any:
-        """The model on one batch. Making a graph of it takes as long as ten calls without one."""
+        """The answer to one batch. Tracing a graph takes as long as ten calls without one."""
         self._calls += 1
         if self._calls <= 10 or not isinstance(x, Mapping):
             return self.model(x, training=False)
@@ -145,7 +151,7 @@ class Trainer:
         return self._graph({n: ops.convert_to_tensor(x[n], inputs[n].dtype) for n in inputs})
 
     def _own(self, x: Any) -> Any:
-        """Of a dict, the inputs that the model has; anything else as it is."""
+        """The inputs in a dict that the model has; anything other than a dict as it is."""
         if not isinstance(x, Mapping):
             return x
         names = [tensor.name for tensor in self.model.inputs]
@@ -158,7 +164,7 @@ class Trainer:
 
 @contextlib.contextmanager
 def _drawing(seed: int) -> Iterator[None]:
-    """Models built here draw as after `keras.utils.set_random_seed(seed)`.
+    """Models built in this block get the random numbers of `keras.utils.set_random_seed(seed)`.
 
     Keras takes the seed of each layer from Python's random numbers. Seeding these alone leaves
     TensorFlow's prepared computations in place, which `set_random_seed` throws away.
@@ -176,7 +182,7 @@ def _values(variables: Sequence[Any]) -> list[np.ndarray]:
 
 
 def _batches(data: Any, orders: Sequence[np.ndarray], size: int) -> tf.data.Dataset:
-    """Batches of these row numbers, one epoch after the other."""
+    """Batches of the rows in these orders, one epoch after the other."""
     tensors = tf.nest.map_structure(tf.convert_to_tensor, data)
     count = len(orders[0])
     lengths = [min(size, count - start) for start in range(0, count, size)] * len(orders)
@@ -189,33 +195,33 @@ def _batches(data: Any, orders: Sequence[np.ndarray], size: int) -> tf.data.Data
 
 
 class Resume(keras.callbacks.Callback):
-    """Go on where a killed run stopped, with the result of a run that was never killed.
+    """Continue a killed run where it stopped, with the result of a run that was never killed.
 
     At the end of each epoch, everything that the next one depends on is written to one file: the
     weights, the optimiser (its moments, and the step that a learning-rate schedule reads) and the
     random state of dropout, which `keras.callbacks.BackupAndRestore` leaves out. The order of the
-    rows needs no state: it is computed from the seed and the number of the epoch. So:
+    rows needs no state, because it is computed from the seed and the number of the epoch:
 
         resume = Resume("runs/mine", seed=0)
         data = resume.rows(len(y)).batch(64).map(lambda rows: …).prefetch(2)
         model.fit(data, initial_epoch=resume.done, epochs=20, shuffle=False, callbacks=[resume])
 
-    The file is replaced in one step, so a kill while writing leaves the last one whole. An epoch
-    that was cut off is done again. Let `fit` make one pass over the data an epoch (no
-    `steps_per_epoch`). Not kept: the memory of other callbacks (the patience of `EarlyStopping`),
-    and random numbers drawn in the pipeline; draw those with stateless operations and `epoch`.
+    The file is replaced in one step, so that a kill during writing leaves the previous file
+    complete. An interrupted epoch is repeated. Let `fit` make one pass over the data per epoch (no
+    `steps_per_epoch`). The state of other callbacks (the patience of `EarlyStopping`) is not kept,
+    nor are random numbers drawn in the pipeline; draw those with stateless operations and `epoch`.
 
     Args:
-        folder: where the file is; made if need be. One folder per run.
-        seed: of the order of the rows, int ≥ 0.
+        folder: the folder of the file, which is created if necessary. Use one folder per run.
+        seed: int ≥ 0; determines the order of the rows.
 
     Attributes:
-        done: number of epochs that are on file.
-        epoch: an int64 tf.Variable, the number of the running epoch, to be read by the pipeline.
-        history: the logs of every epoch on file, one dict each, over all starts of the run.
+        done: number of epochs that are in the file.
+        epoch: an int64 tf.Variable with the number of the current epoch, for use in the pipeline.
+        history: the logs of every epoch in the file, one dict each, over all starts of the run.
 
     Raises:
-        ValueError: in `fit`, if it does not begin at epoch `done`, or if the file belongs to
+        ValueError: raised by `fit` if it does not begin at epoch `done`, or if the file belongs to
             another model.
     """
 
@@ -230,14 +236,14 @@ class Resume(keras.callbacks.Callback):
 
     @property
     def done(self) -> int:
-        """Number of epochs on file."""
+        """Number of epochs in the file."""
         return len(self.history)
 
     def rows(self, count: int) -> tf.data.Dataset:
-        """Row numbers 0 … count - 1, int64 scalars, in a new order in each epoch.
+        """Row numbers from 0 to count - 1, as int64 scalars, in a new order in each epoch.
 
-        The order is that of `tf.random.experimental.index_shuffle`, which gives the place of one
-        row without a list of all of them.
+        The order is that of `tf.random.experimental.index_shuffle`, which computes the place of
+        one row without a list of all rows.
         """
         last = check_positive("count", count) - 1
 

@@ -1,4 +1,4 @@
-"""How all commands read what they are given: wrong usage is told in one line."""
+"""The parser of all commands, which reports wrong usage in one line."""
 
 import argparse
 import difflib
@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """As argparse's, but options are not abbreviated, and a misspelt one is told the right one."""
+    """argparse's parser without abbreviated options; for a misspelt option it suggests one."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -25,5 +25,5 @@ class Parser(argparse.ArgumentParser):
         return f"; did you mean {close[0]}?" if close else ""
 
     def error(self, message: str) -> NoReturn:
-        """One line, not the whole usage before it."""
-        self.exit(2, f"{self.prog}: error: {message}\n({self.prog} --help explains)\n")
+        """Print one line instead of the whole usage, and exit with status 2."""
+        self.exit(2, f"{self.prog}: error: {message}\n({self.prog} --help explains the options)\n")

@@ -71,7 +71,7 @@ def test_every_option_is_explained():
     [
         (["trian"], "there is no command 'trian'; did you mean train?"),
         (["Predict"], "did you mean predict?"),
-        (["xyzzy"], "there is train, evaluate, predict"),
+        (["xyzzy"], "the commands are train, evaluate, predict"),
         (["train", "--lable", "x", "a.csv"], "there is no option --lable; did you mean --label?"),
         (["train", "--seed", "4294967296", "a.csv"], "argument --seed: must be from 0 to 42949"),
         (["train", "--seed", "4294967295", "--seeds", "2", "a.csv"], "must be below 2**32"),
