@@ -1,8 +1,8 @@
-"""Unpack the wanted files of an archive, trusting nothing in it.
+"""Unpack the wanted files of an archive without trusting anything in it.
 
 Zip (wheels), tar with any compression of the standard library (npm packages, source
-distributions) and ar (.deb) are told apart by content. Only plain files are written, only below
-the target folder, and only so many bytes.
+distributions) and ar (.deb) are told apart by their content. Only plain files are written, only
+below the target folder, and no more bytes than expected.
 """
 
 import fnmatch
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
-# A member of an archive: its path, whether it is a plain file, how to open it.
+# A member of an archive: its path, whether it is a plain file, and a function that opens it.
 Member = tuple[str, bool, Callable[[], Any]]
 _DAMAGED = (
     tarfile.TarError,
@@ -50,20 +50,20 @@ def unpack(
 
     Args:
         archive: a zip, tar or .deb file.
-        target: an empty folder; after an error it holds what was written until then.
+        target: an empty folder; after an error it holds what had been written before.
         keep: files or patterns (`*` also matches `/`), relative to `root`.
-        limit: the most bytes that may be written, against archives that unpack without end.
-        root: folder in the archive that is cut off the front of every path.
-        inner: an archive in the archive, which is read instead.
+        limit: the largest number of bytes that may be written, which stops decompression bombs.
+        root: a folder in the archive, which is cut off the front of every path.
+        inner: the path of an archive inside the archive, which is read in its place.
 
     Returns:
-        `{file: {"size": bytes, "sha256": hex}}`, paths relative to `target`, with `/`.
+        `{file: {"size": bytes, "sha256": hex}}`, with paths relative to `target` and `/` in them.
 
     Raises:
         ArchiveError: a damaged archive; a path that leads out of the folder (absolute, with
             `..`, a Windows drive or a backslash), wanted or not; a wanted file that is a link
-            or a device, or is there twice; a pattern that matches nothing; more than `limit`.
-        OSError: the disk is full, or not writable.
+            or a device, or occurs twice; a pattern that matches nothing; more bytes than `limit`.
+        OSError: the disk is full or not writable.
     """
     try:
         with archive.open("rb") as stream:
@@ -124,7 +124,7 @@ def _open_inner(stream: IO[bytes], inner: str) -> IO[bytes]:
 
 
 def _members(stream: IO[bytes]) -> Iterator[Member]:
-    """Everything in the archive but folders."""
+    """Every member of the archive except folders."""
     start = stream.read(8)
     stream.seek(0)
     if start.startswith(b"PK"):
@@ -161,7 +161,7 @@ def _deb_data(stream: IO[bytes]) -> IO[bytes]:
             raise ArchiveError("an ar header in it is broken")
         if name.startswith("data.tar"):
             if name.endswith(".zst") and sys.version_info < (3, 14):
-                raise ArchiveError(f"{name} is packed with zstd, which Python reads from 3.14 on")
+                raise ArchiveError(f"{name} is packed with zstd, which needs Python 3.14 or newer")
             return io.BytesIO(stream.read(int(length)))
         stream.seek(int(length) + int(length) % 2, io.SEEK_CUR)
     raise ArchiveError("it has no data.tar")

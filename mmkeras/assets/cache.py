@@ -1,4 +1,4 @@
-"""The cache: fetch what is not there, compare what is there with the hashes noted for it."""
+"""The cache: fetch assets that it lacks, and compare those that it holds with their hashes."""
 
 import contextlib
 import errno
@@ -22,12 +22,15 @@ MANIFEST = "mmkeras-manifest.json"
 
 
 def fetch(name: str, *, thorough: bool = False) -> Path:
-    """The folder that holds the asset's files; downloads them where they are not in the cache.
+    """The folder that holds the asset's files, which are downloaded if the cache lacks them.
 
-    An asset in the cache is used without starting any client. `thorough` compares every hash of
-    a cached asset, and fetches it anew if one differs; otherwise presence and sizes are compared.
-    Safe to call from several threads and processes at once: one downloads, the others wait.
-    Raises AssetError, with what to do, for each way it can fail.
+    An asset in the cache is used without starting any client. With `thorough`, every hash of a
+    cached asset is compared, and the asset is fetched anew if one differs; otherwise only the
+    presence and the sizes of its files are checked. Several threads and processes may call this at
+    once: one of them downloads, and the others wait.
+
+    Raises:
+        AssetError: the asset is unknown or cannot be fetched; the message says what to do.
     """
     asset = find(name)
     if not faults(asset, thorough):
@@ -41,7 +44,9 @@ def fetch(name: str, *, thorough: bool = False) -> Path:
 def verify(name: str) -> Path:
     """The asset's folder, after comparing every file with the hash noted when it was unpacked.
 
-    Raises AssetError naming each missing or changed file and the command that mends it.
+    Raises:
+        AssetError: a file is missing or was changed; the message names each of them and the
+            command that mends it.
     """
     asset = find(name)
     if wrong := faults(asset, thorough=True):
@@ -52,7 +57,7 @@ def verify(name: str) -> Path:
 
 
 def faults(asset: Asset, thorough: bool) -> list[str]:
-    """What is wrong with the cached copy, one line per fault; empty when it can be used."""
+    """What is wrong with the cached copy, one line per fault; empty if the copy can be used."""
     manifest = asset.folder / MANIFEST
     try:
         if not manifest.is_file():
@@ -82,9 +87,9 @@ def _recipe(asset: Asset) -> list[str]:
 
 
 def _fetch_locked(asset: Asset) -> None:
-    """Download, check, unpack and put in place. The caller holds the lock of this asset."""
+    """Download, check and unpack the asset, and put it in place. The caller holds its lock."""
     cache, prefix = asset.folder.parent, f".{asset.folder.name}.tmp-"
-    for stale in cache.glob(glob.escape(prefix) + "*"):  # of a fetch that was killed
+    for stale in cache.glob(glob.escape(prefix) + "*"):  # left by a fetch that was killed
         shutil.rmtree(stale, ignore_errors=True)
     temp = Path(tempfile.mkdtemp(prefix=prefix, dir=cache))
     try:
@@ -99,7 +104,7 @@ def _fetch_locked(asset: Asset) -> None:
 
 
 def _unpack(asset: Asset, archive: Path, target: Path) -> None:
-    """The kept files, and beside them the manifest, which says what they are and their hashes."""
+    """Unpack the kept files, and write the manifest, which holds their origin and their hashes."""
     try:
         files = unpack(
             archive,
@@ -130,7 +135,7 @@ def _unpack(asset: Asset, archive: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def _clear_errors(asset: Asset) -> Iterator[None]:
-    """Turn what the system says into what the reader can do about it."""
+    """Turn an error of the system into an AssetError that says what to do about it."""
     cache = asset.folder.parent
     try:
         yield

@@ -9,19 +9,19 @@ from .entries import Asset, AssetError, cache_dir, catalogue, find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns 0 when all is well, 1 when an asset failed, 2 for wrong usage."""
+    """Run the command line; return 0 if all is well, 1 if an asset failed, 2 for wrong usage."""
     parser = Parser(
         prog="mmkeras data",
         description="Data and weights of the course: list them, fetch them, verify them.",
         epilog="Exit status: 0 all is well, 1 an asset could not be fetched or is damaged, "
-        "2 wrong usage. MMKERAS_CACHE moves the cache; now it is " + str(cache_dir()),
+        "2 wrong usage. MMKERAS_CACHE moves the cache, which now is " + str(cache_dir()),
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for command, summary, without in (
         ("list", "what there is, and what is in the cache", "all, one line each"),
         (
             "fetch",
-            "download what is not in the cache, mend what is damaged",
+            "download what is not in the cache, and mend what is damaged",
             "those marked * in the list",
         ),
         ("verify", "compare every file with its SHA-256", "all that are in the cache"),
@@ -54,7 +54,7 @@ def _list(chosen: list[Asset]) -> int:
 
 
 def _fetch(chosen: list[Asset]) -> int:
-    from tqdm import tqdm  # here, so that the library itself does without it
+    from tqdm import tqdm  # imported here, so that the library itself does not need it
 
     assets = chosen or [asset for asset in catalogue().values() if asset.default]
     failed = []
@@ -73,7 +73,7 @@ def _fetch(chosen: list[Asset]) -> int:
 def _verify(chosen: list[Asset]) -> int:
     assets = chosen or [asset for asset in catalogue().values() if asset.folder.exists()]
     if not assets:
-        print(f"error: no asset in {cache_dir()}: fetch some first", file=sys.stderr)
+        print(f"error: no asset in {cache_dir()}; run: mmkeras data fetch", file=sys.stderr)
         return 1
     failed = []
     for asset in assets:

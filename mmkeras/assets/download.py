@@ -1,8 +1,8 @@
-"""Download the archive of an asset by the client of its registry, and check its SHA-256.
+"""Download the archive of an asset with the client of its registry, and check its SHA-256.
 
-One thing to know about pip: for a source distribution `pip download` asks the package for its
-metadata, which runs the package's `setup.py`. The requirement carries the SHA-256, so pip
-refuses a changed archive before that; what runs is the archive that the catalogue pins.
+For a source distribution, `pip download` asks the package for its metadata, which runs the
+package's `setup.py`. The requirement carries the SHA-256, so pip refuses a changed archive before
+it runs anything: only the `setup.py` of the archive that the catalogue pins is ever run.
 """
 
 import importlib.util
@@ -25,7 +25,8 @@ def download(asset: Asset, temp: Path) -> Path:
     """The downloaded archive, its SHA-256 checked, in a new folder "archive" below `temp`.
 
     Raises:
-        AssetError: no client, no network, no such version, a full disk, another hash, …
+        AssetError: the client is missing or fails, there is no network, the version does not
+            exist, the disk is full, or the hash differs; the message says what to do.
     """
     if asset.client not in _COMMANDS:
         raise AssetError(
@@ -103,7 +104,7 @@ _COMMANDS: dict[str, Callable[[Asset, Path], list[str]]] = {
 
 
 def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Start a client in `folder`; everything it prints comes back as one text."""
+    """Run a client in `folder`; everything that it prints is returned as one text."""
     return subprocess.run(
         command,
         cwd=folder,
@@ -120,8 +121,8 @@ def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[st
 # ---- what they say when they fail ------------------------------------------------------------
 
 
-# What the clients print, by cause. The order matters: pip, cut off from the network, ends with
-# "No matching distribution found" as well.
+# What the clients print, by cause. The order matters, because pip without a network also ends with
+# "No matching distribution found".
 _CAUSES = (
     ("hash", r"DO NOT MATCH THE HASHES|EINTEGRITY|Hash Sum mismatch"),
     ("disk", r"No space left|ENOSPC|Disk quota|EDQUOT|not enough free space|not enough space"),
@@ -143,7 +144,7 @@ _CAUSES = (
 
 
 def _explain(asset: Asset, printed: str) -> str:
-    """A client's failure in a sentence, with what to do."""
+    """A sentence about a client's failure that says what to do."""
     what = f"{asset.package} {asset.version}"
     matches = (cause for cause, seen in _CAUSES if re.search(seen, printed, re.IGNORECASE))
     cause = next(matches, "other")
@@ -172,13 +173,13 @@ def _wrong_hash(asset: Asset, got: str) -> str:
     return (
         f"{asset.name}: wrong hash of {asset.package} {asset.version}.\n"
         f"  expected SHA-256 {asset.sha256} ({asset.size:,} bytes)\n  got      SHA-256 {got}\n"
-        "Nothing was unpacked. Try again; if it stays so, the package was changed after it was "
-        "pinned: do not use it, and report it."
+        "Nothing was unpacked. Try again; if the hash is still wrong, the package was changed "
+        "after it was pinned: do not use it, and report it."
     )
 
 
 def disk_full(asset: Asset) -> str:
-    """What to say when the disk is full, here or while unpacking."""
+    """The message for a full disk, during the download or while unpacking."""
     need = (asset.size + asset.kept_size) / 1e6
     return (
         f"{asset.name}: the disk is full; {need:.0f} MB are needed in {asset.folder.parent}. "

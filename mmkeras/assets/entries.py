@@ -1,4 +1,4 @@
-"""What there is: the entries of catalogue.toml, and where their files are kept."""
+"""The entries of catalogue.toml, and where their files are kept."""
 
 import difflib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class AssetError(RuntimeError):
-    """An asset cannot be had, or is damaged. The message says what to do."""
+    """An asset cannot be fetched, or is damaged. The message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Asset:
 
 
 def catalogue_path() -> Path:
-    """catalogue.toml beside this module (an installed package), else the one of the checkout."""
+    """catalogue.toml beside this module (in an installed package), else that of the checkout."""
     beside = Path(__file__).with_name("catalogue.toml")
     return beside if beside.is_file() else Path(__file__).parents[2] / "data" / "catalogue.toml"
 
 
 def catalogue() -> dict[str, Asset]:
-    """All assets by name, in the order of the catalogue. Raises AssetError for a faulty file."""
+    """All assets by name, in the order of the catalogue; AssetError if it cannot be read."""
     path = catalogue_path()
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def catalogue() -> dict[str, Asset]:
 
 
 def find(name: str) -> Asset:
-    """The asset of this name. Raises AssetError, with names that are close."""
+    """The asset of this name; AssetError, with similar names, if there is none."""
     known = catalogue()
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
@@ -65,7 +65,7 @@ def find(name: str) -> Asset:
 
 
 def cache_dir() -> Path:
-    """The cache: $MMKERAS_CACHE, else data/cache of a checkout, else ~/.cache/mmkeras."""
+    """The cache folder: $MMKERAS_CACHE, else data/cache of a checkout, else ~/.cache/mmkeras."""
     if moved := os.environ.get("MMKERAS_CACHE"):
         return Path(moved).expanduser().absolute()
     data = Path(__file__).absolute().parents[2] / "data"
