@@ -15,7 +15,7 @@ from .parts import FEW_STEPS, Tensor, features_of, transformer_block
 
 register = keras.saving.register_keras_serializable("mmkeras")
 
-FRAME_SECONDS = 0.032  # the least length of one analysis window; the FFT is the next power of two
+FRAME_SECONDS = 0.032  # the shortest analysis window; the FFT has the next power of two of samples
 HOP_SECONDS = 0.010
 MEL_BANDS = 40
 
@@ -24,14 +24,14 @@ MEL_BANDS = 40
 class LogMel(layers.Layer):
     """Waveform (batch, samples) in [-1, 1] → log-mel spectrogram (batch, frames, bands).
 
-    Each clip is standardised by its own mean and spread alone: it does not change with the
-    recording level, nor with its neighbours in the batch. Silence gives zeros. Works in float32
-    whatever the policy, since the power of a loud clip does not fit into float16. The mel scale is
-    that of Stevens, Volkmann & Newman (1937) in the form of HTK.
+    Each clip is standardised by its own mean and spread alone, so that its spectrogram depends
+    neither on the recording level nor on the other clips of the batch. Silence gives zeros. The
+    layer computes in float32 under any policy, since the power of a loud clip does not fit into
+    float16. The mel scale is that of Stevens, Volkmann & Newman (1937) in the form of HTK.
 
     Args:
-        rate: samples per second.
-        bands: number of mel bands.
+        rate: samples per second, int.
+        bands: number of mel bands, int.
     """
 
     def __init__(self, rate: int, bands: int = MEL_BANDS, **kwargs: Any) -> None:
@@ -43,7 +43,7 @@ class LogMel(layers.Layer):
             fft_length=frame_length(rate),
             sequence_stride=round(HOP_SECONDS * rate),
             mag_exp=2.0,
-            power_to_db=False,  # its dB step looks at the maximum of the whole batch
+            power_to_db=False,  # its conversion to dB depends on the maximum of the whole batch
             dtype="float32",
             name="mel",
         )
@@ -62,7 +62,7 @@ class LogMel(layers.Layer):
 
 
 def frame_length(rate: int) -> int:
-    """Samples in a frame of at least 32 ms at `rate` samples per second; a power of two."""
+    """Number of samples in a frame of at least 32 ms at `rate` samples per second; a power of 2."""
     return 2 ** (round(FRAME_SECONDS * rate) - 1).bit_length()
 
 
@@ -96,16 +96,16 @@ def audio_branch(
     tokens: bool = False,
     name: str = "audio",
 ) -> keras.Model:
-    """Waveform → features, by way of a log-mel spectrogram that each clip normalises by itself.
+    """Waveform → features, by way of a log-mel spectrogram that is normalised clip by clip.
 
-    Input: float (batch, samples) in [-1, 1], one channel; silence is fine.
-    Output: float (batch, units); with tokens (batch, places, units): frames, or for "conv" the
-    places of the last feature map.
+    Input: float (batch, samples) in [-1, 1], one channel; silence is allowed.
+    Output: float (batch, units); with tokens (batch, places, units), where the places are frames,
+    or, for "conv", the places of the last feature map.
 
     Args:
-        samples: length of a clip in samples; at least one frame (`frame_length(rate)`, 32 ms or a
-            little more).
-        rate: samples per second, at least 1000. For slower signals take `signal_branch`.
+        samples: length of a clip in samples; at least one frame, which is `frame_length(rate)`
+            samples and lasts 32 to 64 ms.
+        rate: samples per second, at least 1000. For slower signals use `signal_branch`.
         encoder: "conv" (2-D convolutions over time and frequency), "gru" (Cho 2014) or
             "transformer" (Vaswani 2017).
         units: width of the output.
@@ -114,7 +114,7 @@ def audio_branch(
 
     Raises:
         ValueError: an unknown encoder, a size that is not a positive integer, a rate below 1000, a
-            clip too short, a name that TensorFlow cannot use.
+            clip that is too short, or a name that TensorFlow cannot use.
     """
     build = choose("encoder", encoder, AUDIO_ENCODERS)
     samples, units = check_positive("samples", samples), check_positive("units", units)
@@ -141,10 +141,10 @@ def signal_branch(
 ) -> keras.Model:
     """A waveform whose shape and level matter (ECG, breath, acceleration) → features.
 
-    Three 1-D convolutions with strides 5, 2 and 2, batch normalisation, and the average over time.
-    Unlike `audio_branch` nothing is normalised: a millivolt stays a millivolt.
+    It has three 1-D convolutions with strides 5, 2 and 2, batch normalisation, and the average over
+    time. Unlike in `audio_branch`, the input is not normalised: a millivolt stays a millivolt.
 
-    Input: float (batch, samples), in a unit in which typical values are about 1.
+    Input: float (batch, samples), in a unit in which typical values are about 1, such as mV.
     Output: float (batch, units); with tokens (batch, places, units).
 
     Args:
@@ -154,7 +154,7 @@ def signal_branch(
         name: name of the model and of its input.
 
     Raises:
-        ValueError: a size that is not a positive integer, fewer than 20 samples, a name
+        ValueError: a size that is not a positive integer, fewer than 20 samples, or a name
             that TensorFlow cannot use.
     """
     samples, units = check_positive("samples", samples), check_positive("units", units)

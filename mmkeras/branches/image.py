@@ -9,18 +9,18 @@ from keras import layers
 from ..arguments import check_name, check_positive, choose
 from .parts import FEW_STEPS, Tensor, features_of
 
-PATCH = 4  # pixels; the side of one patch
+PATCH = 4  # side of one patch in pixels
 
 
 def picture_features(x: Tensor, units: int, tokens: bool) -> Tensor:
-    """(batch, rows, columns, d) → features of the average, or of each place."""
+    """(batch, rows, columns, d) → features of the average over all places, or of each place."""
     if tokens:
         x = layers.Reshape((x.shape[1] * x.shape[2], x.shape[3]), name="places")(x)
     return features_of(x, layers.GlobalAveragePooling2D(name="average"), units, tokens)
 
 
 def _image_conv(x: Tensor, units: int, tokens: bool) -> Tensor:
-    """The first convolution halves the picture, so that no map is ever large; then as in VGG."""
+    """The first convolution halves the picture, so that no map is large; the rest is as in VGG."""
     for i, (filters, stride) in enumerate(((32, 2), (64, 1), (128, 1)), start=1):
         x = x if i == 1 else layers.MaxPooling2D(2, name=f"pool{i - 1}")(x)
         x = layers.Conv2D(
@@ -36,7 +36,7 @@ def _image_small(x: Tensor, units: int, tokens: bool) -> Tensor:
 
 
 def strided(x: Tensor, filters: tuple[int, ...], kernels: tuple[int, ...]) -> Tensor:
-    """Convolutions that halve the picture as they go, so that no map is ever large."""
+    """Convolutions of which each halves the picture, so that no map is large."""
     for i, (n, kernel) in enumerate(zip(filters, kernels, strict=True), start=1):
         x = layers.Conv2D(
             n, kernel, strides=2, padding="same", use_bias=False, name=f"convolution{i}"
@@ -66,7 +66,7 @@ def _image_patch(x: Tensor, units: int, tokens: bool) -> Tensor:
 
 
 def _mix(x: Tensor, filters: int, name: str) -> Tensor:
-    """Neighbours first, then channels: ConvMixer (Trockman & Kolter 2022), made cheap."""
+    """Mix neighbours first, then channels: a cheap form of ConvMixer (Trockman & Kolter 2022)."""
     h = layers.DepthwiseConv2D(5, padding="same", name=f"{name}_neighbours")(x)
     h = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(h)
     return layers.Dense(filters, activation="gelu", name=f"{name}_channels")(h)
@@ -97,19 +97,19 @@ def image_branch(
     Args:
         shape: (height, width, channels) of one picture.
         encoder: "conv" (three 3×3 convolutions of 32, 64 and 128 filters, each with batch
-            normalisation; the first has stride 2, maxima of 2×2 halve the next two maps), "small"
-            (8, 16 and 32 filters, the first of 5×5, all with stride 2), "stack" ("conv" with all
-            three at full resolution and a pooling after each, as in VGG, Simonyan & Zisserman
-            2015: five times the time) or "patch" (4×4 patches, then depthwise 5×5 and pointwise
-            mixing; as cheap as "conv", and less accurate on emoji).
+            normalisation; the first has stride 2, and 2×2 max pooling halves the next two maps),
+            "small" (8, 16 and 32 filters, the first of 5×5, all with stride 2), "stack" (as "conv",
+            but all three at full resolution with a pooling after each, as in VGG, Simonyan &
+            Zisserman 2015; it takes five times as long) or "patch" (4×4 patches, then depthwise 5×5
+            and pointwise mixing; as cheap as "conv", and less accurate on emoji).
         units: width of the output.
         tokens: keep one vector per place of the last feature map, for a fusion that attends to
             them.
         name: name of the model and of its input.
 
     Raises:
-        ValueError: an unknown encoder, a shape that is not three positive integers, a picture too
-            small for it, a name that TensorFlow cannot use.
+        ValueError: an unknown encoder, a shape that is not three positive integers, a picture that
+            is too small for the encoder, or a name that TensorFlow cannot use.
     """
     build = choose("encoder", encoder, IMAGE_ENCODERS)
     units = check_positive("units", units)

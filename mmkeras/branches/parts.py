@@ -6,13 +6,13 @@ from keras import layers, ops
 from ..attention import AttentionBlock
 from ..composite import Tensor
 
-FEW_STEPS = 0.9  # momentum of moving averages: right after 50 steps, where Keras' 0.99 needs 500
+FEW_STEPS = 0.9  # momentum of moving averages; they settle in 50 steps, where Keras' 0.99 needs 500
 
 
 def features_of(
     x: Tensor, pool: layers.Layer, units: int, tokens: bool, mask: Tensor | None = None
 ) -> Tensor:
-    """The last layer: of the pooled sequence, or of each token, with zeros where the mask is 0."""
+    """The last layer, of the pooled sequence or of each token; zeros where the mask is 0."""
     x = x if tokens else pool(x)
     x = layers.Dense(units, activation="relu", name="features")(x)
     return layers.Multiply(name="there")([x, mask]) if tokens and mask is not None else x
@@ -20,10 +20,10 @@ def features_of(
 
 @keras.saving.register_keras_serializable("mmkeras")
 class UnitLength(layers.Layer):
-    """Divide by the Euclidean length: (…, d) → the same; zeros stay zeros.
+    """Divide each vector by its Euclidean length: (…, d) → the same shape; zeros stay zeros.
 
-    `keras.layers.UnitNormalization` says so too, but gives NaN for zeros in float16 and in a LiteRT
-    file, whose converter takes the sum of squares for an operator that knows no epsilon.
+    `keras.layers.UnitNormalization` does the same, but gives NaN for zeros in float16 and in a
+    LiteRT file, whose converter replaces the sum of squares by an operator without an epsilon.
     """
 
     def call(self, x: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class UnitLength(layers.Layer):
 
 
 def transformer_block(x: Tensor, *, heads: int, name: str) -> Tensor:
-    """The encoder block of today: gelu and biases; (batch, time, d) → the same.
+    """An encoder block with gelu and biases, as is usual today: (batch, time, d) → the same shape.
 
     A mask that x carries is respected.
     """

@@ -25,7 +25,7 @@ class PaddingMask(layers.Layer):
 
 @register
 class MaskedAverage(layers.Layer):
-    """Mean over time of the words that are there: (batch, time, d) with a Keras mask → (batch, d).
+    """Mean over the words that are not masked: (batch, time, d) with a Keras mask → (batch, d).
 
     An empty text gives zeros, where `GlobalAveragePooling1D` divides zero by zero.
     """
@@ -39,12 +39,12 @@ class MaskedAverage(layers.Layer):
         return ops.sum(x * (mask / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1)), axis=1)
 
     def compute_mask(self, x: Tensor, mask: Tensor | None = None) -> None:
-        """Time is gone, and the mask with it."""
+        """None: the result has no time axis, and so no mask."""
 
 
 @register
 class MaskedTokens(layers.Layer):
-    """Zeros where the Keras mask hides something: (batch, time, d) → the same, without a mask."""
+    """Put zeros where the Keras mask is False: (batch, time, d) → the same shape, no mask."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -54,15 +54,15 @@ class MaskedTokens(layers.Layer):
         return x if mask is None else x * ops.cast(mask, x.dtype)[..., None]
 
     def compute_mask(self, x: Tensor, mask: Tensor | None = None) -> None:
-        """The zeros say it from here on."""
+        """None: from here on, zeros mark what was masked."""
 
 
 @register
 class WordsFirst(layers.Layer):
-    """Padding goes behind the words: ids (batch, time) → (ids, steps), both of that shape.
+    """Move padding behind the words: ids (batch, time) → (ids, steps), both of that shape.
 
-    `steps` is bool, true for the words and always for step 0. On a GPU, cuDNN's recurrent kernels
-    refuse every other mask: one with gaps, and one that is false throughout, as on an empty text.
+    `steps` is bool: True for the words, and always for step 0. On a GPU, cuDNN's recurrent kernels
+    refuse any other mask: one with gaps, and one that is False throughout, as for an empty text.
     """
 
     def call(self, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,9 +74,9 @@ class WordsFirst(layers.Layer):
 
 @register
 class BackInPlace(layers.Layer):
-    """Undo `WordsFirst` for what was made of it: (batch, time, d), ids (batch, time) → the same d.
+    """Undo `WordsFirst` for features: x (batch, time, d), ids (batch, time) → (batch, time, d).
 
-    What stands in the places of padding is arbitrary.
+    The features at the places of padding are arbitrary.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -84,7 +84,7 @@ class BackInPlace(layers.Layer):
         self.supports_masking = True
 
     def compute_mask(self, x: Tensor, mask: Tensor | None = None) -> None:
-        """The mask of x was made for the other order."""
+        """None: the mask of x belongs to the other order of the words."""
 
     def call(self, x: Tensor, ids: Tensor) -> Tensor:
         rank = ops.cumsum(ops.cast(ops.not_equal(ids, 0), "int32"), axis=1) - 1
@@ -148,21 +148,21 @@ def text_branch(
 
     Input: int32 (batch, length), ids from 0 to vocab_size - 1, where 0 is padding; a text may be
     empty (all 0).
-    Output: float (batch, units); with tokens (batch, length, units), zeros where padding is.
+    Output: float (batch, units); with tokens (batch, length, units), with zeros at the padding.
 
     Args:
-        vocab_size: number of ids, padding and unknown word included.
-        length: words a text is padded or cut to.
-        encoder: "average" (mean of word embeddings; order is lost), "lstm" (Hochreiter &
-            Schmidhuber 1997), "conv" (windows of three words, strongest kept; Kim 2014) or
-            "transformer" (one block; Vaswani 2017).
+        vocab_size: number of ids, including those of padding and of unknown words; at least 2.
+        length: number of words to which each text is padded or cut.
+        encoder: "average" (the mean of word embeddings, which loses the order), "lstm" (Hochreiter
+            & Schmidhuber 1997), "conv" (convolutions over three words, then the maximum over time;
+            Kim 2014) or "transformer" (one block; Vaswani 2017).
         units: width of the embedding and of the output.
         tokens: keep one vector per word, for a fusion that attends to them.
         name: name of the model and of its input.
 
     Raises:
-        ValueError: an unknown encoder, a size that is not a positive integer, a vocabulary of one,
-            a name that TensorFlow cannot use.
+        ValueError: an unknown encoder, a size that is not a positive integer, a vocabulary of one
+            id, or a name that TensorFlow cannot use.
     """
     build = choose("encoder", encoder, TEXT_ENCODERS)
     length, units = check_positive("length", length), check_positive("units", units)

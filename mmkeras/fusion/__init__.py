@@ -2,17 +2,18 @@
 
 Derived in chapter 06 (concatenation) and chapter 07 (the others).
 
-Each way is a registered Keras layer that is called as `layer(features, present=mask)`:
+Each method is a registered Keras layer that is called as `layer(features, present=mask)`:
 
 - `features`: one tensor per modality, (batch, d_m); the two attention layers of `sequences` also
   take sequences, (batch, time_m, d_m), in which a token of zeros is an empty place (padding).
-- `present`: float (batch, M) in the order of the features, 1 where the modality is there, 0 where
-  it is not; None where everything is. What is absent has no influence, whatever its features hold,
-  as long as they are finite; with nothing present at all the result is a constant.
+- `present`: float (batch, M) in the order of the features, 1 where the modality is present, 0 where
+  it is absent; None if all are present. An absent modality has no influence, whatever its features
+  hold, as long as they are finite. If nothing is present the result is a constant.
 - the result: the joint features, (batch, d).
 
-M is the number of modalities, 1 or more; u stands for the argument `units`, the width of the joint
-space, None for that of the widest modality. Where a docstring counts weights, D is Σ d_m.
+M is the number of modalities, 1 or more. u stands for the argument `units`, the width of the joint
+space; None stands for the width of the widest modality. Where a docstring counts weights, D is
+Σ d_m. A mask that does not have M columns, or a setting out of range, raises ValueError.
 """
 
 import inspect
@@ -81,22 +82,22 @@ def fuse(
     """Join the features of several modalities into one vector.
 
     Args:
-        features: the branches' outputs, (batch, d_m) each, as a list or a dict by modality; one is
-            enough. "cross_attention" and "bottleneck" take sequences too, (batch, time_m, d_m).
-            "decision" takes probabilities of one width.
-        method: one of `METHODS`, with its default settings; or a layer: one of this module's such
-            as `LowRankFusion(64, rank=8)`, or any that takes the list of features and gives one
-            tensor.
+        features: the outputs of the branches, float (batch, d_m) each, as a list or as a dict by
+            modality; one is enough. "cross_attention" and "bottleneck" also take sequences,
+            (batch, time_m, d_m). "decision" takes probabilities, all of one width.
+        method: one of `METHODS`, with its default settings; or a layer, either one of this module,
+            such as `LowRankFusion(64, rank=8)`, or any other that takes the list of features and
+            returns one tensor.
         present: None, or float (batch, M), in the order of the features: 1 where a modality is
-            there. A layer that does not know this argument gets zeros for what is absent.
-        name: name of the layer made here; fusing twice in one model needs two names.
+            present. A layer without this argument gets zeros for absent modalities.
+        name: name of the layer made here; to fuse twice in one model, use two names.
 
     Returns:
-        The joint representation, (batch, d).
+        The joint features, float (batch, d).
 
     Raises:
-        ValueError: no features, an unknown method, features of a shape that does not fit, a layer
-            that gives anything else than (batch, d).
+        ValueError: no features, an unknown method, features of a shape that does not fit, or a
+            layer whose result is not (batch, d).
     """
     if not isinstance(features, Mapping):
         features = {f"feature {i}": x for i, x in enumerate(features)}

@@ -1,4 +1,4 @@
-"""What every fusion has: `units`, a presence mask, its Dense layers.
+"""The base of every fusion layer: `units`, a presence mask, and a Dense layer per modality.
 
 Derived in chapter 07.
 """
@@ -13,7 +13,7 @@ from ..composite import Composite, Tensor
 
 
 class Fusion(Composite):
-    """What all fusions have in common: `units`, and a mask of ones where none is given."""
+    """The base class of all fusion layers; where no presence mask is given, it is all ones."""
 
     takes_sequences = False
 
@@ -26,7 +26,7 @@ class Fusion(Composite):
         if present_shape is not None and present_shape[-1] != len(self.widths):
             raise ValueError(
                 f"present must have a column for each of the {len(self.widths)} modalities, "
-                f"but it is {tuple(present_shape)}"
+                f"but its shape is {tuple(present_shape)}"
             )
         self.make(self.units or max(self.widths))
 
@@ -55,7 +55,7 @@ class Fusion(Composite):
 
 
 def shares(scores: Tensor, present: Tensor) -> Tensor:
-    """Softmax over the modalities that are there: (batch, M); zeros where none is."""
+    """Softmax over the modalities that are present: (batch, M); zeros where none is."""
     scores = ops.where(present > 0, scores, -1e4)
     weights = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True)) * present
     return weights / ops.maximum(ops.sum(weights, axis=-1, keepdims=True), 1e-3)

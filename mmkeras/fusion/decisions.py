@@ -17,13 +17,17 @@ register = keras.saving.register_keras_serializable("mmkeras")
 class DecisionFusion(Fusion):
     """Late fusion: the answers of several heads become one, (batch, K) each → (batch, K).
 
-    K = 1 is the probability of a binary head, K ≥ 2 one per class. "average" is the
-    mean over the modalities that are there; "product" multiplies the probabilities of each class
-    and normalises (the product rule, Kittler 1998); "learned" is a weighted mean with softmax
-    weights, M of them. With nothing present all of them count. Always in float32.
+    With K = 1 the answer is the probability of a binary head, with K ≥ 2 there is one probability
+    per class. "average" is the mean over the modalities that are present; "product" multiplies the
+    probabilities of each class and normalises (the product rule, Kittler 1998); "learned" is a
+    mean with M softmax weights. Where nothing is present, all answers count. The layer computes in
+    float32 under any policy.
 
     Args:
         mix: "average", "product" or "learned".
+
+    Raises:
+        ValueError: an unknown mix, or answers of different widths.
     """
 
     def __init__(self, mix: str = "average", **kwargs: Any) -> None:
@@ -35,7 +39,7 @@ class DecisionFusion(Fusion):
 
     def make(self, units: int) -> None:
         if len(set(self.widths)) > 1:
-            raise ValueError(f"decisions must have one width, got {self.widths}")
+            raise ValueError(f"the answers must all have one width, got widths {self.widths}")
         if self.mix == "learned":
             self.scores = self.add_weight(
                 name="scores", shape=(len(self.widths),), initializer="zeros"
@@ -52,7 +56,7 @@ class DecisionFusion(Fusion):
 
     def multiplied(self, p: Tensor, present: Tensor) -> Tensor:
         """Probabilities (batch, M, K), mask (batch, M, 1) → their normalised product (batch, K)."""
-        if p.shape[-1] == 1:  # of the two classes p and 1 - p
+        if p.shape[-1] == 1:  # the two classes have the probabilities p and 1 - p
             return ops.sigmoid(ops.sum(present * (ops.log(p) - ops.log1p(-p)), axis=1))
         return ops.softmax(ops.sum(present * ops.log(p), axis=1), axis=-1)
 

@@ -1,7 +1,7 @@
-"""Fusion of sequences by attention: (batch, time_m, d_m) each, one result (batch, d).
+"""Fusion of sequences by attention: (batch, time_m, d_m) for each modality → (batch, d).
 
-Derived in chapter 07. Both are made of `mmkeras.attention.AttentionBlock`. A token of zeros is an
-empty place (padding); a vector is a sequence of length 1.
+Derived in chapter 07. Both layers are made of `mmkeras.attention.AttentionBlock`. A token of zeros
+is an empty place (padding); a vector is a sequence of length 1.
 """
 
 from typing import Any
@@ -17,20 +17,20 @@ register = keras.saving.register_keras_serializable("mmkeras")
 
 
 def filled(x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """A sequence (a vector is one of length 1), and where it is there: (batch, time)."""
+    """The sequence (of length 1 for a vector), and a mask of its filled places: (batch, time)."""
     x = x[:, None, :] if len(x.shape) == 2 else x
     there = ops.cast(ops.any(ops.not_equal(x, 0), axis=-1), x.dtype) * present
     return x, there
 
 
 def average(x: Tensor, there: Tensor) -> Tensor:
-    """Mean over the places that are there; zeros where none is: (batch, time, u) → (batch, u)."""
+    """Mean over the filled places: (batch, time, u) → (batch, u); zeros where there is none."""
     count = ops.maximum(ops.sum(there, axis=1, keepdims=True), 1)
     return ops.sum(x * (there / count)[..., None], axis=1)
 
 
 class SequenceFusion(Fusion):
-    """What the two attention fusions have in common: projected sequences and their masks."""
+    """The base of the two attention fusions: projected sequences and their masks."""
 
     takes_sequences = True
 
@@ -41,7 +41,7 @@ class SequenceFusion(Fusion):
     def sequences(
         self, features: list[Tensor], present: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Of each modality (batch, time, u), projected, and where it is there, (batch, time)."""
+        """For each modality, its projection (batch, time, u) and filled places (batch, time)."""
         pairs = [
             filled(x, p) for x, p in zip(features, columns(present, len(features)), strict=True)
         ]
@@ -60,13 +60,13 @@ class SequenceFusion(Fusion):
 
 @register
 class CrossAttentionFusion(SequenceFusion):
-    """Every modality asks every other one: the directed, pairwise scheme of MulT (Tsai 2019).
+    """Every modality attends to every other one: the pairwise scheme of MulT (Tsai 2019).
 
-    For each ordered pair (m, n) one `AttentionBlock` takes its queries from the tokens of m, its
-    keys and values from those of n. Each result is averaged over the tokens of m; they stand side
-    by side: (batch, M·(M − 1)·u); of one modality just its average, (batch, u). On vectors there is
-    a single key, whose weight is always 1, so that nothing is left of the attention but a sum.
-    Weights: D·u + M·u, and M·(M − 1) blocks.
+    For each ordered pair (m, n), one `AttentionBlock` takes its queries from the tokens of m and
+    its keys and values from those of n. Each result is averaged over the tokens of m, and the
+    averages are concatenated: (batch, M·(M − 1)·u). With one modality the result is its average,
+    (batch, u). For vectors there is a single key, whose weight is always 1, so that the attention
+    reduces to a sum. Weights: D·u + M·u, and M·(M − 1) blocks.
     """
 
     def make(self, units: int) -> None:
@@ -88,16 +88,16 @@ class CrossAttentionFusion(SequenceFusion):
 
 @register
 class BottleneckFusion(SequenceFusion):
-    """The modalities meet in a few shared tokens only: MBT (Nagrani 2021); (batch, u).
+    """The modalities meet only in a few shared tokens: MBT (Nagrani 2021); (batch, u).
 
-    In each layer every modality attends to its own tokens and the bottleneck, with a block of its
-    own; the bottleneck goes on as the mean of what the modalities made of it. The result is the
-    mean over the modalities that are there of the averages of their tokens.
-    Weights: D·u + M·u + B·u, and L·M blocks (see `AttentionBlock`).
+    In each layer every modality attends to its own tokens and to the bottleneck, with a block of
+    its own; the next layer gets the mean of the bottlenecks of all modalities that are present.
+    The tokens of each modality are averaged at the end, and the result is the mean over the
+    modalities that are present. Weights: D·u + M·u + B·u, and L·M blocks (see `AttentionBlock`).
 
     Args:
-        tokens: B, the number of shared tokens.
-        depth: L, the number of layers; with one, nothing of a modality would reach another.
+        tokens: B, the number of shared tokens; int ≥ 1.
+        depth: L, the number of layers; int ≥ 2, since with one layer nothing crosses.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Fusion of vectors: (batch, d_m) each, one result (batch, d).
+"""Fusion of vectors: (batch, d_m) for each modality → (batch, d).
 
 Derived in chapter 07. Where a docstring counts weights, D is Σ d_m.
 """
@@ -14,12 +14,12 @@ from .base import Fusion, Tensor, columns, shares
 
 register = keras.saving.register_keras_serializable("mmkeras")
 
-WIDEST = 2**17  # joint features of an outer product
+WIDEST = 2**17  # the largest number of joint features that an outer product may have
 
 
 @register
 class ConcatenateFusion(Fusion):
-    """All features side by side: z = [x_1; …; x_M], (batch, D). No weights, `units` is not used."""
+    """All features side by side: z = [x_1; …; x_M], (batch, D). It has no weights, nor `units`."""
 
     def join(self, features: list[Tensor], present: Tensor) -> Tensor:
         masks = columns(present, len(features))
@@ -30,7 +30,7 @@ class ConcatenateFusion(Fusion):
 class WeightedSumFusion(Fusion):
     """z = Σ α_m (x_m W_m + b_m), (batch, u), with α = softmax(a) learned, the same for all samples.
 
-    Weights: D·u + M·u + M. α is spread over the modalities that are there.
+    Weights: D·u + M·u + M. The softmax is taken over the modalities that are present.
     """
 
     def make(self, units: int) -> None:
@@ -101,7 +101,7 @@ class AttentionFusion(Fusion):
         self.score.build((None, None, units))
 
     def weigh(self, features: Sequence[Tensor], present: Tensor | None = None) -> Tensor:
-        """α, (batch, M): to look at."""
+        """The weights α, (batch, M), for inspection."""
         if present is None:
             present = ops.ones((ops.shape(features[0])[0], len(features)))
         return self._parts(features, ops.cast(present, self.compute_dtype))[1]
@@ -119,9 +119,12 @@ class AttentionFusion(Fusion):
 class TensorFusion(Fusion):
     """z = [h_1; 1] ⊗ … ⊗ [h_M; 1], flattened, (batch, (u + 1)^M): TFN (Zadeh 2017).
 
-    h_m = x_m W_m + b_m. Every product of one feature of each modality is there, and by the ones
-    those of each smaller set of modalities too. Weights: D·u + M·u here, and (u + 1)^M per output
-    in the layer that follows, hence the small default of u.
+    Here h_m = x_m W_m + b_m. The result holds every product of one feature of each modality, and,
+    because of the appended ones, the products for each smaller set of modalities. Weights:
+    D·u + M·u here, and (u + 1)^M per output in the next layer, hence the small default of u.
+
+    Raises:
+        ValueError: units and the number of modalities give more than 131,072 joint features.
     """
 
     def __init__(self, units: int = 16, **kwargs: Any) -> None:
@@ -149,11 +152,12 @@ class TensorFusion(Fusion):
 class LowRankFusion(Fusion):
     """z = Σ_r w_r Π_m ([x_m; 1] V_m^(r)) + b, (batch, u): LMF (Liu 2018).
 
-    A tensor fusion and the layer after it in one, whose weight tensor has rank R: linear in M.
-    Weights: R·u·(D + M) + R + u. The rows of V that meet the ones start at 1.
+    It is a tensor fusion and the next layer in one, with a weight tensor of rank R, so that the
+    cost grows linearly with M. Weights: R·u·(D + M) + R + u. The rows of V that are multiplied by
+    the appended ones start at 1.
 
     Args:
-        rank: R, the number of terms.
+        rank: R, the number of terms; int ≥ 1.
     """
 
     def __init__(self, units: int | None = None, rank: int = 4, **kwargs: Any) -> None:
