@@ -1,7 +1,7 @@
 """The pictures that more than one notebook draws.
 
-Each returns its Axes or Figure; `plt.show()` is left to the caller. Every picture reads without
-colour: series differ in marker, line style or brightness too.
+Each function returns its Axes or Figure, and the caller calls `plt.show()`. Every picture can be
+read without colour, because series also differ in marker, line style or brightness.
 """
 
 from .diagrams import flow, gallery

@@ -20,14 +20,15 @@ def gallery(
     """Pictures in a grid, row by row.
 
     Args:
-        images: (n, height, width, 3), 0 to 255, or floats from 0 to 1.
-        titles: one line or several lines of text above each picture.
-        columns: pictures in a row.
-        rows: a label on the left of each row.
+        images: (n, height, width, 3), integers from 0 to 255, or floats from 0 to 1.
+        titles: the text above each picture, of one or several lines.
+        columns: number of pictures in a row.
+        rows: the label on the left of each row.
         size: width of a picture in inches.
 
     Raises:
-        ValueError: no picture, or not as many titles as pictures, or row labels as rows.
+        ValueError: there is no picture, or the titles or row labels are not as many as the pictures
+            or rows.
     """
     images = np.asarray(images)
     if len(images) == 0:
@@ -69,19 +70,19 @@ def flow(
     """The data flow of a multimodal model: a lane of boxes per modality, then joint boxes.
 
     Args:
-        lanes: modality → what its data becomes, step by step; every lane is of one length.
-        joint: the boxes after the lanes have met; the first of them is the fusion.
-        stages: a heading above each column, as many as there are columns.
-        shaded: the columns whose boxes are shaded, from 0; by default the last of the lanes and
-            the fusion.
+        lanes: modality → the words in its boxes, step by step; all lanes have the same length.
+        joint: the words in the boxes after the lanes have met; the first of them is the fusion.
+        stages: a heading for each column.
+        shaded: the columns whose boxes are shaded, counted from 0; by default the last column of
+            the lanes and the fusion.
         box: width and height of a box in inches.
 
     Raises:
-        ValueError: lanes of different lengths, or not as many headings as columns.
+        ValueError: the lanes differ in length, or the headings are not as many as the columns.
     """
     steps = {len(lane) for lane in lanes.values()}
     if len(steps) != 1:
-        raise ValueError(f"every lane needs as many steps, got {[len(v) for v in lanes.values()]}")
+        raise ValueError(f"all lanes need the same length, got {[len(v) for v in lanes.values()]}")
     depth = steps.pop()
     columns = depth + len(joint)
     shaded = {depth - 1, depth} if shaded is None else shaded

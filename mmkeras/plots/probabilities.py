@@ -1,4 +1,4 @@
-"""What probabilities are worth: ROC, precision over recall, reliability."""
+"""Pictures of the quality of probabilities: ROC, precision over recall, reliability."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,15 +21,16 @@ def roc(
     classes: Mapping[str, int] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """ROC curves, with the area under each in the legend; the diagonal is what chance does.
+    """ROC curves, with the area under each in the legend; the diagonal is the level of chance.
 
     Args:
         y, probabilities: one binary problem and one or several models, as for `evaluate.report`.
-        classes: name → number of classes of one multi-class model: a curve each, against the rest.
+        classes: for one multi-class model, name → number of each class that gets a curve, against
+            the rest.
 
     Raises:
-        ValueError: as there, more than one column of probabilities and no classes, or rows of one
-            class only.
+        ValueError: input that `evaluate.report` refuses, several columns of probabilities without
+            `classes`, or rows of one class only.
     """
     ax = _unit_square(ax)
     ax.plot([0, 1], [0, 1], color="0.6", ls=":", lw=1)
@@ -49,9 +50,10 @@ def precision_recall(
     classes: Mapping[str, int] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Precision over recall, average precision (AP) in the legend; dots: the share of class 1.
+    """Precision over recall, with the average precision (AP) in the legend.
 
-    Args and Raises: as for `roc`; with classes there are no dots.
+    A dotted line shows the share of class 1. Args and Raises are those of `roc`; with `classes`
+    there is no dotted line.
     """
     ax = _unit_square(ax)
     for i, (model, a) in enumerate(_binary_models(y, probabilities, classes).items()):
@@ -94,16 +96,18 @@ def _binary_models(
 
 
 def reliability(y: Any, probabilities: Any, *, bins: int = 10, ax: Axes | None = None) -> Axes:
-    """How often what a model gives a probability for does happen; on the diagonal it is calibrated.
+    """Frequency over predicted probability; the points of a calibrated model lie on the diagonal.
 
-    Bins of equal width, each with a 95% interval of its share (Wilson 1927), with the calibration
-    error (ECE) in the legend and a strip above that shows where the predictions lie. Several
-    classes: of the most probable one, how often it is right.
+    The bins have equal width, each with a 95% interval of its share (Wilson 1927). The legend gives
+    the calibration error (ECE), and a strip above shows where the predictions lie. With several
+    classes, the event is that the most probable class is right.
 
-    y, probabilities: one or several models, as for `evaluate.report`.
+    Args:
+        y, probabilities: one or several models, as for `evaluate.report`.
+        bins: number of bins from 0 to 1, int ≥ 1.
 
     Raises:
-        ValueError: as there, or bins that are not a positive integer.
+        ValueError: input that `evaluate.report` refuses, or bins that are not a positive integer.
     """
     models = answers(y, probabilities)
     errors = {
@@ -135,7 +139,7 @@ def reliability(y: Any, probabilities: Any, *, bins: int = 10, ax: Axes | None =
 
 
 def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 95% interval of a share that was seen in so many independent rows (Wilson 1927)."""
+    """The 95% interval of a share that was seen in `count` independent rows (Wilson 1927)."""
     z = 1.96
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)

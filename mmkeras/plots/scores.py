@@ -1,4 +1,4 @@
-"""What models scored: confusions, learning curves, runs beside each other, intervals."""
+"""Pictures of scores: confusion matrices, learning curves, runs side by side, intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,8 +23,11 @@ def confusion(
 ) -> Axes:
     """Confusion matrix in percent of each true class (row), by predicted class (column).
 
-    truth, predicted: int (n,), from 0 to len(classes) - 1. A class that does not occur has an empty
-    row. what: the word for a class along the axes, such as "diagnosis".
+    Args:
+        truth, predicted: int (n,), from 0 to len(classes) - 1. A class that does not occur has an
+            empty row.
+        classes: the names of the classes.
+        what: the word for a class along the axes, such as "diagnosis".
     """
     ax = ax or plt.subplots(figsize=(4.6, 4.2), layout="constrained")[1]
     counts = np.zeros((len(classes), len(classes)))
@@ -47,13 +50,14 @@ def curves(
     *,
     ax: Axes | None = None,
 ) -> Axes:
-    """One metric over the epochs, training beside validation, for one or several runs.
+    """One metric over the epochs, in training and validation, for one or several runs.
 
-    histories: name of the run → `History.history` of Keras; `val_<metric>` is drawn where it is
-        there.
+    Args:
+        histories: name of the run → `History.history` of Keras.
+        metric: the name of a metric; `val_<metric>` is drawn, too, if the history has it.
 
     Raises:
-        ValueError: a run that has no such metric; the message names those it has.
+        ValueError: a run lacks this metric; the message names those that it has.
     """
     ax = ax or plt.subplots(figsize=(5.6, 3.2), layout="constrained")[1]
     for i, (name, history) in enumerate(histories.items()):
@@ -81,17 +85,17 @@ def spread(
     chance_label: str = "chance",
     ax: Axes | None = None,
 ) -> Axes:
-    """Every run as a dot and their mean as a bar across, so that no mean hides its runs.
+    """Every run as a dot, and the mean of the runs as a bar, so that no mean hides its runs.
 
     Args:
-        scores: one row per run.
-        value: column of numbers to show.
-        by: column of what is compared, such as the model; one marker each, in the order they come
-            in.
-        within: column of the groups along the axis, such as the held-out artist; None for one
+        scores: a table with one row per run.
+        value: the column of numbers to show.
+        by: the column of what is compared, such as the model; each value has its own marker, in
+            the order of the table.
+        within: the column of the groups along the axis, such as the held-out artist; None for one
             group.
-        chance: draws a line there.
-        chance_label: what is written at that line.
+        chance: where to draw a horizontal line, in the unit of `value`; None for no line.
+        chance_label: the text at that line.
     """
     ax = ax or plt.subplots(figsize=(6.4, 3.4), layout="constrained")[1]
     groups = list(scores[within].unique()) if within else [""]
@@ -125,16 +129,16 @@ def intervals(table: pd.DataFrame, metric: str | None = None, *, ax: Axes | None
     """Values with their intervals, one below the other: a forest plot.
 
     Args:
-        table: what `evaluate.report` or `evaluate.compare` returns; of differences, 0 is marked.
-        metric: which one, for a table of several models: a row per model. Of a single model all
-            metrics are drawn, a row each, or this one.
+        table: the result of `evaluate.report` or `evaluate.compare`; for differences, 0 is marked.
+        metric: for a table of several models, the metric to draw, one row per model. For a single
+            model, None draws all metrics, one row each.
 
     Raises:
-        ValueError: a table without value or difference, low and high; a metric that it has not.
+        ValueError: the table lacks the columns value (or difference), low and high, or the metric.
     """
     centre = "difference" if "difference" in table else "value"
     if not {centre, "low", "high"} <= set(table):
-        raise ValueError(f"table needs value or difference, low, high; it has {list(table)}")
+        raise ValueError(f"table needs value or difference, low and high; it has {list(table)}")
     known = list(table.index.unique("metric")) if "metric" in table.index.names else []
     several = "model" in table.index.names
     if metric not in known and (several or metric is not None):
