@@ -157,9 +157,9 @@ def test_seeds():
         ({"n": 5, "recording": True}, "recording must be an integer from 0, got True"),
         ({"n": 5, "prevalence": 1.0}, "prevalence=1.0"),
         ({"n": 5, "prevalence": float("nan")}, "prevalence=nan"),
-        ({"n": 5, "missing": 1.2}, "1.2 is no probability"),
-        ({"n": 5, "missing": {"mri": 0.1}}, "'mri' is none of note, ecg, scan"),
-        ({"n": 5, "missing": float("nan")}, "nan is no probability"),
+        ({"n": 5, "missing": 1.2}, "1.2 is not a probability"),
+        ({"n": 5, "missing": {"mri": 0.1}}, "'mri' is not one of note, ecg, scan"),
+        ({"n": 5, "missing": float("nan")}, "nan is not a probability"),
         ({"n": 5, "mechanism": "MNAR"}, "mechanism='MNAR'"),
     ],
 )

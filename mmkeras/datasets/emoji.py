@@ -36,12 +36,12 @@ DEFAULT_GROUPS = (
     "objects",
 )
 _SIZES = (16, 512)
-_FAMILY_SIZE = 48  # pixels at which pictures are compared, whatever size is asked for
-# Distances at which a reader no longer tells two pictures apart at a glance. Both stand in a gap:
-# no pair of the default groups, but those with like labels, is within 0.0004 of either.
+_FAMILY_SIZE = 48  # side in pixels at which pictures are compared, whatever size is loaded
+# Distances below which a reader cannot tell two pictures apart at a glance. Both lie in a gap: no
+# pair of the default groups is within 0.0004 of either, except for pairs with similar labels.
 _ALL_ALIKE = 0.071  # mean over the artists, in grey, 0..1
 _ONE_ALIKE = 0.030  # any one artist, in colour, 0..1
-_FAMILIES: dict[tuple[str, ...], np.ndarray] = {}  # of the concepts that were compared already
+_FAMILIES: dict[tuple[str, ...], np.ndarray] = {}  # by the concepts that were compared already
 # Words in which labels of one family differ: "two o’clock", "three-thirty"; "red heart" ...
 _VARIANT = re.compile(
     r"\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirty|o’clock|"
@@ -56,14 +56,14 @@ class Emoji:
     """Pictures with their texts, row by row.
 
     Attributes:
-        table: one row per picture; columns `artist`, `hexcode` (code points, as in
-            "1F431"), `character`, `label_en`, `tags_en`, `label_zh`, `tags_zh` (str;
-            tags are joined by one space), `group`, `subgroup` and `family` (int: concepts
-            that look or are called nearly the same share it). The index is the row number in
-            the full set and survives `take` and `split`.
-            Keras takes texts as `table["label_en"].to_numpy(object)`.
-        drawings: the pictures of the full set, in its order; shared by all of its parts.
-        groups: the class names; `y` counts along them.
+        table: one row per picture, with the columns `artist`, `hexcode` (code points, as in
+            "1F431"), `character`, `label_en`, `tags_en`, `label_zh`, `tags_zh` (str; tags are
+            joined by one space), `group`, `subgroup` and `family` (int; shared by concepts that
+            look nearly the same or have nearly the same name). The index is the row number in the
+            full set, and `take` and `split` keep it. Keras accepts texts as
+            `table["label_en"].to_numpy(object)`.
+        drawings: the pictures of the full set, in its order, shared by all parts of it.
+        groups: the class names, in the order of the class numbers `y`.
     """
 
     table: pd.DataFrame
@@ -74,7 +74,7 @@ class Emoji:
     def images(self) -> np.ndarray:
         """uint8 `(rows, size, size, 3)`, RGB on white, in the order of the table.
 
-        Picked out of the full set when first asked for, so that a split costs no copying.
+        They are copied from the full set at the first access, so that a split copies nothing.
         """
         rows = self.table.index.to_numpy()
         whole = np.array_equal(rows, np.arange(len(self.drawings)))
@@ -108,21 +108,22 @@ class Emoji:
     ) -> tuple[Self, Self, Self]:
         """Training, validation and test set that share no concept and no near-duplicate.
 
-        Families of concepts (see `table["family"]`) are dealt out whole, stratified by group:
-        about `test` of them to the test set, about `valid` to the validation set. With a
-        held-out artist the test set holds the test concepts as *that* artist draws them, the
-        other two hold their concepts as the *others* draw them. With None every artist is on all
-        three sides, and only the concepts are held out. The same seed gives the same split, for
-        every artist and every picture size.
+        Families of concepts (see `table["family"]`) are never divided. They are drawn stratified by
+        group: a share `test` of them for the test set, and a share `valid` for the validation set.
+        With a held-out artist, the test set has the test concepts as drawn by *that* artist, and
+        the other two sets have their concepts as drawn by the *others*. With None, every artist is
+        in all three sets, and only the concepts are held out. The same seed gives the same split of
+        the concepts for every artist and every picture size.
 
         Args:
             held_out_artist: one of the artists in the table, or None.
             test: share of the families in the test set, between 0 and 1.
             valid: share of the families in the validation set; `test + valid` < 1.
-            seed: of the draw.
+            seed: seed of the draw, int from 0.
 
         Raises:
-            ValueError: an artist that is not here, shares out of range, or a side left empty.
+            ValueError: the artist is not in the table, a share is out of range, or a set would be
+                empty.
         """
         sides = hold_out(
             self.table,
@@ -152,12 +153,12 @@ def load_emoji(
 
     Args:
         size: side of the square pictures in pixels, 16 to 512.
-        artists: some of "noto", "twemoji", "openmoji", "fluent"; rows come artist by artist.
-        groups: which groups, by emojibase's names; None for all. The default leaves out people,
-            symbols, flags and components. Class numbers follow the order of the emoji keyboard.
+        artists: some of "noto", "twemoji", "openmoji", "fluent"; the rows are in this order.
+        groups: the groups to load, by emojibase's names; None for all. The default leaves out
+            people, symbols, flags and components. Class numbers follow the emoji keyboard.
 
     Returns:
-        An `Emoji`: `table`, `images` uint8 `(rows, size, size, 3)`, `groups`.
+        An `Emoji`, with `table`, `images` uint8 `(rows, size, size, 3)` and `groups`.
 
     Raises:
         ValueError: a size out of range; an unknown, repeated or missing artist or group.
@@ -177,7 +178,7 @@ def load_emoji(
         raise ValueError(f"{', '.join(artists)} have no concept in common in groups={groups}")
 
     codes = list(concepts["hexcode"])
-    if tuple(codes) not in _FAMILIES:  # seconds, and neither size nor artists matter
+    if tuple(codes) not in _FAMILIES:  # this takes seconds, and depends on neither size nor artists
         _FAMILIES[tuple(codes)] = _families(concepts, drawn)
     concepts["family"] = _FAMILIES[tuple(codes)]
     table = pd.concat([concepts.assign(artist=artist) for artist in artists], ignore_index=True)
@@ -207,7 +208,7 @@ def _plain(hexcode: str) -> str:
 
 
 def _names() -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """All concepts with their texts, in keyboard order; and the groups' names in that order."""
+    """All concepts with their texts, and the names of the groups, both in keyboard order."""
     meta = _read("emoji-names", "meta/groups.json")
     groups, subgroups = meta["groups"], meta["subgroups"]
     chinese = {entry["hexcode"]: entry for entry in _read("emoji-names", "zh/data.json")}
@@ -229,7 +230,7 @@ def _names() -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def _drawn(artist: str) -> dict[str, str]:
-    """What an artist draws: plain hexcode to the name of the icon."""
+    """The icons of an artist: plain hexcode → name of the icon."""
     return _read(f"emoji-{artist}", "chars.json")
 
 
@@ -258,7 +259,7 @@ def _pictures(artist: str, hexcodes: list[str], size: int) -> np.ndarray:
 
 
 def _render_all(artist: str, hexcodes: list[str], size: int) -> np.ndarray:
-    from tqdm import tqdm  # here, like resvg_py, because a second run needs neither
+    from tqdm import tqdm  # imported here, like resvg_py, because a second run needs neither
 
     icons, drawn = _read(f"emoji-{artist}", "icons.json"), _drawn(artist)
     bar = tqdm(hexcodes, desc=f"drawing {artist} at {size}x{size}", delay=2, leave=False)
@@ -286,10 +287,10 @@ def _render(icons: dict[str, Any], name: str, size: int) -> np.ndarray:
 def _families(concepts: pd.DataFrame, drawn: dict[str, dict[str, str]]) -> np.ndarray:
     """A family number for each concept, int `(concepts,)`.
 
-    Two concepts are linked if their labels differ in a number, a colour or a phase only, if all
-    artists together draw them alike, or if one artist draws them all but identically; a family is
-    what is linked, directly or through others. All four artists are always compared, so that
-    the families depend neither on the picture size nor on the artists that were loaded.
+    Two concepts are linked if their labels differ only in a number, a colour or a phase, if the
+    artists draw them alike on average, or if one artist draws them almost identically. A family
+    holds all concepts that are linked, directly or through others. All four artists are always
+    compared, so that the families depend neither on the picture size nor on the loaded artists.
     """
     labels = concepts["label_en"].str.replace(_VARIANT, " ", regex=True).str.split().str.join(" ")
     linked = labels.to_numpy()[:, None] == labels.to_numpy()[None]
@@ -312,7 +313,7 @@ def _families(concepts: pd.DataFrame, drawn: dict[str, dict[str, str]]) -> np.nd
 
 
 def _shrink(pictures: np.ndarray, by: int) -> np.ndarray:
-    """Means of squares of `by` times `by` pixels, from 0..255 to 0..1."""
+    """Means over blocks of `by` times `by` pixels, scaled from 0..255 to 0..1."""
     n, height, width, channels = pictures.shape
     squares = pictures.reshape(n, height // by, by, width // by, by, channels)
     total = np.zeros((n, height // by, width // by, channels), np.uint32)
@@ -322,6 +323,6 @@ def _shrink(pictures: np.ndarray, by: int) -> np.ndarray:
 
 
 def _distances(pixels: np.ndarray) -> np.ndarray:
-    """Root mean square difference of each picture to each, `(n, ...)` to `(n, n)`."""
+    """Root mean square difference between each two pictures, `(n, ...)` → `(n, n)`."""
     flat = pixels.reshape(len(pixels), -1)
     return euclidean_distances(flat) / np.sqrt(flat.shape[1])

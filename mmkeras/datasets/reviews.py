@@ -1,10 +1,10 @@
 """Rated sentences from four kinds of writing: tweets, film reviews, product reviews, editorials.
 
-Sentences, each rated by 15 or more people from -4 (extremely negative) to 4 (extremely
-positive): Hutto & Gilbert (2014), VADER, ICWSM. data/README.md has the card. Three things leak if
-sentences are dealt out one by one, and `split` keeps all three on one side: sentences of one
-review or article, articles that are in the set twice, and tweets that are variants of one another.
-Used in chapter 02.
+At least 15 people rated each sentence from -4 (extremely negative) to 4 (extremely positive);
+Hutto & Gilbert (2014), VADER, ICWSM. data/README.md has the card. If sentences were drawn one by
+one, three kinds of related sentences would leak, so `split` keeps each of them on one side:
+sentences of one review or article, articles that are in the set twice, and tweets that are variants
+of one another. Used in chapter 02.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _FILES = {
     "products": "amazonReviewSnippets",
     "editorials": "nytEditorialSnippets",
 }
-_ALIKE = 0.6  # shared words by all words, from which on two sentences are near-duplicates
+_ALIKE = 0.6  # from this ratio of shared words to all words on, sentences are near-duplicates
 _NO_WORDS = re.compile(r"@anonymous|https?://\S+|'")
 
 
@@ -40,11 +40,11 @@ class Reviews:
 
     Attributes:
         table: one row per sentence. `source` is one of `SOURCES`; `document` (str) names the
-            tweet, snippet, review or article, as in "products 12"; `text` is as in the file,
-            HTML codes such as `&amp;` included; `rating` is the mean over the raters, -4 to 4;
-            `spread` their standard deviation (divided by n); `raters` how many they are;
-            `group` (int) is shared by sentences that must not be divided by a split. The index
-            is the row number in the full set and survives `take` and `split`.
+            tweet, snippet, review or article, as in "products 12"; `text` is the text in the file,
+            including HTML codes such as `&amp;`; `rating` is the mean over the raters, -4 to 4;
+            `spread` is the standard deviation of their ratings (with division by n); `raters` is
+            the number of raters; `group` (int) is shared by sentences that a split must not divide.
+            The index is the row number in the full set, and `take` and `split` keep it.
     """
 
     table: pd.DataFrame
@@ -75,7 +75,7 @@ class Reviews:
         """The rows of one source.
 
         Raises:
-            ValueError: a source that is not here.
+            ValueError: the table has no rows of this source.
         """
         here = [name for name in SOURCES if (self.table["source"] == name).any()]
         if source not in here:
@@ -85,11 +85,11 @@ class Reviews:
     def clear(self, least: float = 0.5) -> "Reviews":
         """The rows whose mean rating is at least this far from 0, on either side.
 
-        It leaves out what people call neutral, or disagree on: 18% of the sentences at 0.5. Say so
-        beside any accuracy, since what is left is the easier part.
+        This leaves out sentences that people call neutral or disagree on (with 0.5, 18% of all).
+        Say so beside any accuracy, since the rest is the easier part.
 
         Raises:
-            ValueError: least below 0 or above 4.
+            ValueError: least is below 0 or above 4.
         """
         if not 0 <= least <= 4:
             raise ValueError(f"least={least!r} must be from 0 to 4, the ends of the scale")
@@ -105,20 +105,21 @@ class Reviews:
     ) -> tuple["Reviews", "Reviews", "Reviews"]:
         """Training, validation and test set that share no document and no near-duplicate.
 
-        Groups (see `table["group"]`) are dealt out whole, stratified by source. With a held-out
-        source the test set keeps *its* test rows only, the other two keep the rows of the *other*
-        sources; so the test rows of a source are the same whether or not it was trained on. Rows
-        that belong to no side then are in none. The same seed gives the same split.
+        Groups (see `table["group"]`) are never divided, and drawn stratified by source. With a
+        held-out source, the test set keeps only the test rows of *that* source, and the other two
+        sets keep the rows of the *other* sources. So the test rows of a source are the same whether
+        or not it was trained on, and the remaining rows are in no set. The same seed gives the same
+        split.
 
         Args:
             held_out_source: one of the sources in the table, or None.
             test: share of the groups in the test set, between 0 and 1.
             valid: share of the groups in the validation set; `test + valid` < 1.
-            seed: of the draw.
+            seed: seed of the draw, int from 0.
 
         Raises:
-            ValueError: a source that is not here, or the only one; shares out of range, or too few
-                groups for them.
+            ValueError: the source is not in the table, or is the only one; a share is out of range,
+                or there are too few groups for it.
         """
         sides = hold_out(
             self.table,
@@ -138,11 +139,11 @@ def load_reviews() -> Reviews:
     """All 23,703 rated sentences: 4,200 tweets, 10,605 films, 3,708 products, 5,190 editorials.
 
     The rating is the mean of the single ratings. For 199 constructed tweets the package prints
-    another mean beside the text, up to 1.13 away, that its own ratings do not give; we keep to the
-    ratings. The archive is fetched once (2.5 MB).
+    another mean beside the text, up to 1.13 away, which does not follow from its own ratings; we
+    use the ratings. The archive is fetched once (2.5 MB).
 
     Raises:
-        ValueError: a file that is not as expected; the message names file, line and reason.
+        ValueError: a file is not as expected; the message names the file, the line and the reason.
         mmkeras.assets.AssetError: the data is not in the cache and cannot be fetched.
     """
     folder = assets.fetch("reviews")
@@ -155,7 +156,7 @@ def load_reviews() -> Reviews:
 
 
 def _read(folder: Path, source: str) -> pd.DataFrame:
-    """One source: the texts of one file beside the ratings of the other."""
+    """The table of one source: the texts of one file and the ratings of the other."""
     texts = folder / f"{_FILES[source]}_GroundTruth.txt"
     ratings = folder / f"{_FILES[source]}_anonDataRatings.txt"
     text_of = {key: line[2] for _, key, line in _lines(texts, fields=3)}
@@ -165,7 +166,7 @@ def _read(folder: Path, source: str) -> pd.DataFrame:
         try:
             given = np.array(json.loads(line[3]), float)
         except ValueError as error:
-            raise ValueError(f"{where}: {line[3][:40]!r} is no list of ratings") from error
+            raise ValueError(f"{where}: {line[3][:40]!r} is not a list of ratings") from error
         if given.ndim != 1 or not len(given) or not (np.abs(given) <= 4).all():
             raise ValueError(f"{where}: ratings must be from -4 to 4, got {line[3][:40]!r}")
         if key not in text_of:
@@ -180,7 +181,7 @@ def _read(folder: Path, source: str) -> pd.DataFrame:
 
 
 def _lines(path: Path, fields: int) -> Iterator[tuple[int, str, list[str]]]:
-    """(line number, id, fields) of each line of a tab separated file; ids are unique."""
+    """(line number, id, fields) of each line of a tab-separated file; ids are unique."""
     seen: dict[str, int] = {}
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -195,7 +196,7 @@ def _lines(path: Path, fields: int) -> Iterator[tuple[int, str, list[str]]]:
             )
         if parts[0] in seen:
             raise ValueError(
-                f"{path.name}, line {number}: id {parts[0]!r} is on line {seen[parts[0]]} too"
+                f"{path.name}, line {number}: id {parts[0]!r} is also on line {seen[parts[0]]}"
             )
         seen[parts[0]] = number
         yield number, parts[0], parts
@@ -205,7 +206,7 @@ def _lines(path: Path, fields: int) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def _kept_groups(document: pd.Series, text: pd.Series) -> np.ndarray:
-    """`_groups`, from the cache or computed into it: comparing the sentences takes seconds."""
+    """The result of `_groups`, kept in the cache, since comparing the sentences takes seconds."""
     key = json.dumps([_ALIKE, _NO_WORDS.pattern, list(document), list(text)])
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
 
@@ -223,9 +224,9 @@ def _kept_groups(document: pd.Series, text: pd.Series) -> np.ndarray:
 
 
 def _groups(document: pd.Series, text: pd.Series) -> np.ndarray:
-    """A number for each sentence, int `(rows,)`, the same for what is linked by some path.
+    """A number for each sentence, int `(rows,)`, the same for all that are linked by some path.
 
-    Linked are the sentences of one document, and near-duplicates wherever they stand.
+    Sentences of one document are linked, and so are near-duplicates from anywhere.
     """
     place, _ = pd.factorize(document)
     a, b = _near_duplicates(text)
@@ -236,9 +237,9 @@ def _groups(document: pd.Series, text: pd.Series) -> np.ndarray:
 def _near_duplicates(text: pd.Series, least: float = _ALIKE) -> tuple[np.ndarray, np.ndarray]:
     """Positions (a, b) of all pairs that share `least` of their words (Jaccard 1901), exactly.
 
-    User names, addresses, case, punctuation and repetitions do not count. Two sets as alike as
-    that have a word in common among their rarest few, so that only such pairs need be compared
-    (the prefix filter: Chaudhuri, Ganti & Kaushik 2006).
+    User names, addresses, case, punctuation and repetitions do not count. Two sets that are so
+    similar share a word among their rarest few words, so that only such pairs need to be compared
+    (the prefix filter of Chaudhuri, Ganti & Kaushik 2006).
     """
     plain = [_NO_WORDS.sub("", sentence.lower()) for sentence in text]
     counter = CountVectorizer(token_pattern=r"\w+", binary=True, dtype=np.float32)

@@ -1,9 +1,9 @@
-"""Dealing rows out to training, validation and test, so that no unit stands on two sides.
+"""Divide rows into training, validation and test set, so that no unit is in two of them.
 
-The emoji, the reviews and the syllables are split alike: what is the same thing (a family of
-concepts, a document, a syllable) stays together, and the test may be held by an origin of its own
-(an artist, a kind of writing, a voice). Units are many here, so that scikit-learn deals them out; a
-table of one's own, where a class may have a handful of rows, is dealt out by `table.parts`.
+The emoji, the reviews and the syllables are split in the same way: rows of one unit (a family of
+concepts, a document, a syllable) stay together, and one origin (an artist, a kind of writing, a
+voice) may be held out for the test. There are many units here, so that scikit-learn can draw them.
+For a CSV of one's own, where a class may have a handful of rows, see `table.parts`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 
 
 def positions(rows: Sequence[int] | np.ndarray) -> np.ndarray:
-    """int64 positions from positions, or from a mask: those where it is True."""
+    """int64 positions, from positions or from a mask, which is True at them."""
     rows = np.asarray(rows)
     return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
 
@@ -30,22 +30,23 @@ def hold_out(
     valid: float,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Masks (rows,) of the training, the validation and the test rows.
+    """Masks, bool (rows,), of the training, the validation and the test rows.
 
     Args:
         table: one row per sample.
-        unit: the column whose values are dealt out whole.
-        origin: the column that `held_out` is one value of.
-        held_out: the test units by this origin are the test set, those of the other sides by all
-            others the other two; with None the origin plays no part.
-        stratify: the column whose shares the sides keep, or None.
+        unit: the column of the units, which are never divided.
+        origin: the column of the origins.
+        held_out: an origin; the test set is the test units of this origin, and the other two sets
+            are their units of all other origins. With None the origin plays no part.
+        stratify: the column whose shares are kept in each set, or None.
         test: share of the units in the test set, between 0 and 1.
         valid: share of the units in the validation set; `test + valid` < 1.
-        seed: of the draw. The same seed deals the same units to the same side for every origin.
+        seed: seed of the draw. The same seed puts the same units into the same set for every
+            origin.
 
     Raises:
-        ValueError: an origin that is not here, or the only one; shares out of range, or too few
-            units for them.
+        ValueError: the origin is not in the table, or is the only one; a share is out of range, or
+            there are too few units for it.
     """
     _check_origin(list(table[origin].unique()), origin, held_out)
     if not (0 < test < 1 and 0 < valid < 1 and test + valid < 1):
@@ -66,7 +67,7 @@ def hold_out(
     except ValueError as error:
         kinds = "" if stratify is None else f" in {units[stratify].nunique()} strata ({stratify})"
         raise ValueError(
-            f"test={test}, valid={valid} cannot be had from {len(units)} different values of "
+            f"test={test}, valid={valid} is not possible with {len(units)} different values of "
             f"{unit}{kinds}: {error} Use larger shares, or more data."
         ) from error
     own = (table[origin] == held_out).to_numpy()

@@ -25,7 +25,7 @@ SECONDS = 0.64  # length of every clip; the longest recording has 0.63
 TONES = ("high", "rising", "low", "falling", "neutral")  # tones 1, 2, 3, 4, and 5
 VOICES = ("low", "high")
 _FILES = {"low": "3.ogg", "high": "5.ogg"}
-_DIGITS = {"2": 2, "3": 3, "4": 4, "1": 5}  # in a folder's name; none means the first tone
+_DIGITS = {"2": 2, "3": 3, "4": 4, "1": 5}  # in a folder's name; no digit means the first tone
 _RATES = (6000, 48_000)
 
 
@@ -34,13 +34,13 @@ class Syllables:
     """Clips of one syllable each, row by row.
 
     Attributes:
-        table: one row per clip; columns `syllable` (str, in Bopomofo, without the tone), `tone`
-            (int, 1 to 4, and 5 for the neutral tone), `voice` ("low" or "high"), `seconds`
-            (float, without the padding) and `peak` (float, the largest absolute sample). The
-            index is the row number in the full set and survives `take` and `split`.
-        clips: float32 (rows of the full set, samples); shared by all parts.
+        table: one row per clip, with the columns `syllable` (str, in Bopomofo, without the tone),
+            `tone` (int, 1 to 4, and 5 for the neutral tone), `voice` ("low" or "high"), `seconds`
+            (float, without the padding) and `peak` (float, the largest absolute sample). The index
+            is the row number in the full set, and `take` and `split` keep it.
+        clips: float32 (rows of the full set, samples), shared by all parts of it.
         rate: samples per second.
-        rendered: True where the clips are drawn by a formula, False where they were recorded.
+        rendered: True if the clips are drawn by a formula, False if they were recorded.
     """
 
     table: pd.DataFrame
@@ -50,12 +50,12 @@ class Syllables:
 
     @property
     def waves(self) -> np.ndarray:
-        """float32 `(rows, 0.64 s * rate)`, about -1 to 1, padded with zeros at the end."""
+        """float32 `(rows, 0.64 * rate)`, about -1 to 1, padded with zeros at the end."""
         return self.clips[self.table.index.to_numpy()]
 
     @property
     def y(self) -> np.ndarray:
-        """Class numbers, int32 `(rows,)`: the tone minus 1, along `TONES`."""
+        """Class numbers, int32 `(rows,)`: the tone minus 1, as in `TONES`."""
         return self.table["tone"].to_numpy(np.int32) - 1
 
     def __len__(self) -> int:
@@ -81,23 +81,25 @@ class Syllables:
     ) -> tuple["Syllables", "Syllables", "Syllables"]:
         """Training, validation and test set that share no syllable, whatever its tone.
 
-        With a held-out voice the test set holds the test syllables as *that* voice says them, the
-        other two hold theirs as the *other* voice says them. With None all voices that are here
-        are on all three sides. The same seed deals the same syllables to the same side.
+        With a held-out voice, the test set has the test syllables as spoken by *that* voice, and
+        the other two sets have theirs as spoken by the *other* voice. With None, all voices of the
+        table are in all three sets. The same seed puts the same syllables into the same set.
 
         Args:
             held_out_voice: "low", "high" or None.
             test: share of the syllables in the test set, between 0 and 1.
             valid: share of the syllables in the validation set; `test + valid` < 1.
-            seed: of the draw.
+            seed: seed of the draw, int from 0.
 
         Raises:
-            ValueError: a voice that is not here, or the only one; shares out of range; too few
-                syllables.
+            ValueError: the voice is not in the table, or is the only one; a share is out of range;
+                there are fewer than 10 syllables.
         """
         number = self.table["syllable"].nunique()
         if number < 10:
-            raise ValueError(f"a split needs at least 10 different syllables, here are {number}")
+            raise ValueError(
+                f"a split needs at least 10 different syllables, but here are {number}"
+            )
         sides = hold_out(
             self.table,
             "syllable",
@@ -117,20 +119,21 @@ def load_syllables(rate: int = 8000, *, rendered: bool = False) -> Syllables:
 
     Recorded: 2,358 clips, 1,200 in the low voice and 1,158 in the high one, of 415 syllables with
     the tones 1 to 4 and, in 24 clips, the neutral tone. Three clips of the high voice are all but
-    silent (`peak` below 0.02). The clips of the low voice swing around -0.03, not around 0: this
-    offset holds a fifth of the power of a typical clip. The recordings are decoded once for each
-    rate, which takes some seconds, and kept in the cache.
+    silent (`peak` below 0.02). The clips of the low voice have an offset of about -0.03, which
+    makes up a fifth of the power of a typical clip. The recordings are decoded once for each rate,
+    which takes some seconds, and kept in the cache.
 
-    Rendered: 960 clips, 120 syllables in four tones and two voices; nothing is fetched. Harmonics
-    of a pitch that follows the tone's contour (after Chao 1930) pass two resonances of a vowel,
-    after a burst, a hiss, a hum or nothing. The same at every call; not a model of real speech.
+    Rendered: 960 clips, 120 syllables in four tones and two voices; nothing is fetched. A clip
+    begins with a burst, a hiss, a hum or nothing; then the harmonics of a pitch that follows the
+    tone's contour (after Chao 1930) are filtered by the two resonances of a vowel. Every call gives
+    the same clips, which are no model of real speech.
 
     Args:
-        rate: samples per second, 6000 to 48000.
-        rendered: True for the rendered set.
+        rate: samples per second, int from 6000 to 48000.
+        rendered: whether to load the rendered set.
 
     Raises:
-        ValueError: a rate that is no whole number in this range.
+        ValueError: the rate is not a whole number in this range.
         mmkeras.assets.AssetError: the recordings are not in the cache and cannot be fetched, or a
             file cannot be decoded.
     """
@@ -150,9 +153,10 @@ def load_syllables(rate: int = 8000, *, rendered: bool = False) -> Syllables:
 
 
 def syllable_and_tone(folder: str) -> tuple[str, int]:
-    """The name of a folder, such as "ㄅㄚ3", as syllable and tone: ("ㄅㄚ", 3).
+    """The syllable and the tone in the name of a folder: "ㄅㄚ3" → ("ㄅㄚ", 3).
 
-    No digit is the first tone, and the digit 1 is the neutral tone, here 5.
+    A name without a digit means the first tone. The digit 1 means the neutral tone, which is 5
+    here.
     """
     tone = _DIGITS.get(folder[-1:])
     return (folder, 1) if tone is None else (folder[:-1], tone)
@@ -169,7 +173,7 @@ def _table(
 
 
 def _recordings(paths: list[Path], rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """Clips float32 (files, samples), lengths int (files,): from the cache, or decoded into it."""
+    """Clips, float32 (files, samples), and lengths, int (files,); decoded once, then cached."""
     asset = assets.catalogue()[ASSET]
     key = " ".join([asset.sha256, str(SECONDS), *(f"{p.parent.name}/{p.name}" for p in paths)])
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
@@ -191,7 +195,7 @@ def _recordings(paths: list[Path], rate: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _decode_all(paths: list[Path], rate: int) -> tuple[np.ndarray, np.ndarray]:
-    from tqdm import tqdm  # here, because a second run needs it no more
+    from tqdm import tqdm  # imported here, because a second run does not need it
 
     clips = np.zeros((len(paths), round(SECONDS * rate)), np.float32)
     lengths = np.zeros(len(paths), int)
@@ -206,7 +210,8 @@ def decode(path: Path, rate: int) -> np.ndarray:
     """One audio file as float32 (samples,) at `rate`, one channel, at most 0.64 s.
 
     Raises:
-        mmkeras.assets.AssetError: unreadable, empty, not finite, or too long; names the file.
+        mmkeras.assets.AssetError: the file, which the message names, is unreadable, empty, not
+            finite, or too long.
     """
     name = f"{ASSET}: {path.parent.name}/{path.name}"
     mend = f"To fetch it again: mmkeras data fetch {ASSET}"

@@ -1,4 +1,4 @@
-"""The heart cohort: real patients in rendered signals, and simulated ones with a known truth."""
+"""The heart cohort: real patients with rendered signals, and simulated ones with a known truth."""
 
 from .cohort import HOSPITALS, MODALITIES, Heart, load_heart, simulate_heart
 from .notes import note_words

@@ -1,10 +1,11 @@
-"""Heart patients, their note, ECG and scan rendered from table values; not for clinical use.
+"""Heart patients whose note, ECG and scan are rendered from table values; not for clinical use.
 
 The **real cohort** has the patients of the UCI Heart Disease set (Janosi, Steinbrunn, Pfisterer &
 Detrano 1989): 920 rows from four hospitals, with real labels, real values and real gaps. The note,
 the ECG and the scan of a patient are rendered from those values. The **simulated cohort** has any
-number of patients from a written-out model, through the same renderers, with the exact posterior of
-the disease. data/README.md has the card. Used in chapters 04, 08, 09, 10, 11, 12.
+number of patients, whose values are drawn from a known model and rendered in the same way, with the
+exact posterior of the disease. data/README.md has the card. Used in chapters 04, 08, 09, 10, 11,
+12.
 """
 
 import functools
@@ -36,13 +37,14 @@ class Heart:
         table: one row per recording of a patient. Columns: `patient` (int; recordings of one
             patient share it), `recording` (int, the noise seed), `hospital`, the values `age`
             (years), `sex`, `cp` (chest pain), `trestbps` (mm Hg), `chol` (mg/dl), `fbs`
-            (1.0: fasting sugar above 120 mg/dl), `restecg`, `thalch` (highest heart rate, per
-            minute), `exang` (1.0: angina under exercise), `oldpeak` (ST depression, mm),
-            `slope`, `ca` (arteries coloured, 0 to 3), `thal`; NaN where missing. Then
-            `grade` (0 to 4), `disease` (0 or 1: grade > 0), and `has_note`, `has_ecg`,
-            `has_scan` (bool). The index is unique and survives `take`.
-        posterior: of simulated patients, P(disease | values) by subset of modalities, such as
-            "note+scan", row by row; None for the real cohort.
+            (1.0: fasting sugar above 120 mg/dl), `restecg` (ECG at rest), `thalch` (highest heart
+            rate, beats per minute), `exang` (1.0: angina under exercise), `oldpeak` (ST depression,
+            mm), `slope` (of the ST segment), `ca` (number of coloured arteries, 0 to 3) and `thal`
+            (thallium scan); NaN where missing. Then `grade` (0 to 4), `disease` (0 or 1: grade
+            > 0), and `has_note`, `has_ecg`, `has_scan` (bool). The index is unique, and `take`
+            keeps it.
+        posterior: for simulated patients, P(disease | values) row by row, with one column for each
+            subset of modalities, such as "note+scan"; None for the real cohort.
     """
 
     table: pd.DataFrame
@@ -71,7 +73,7 @@ class Heart:
 
     @property
     def present(self) -> np.ndarray:
-        """float32 (rows, 3), in the order of `MODALITIES`: 1 where note, ECG, scan are there."""
+        """float32 (rows, 3), in the order of `MODALITIES`: 1 where note, ECG or scan is present."""
         return self.table[[f"has_{m}" for m in MODALITIES]].to_numpy(np.float32)
 
     @property
@@ -86,7 +88,7 @@ class Heart:
 
     @property
     def patient(self) -> np.ndarray:
-        """int (rows,); rows of one patient must stay on one side of every split."""
+        """int (rows,); all rows of one patient must stay on one side of every split."""
         return self.table["patient"].to_numpy()
 
     def __len__(self) -> int:
@@ -109,18 +111,21 @@ class Heart:
     def record(self, seed: int | Sequence[int]) -> "Heart":
         """New recordings of the same patients: other phrasing, noise and placement, same values.
 
-        With several seeds every patient has as many recordings, one seed after the other; they keep
-        the patient's number, so that no split divides them.
+        With several seeds, every patient has one recording per seed, and the rows are ordered by
+        seed. All recordings keep the patient's number, so that no split divides them.
+
+        Args:
+            seed: one noise seed, or several different ones; int from 0.
 
         Raises:
-            ValueError: a seed that is no whole number from 0, a repeated one, or none; recordings
-                of recordings.
+            ValueError: a seed is not a whole number from 0 or is repeated, there is no seed, or
+                this object already holds several recordings per patient.
         """
         seeds = [check_integer("seed", s, least=0) for s in np.atleast_1d(np.asarray(seed, object))]
         if not seeds or len(set(seeds)) < len(seeds):
             raise ValueError(f"seed={seed!r} must be one number or several different ones")
         if self.table["recording"].nunique() > 1:
-            raise ValueError("record() starts from one recording per patient; these are several")
+            raise ValueError("record() needs one recording per patient, but here are several")
         times = range(len(seeds))
         table = pd.concat([self.table.assign(recording=s) for s in seeds])
         table.index = pd.RangeIndex(len(table)) if len(seeds) > 1 else self.table.index
@@ -132,19 +137,21 @@ class Heart:
     def split(
         self, *, test: float = 0.2, valid: float = 0.15, hospital: str | None = None, seed: int = 0
     ) -> tuple["Heart", "Heart", "Heart"]:
-        """Training, validation and test patients, stratified by grade; no patient on two sides.
+        """Training, validation and test set, stratified by grade, that share no patient.
 
-        With a hospital, the test set is that hospital, the other two are the others' patients.
+        With a hospital, its patients are the test set, and all others are divided between the other
+        two sets.
 
         Args:
             test: share of the patients in the test set, above 0 and below 1; not used with a
                 hospital.
-            valid: share of all patients that goes to validation, above 0.
+            valid: share of all patients in the validation set, above 0; `test + valid` < 1.
             hospital: one of `HOSPITALS`, or None.
-            seed: of the draw.
+            seed: seed of the draw, int from 0.
 
         Raises:
-            ValueError: shares out of range, too few patients for them, an unknown hospital.
+            ValueError: a share is out of range, there are too few patients for it, or the hospital
+                is unknown.
         """
         if hospital is None:
             if not (0 < test < 1 and 0 < valid < 1 and test + valid < 1):
@@ -165,19 +172,19 @@ class Heart:
     def fold_rows(
         self, k: int = 5, *, by: str = "patient", seed: int = 0
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """`mmkeras.evaluate.folds` of these rows: every patient is tested once, and on one side.
+        """`mmkeras.evaluate.folds` of these rows: every patient is tested once, and never divided.
 
         Args:
-            k: number of folds, stratified by grade (by disease where a grade has fewer than k
+            k: number of folds, stratified by grade (by disease if a grade has fewer than k
                 patients); not used with by="hospital".
-            by: "patient", or "hospital": each hospital in turn is the test set.
-            seed: of the draw.
+            by: "patient", or "hospital", with which each hospital in turn is the test set.
+            seed: seed of the draw, int from 0.
 
         Returns:
             List of (training rows, test rows), each int64 positions in this object.
 
         Raises:
-            ValueError: k too small or too large, an unknown `by`, or only one hospital.
+            ValueError: k is too small or too large, `by` is unknown, or there is only one hospital.
         """
         if by not in ("patient", "hospital"):
             raise ValueError(f"by={by!r} must be 'patient' or 'hospital'")
@@ -188,12 +195,12 @@ class Heart:
         return folds(self.y, groups=self.patient, leave_out=self.table["hospital"])
 
     def _strata(self, k: int) -> np.ndarray:
-        """The grade where each grade has k patients, else the disease."""
+        """The grade of each row if every grade has k patients, else the disease."""
         counts = self.table.drop_duplicates("patient")["grade"].value_counts()
         return self.grade if counts.min() >= k else self.y
 
     def _cut(self, share: float, seed: int) -> tuple["Heart", "Heart"]:
-        """The rest and a stratified share of the patients, at random."""
+        """Divide the patients at random, stratified: (the rest, the share)."""
         patients = self.table.drop_duplicates("patient")
         rng = np.random.default_rng([seed, len(patients)])
         chosen: list[int] = []
@@ -219,7 +226,7 @@ class Heart:
     def _rendered(
         self, name: str, draw: Callable, shape: tuple[int, ...], dtype: type
     ) -> np.ndarray:
-        """Picked out of the full set if it has been rendered there, otherwise drawn now."""
+        """The signals, copied from the full set if they are rendered there, otherwise drawn now."""
         whole = self._whole
         if whole is not None and name in whole.__dict__:
             return getattr(whole, name)[whole.table.index.get_indexer(self.table.index)]
@@ -236,14 +243,16 @@ def load_heart(*, recording: int = 0) -> Heart:
 
     Labels, values and gaps are those of the UCI Heart Disease table (Janosi, Steinbrunn, Pfisterer
     & Detrano 1989; doi:10.24432/C52P4X). A cholesterol or blood pressure of 0 is read as missing. A
-    modality is absent where all of its values are missing: the scan of 476 rows. Two pairs of rows
-    agree in every column; the rows of a pair are taken for one patient, hence 918 patients.
+    modality is absent if all of its values are missing, which holds for the scan of 476 rows. Two
+    pairs of rows agree in every column; the rows of a pair are taken for one patient, hence 918
+    patients.
 
     Args:
-        recording: the noise seed, from 0; another one gives new recordings of the same patients.
+        recording: the noise seed, int from 0; another one gives new recordings of the same
+            patients.
 
     Raises:
-        ValueError: a recording that is no whole number from 0.
+        ValueError: recording is not a whole number from 0.
         mmkeras.assets.AssetError: the table is not in the cache and cannot be fetched.
     """
     raw = pd.read_csv(assets.fetch("heart") / "heart_disease_uci.csv")
@@ -276,23 +285,29 @@ def simulate_heart(
 ) -> Heart:
     """Simulated patients with the exact posterior of the disease; not for clinical use.
 
-    `mmkeras.datasets.heart.model` writes the model out. Its parameters are rounded from the real
-    cohort; its patients are nobody. `posterior` holds P(disease | values) for each of the 7
-    subsets of modalities, and "observed": given what is present and what is not. No model can
-    beat it on average, and none that sees rendered signals can quite reach it.
+    The model is written out in `mmkeras.datasets.heart.model`. Its parameters are rounded from the
+    real cohort, but its patients do not exist. `posterior` holds P(disease | values) for each of
+    the 7 subsets of modalities, and in the column "observed" the probability given which modalities
+    of the patient are present, and their values. No model can beat it on average, and none that
+    sees rendered signals can quite reach it.
 
     Args:
-        n: number of patients, from 1.
-        seed: the same seed gives the same patients, and the first ones of a larger n.
-        recording: the noise seed of the signals, from 0.
+        n: number of patients, int from 1.
+        seed: int from 0; the same seed gives the same patients, which are the first ones of a
+            larger n.
+        recording: the noise seed of the signals, int from 0.
         prevalence: expected share of ill patients, between 0 and 1; None for the model's own, 0.55.
-        missing: probability that a modality is absent, for all, or by name, such as
-            `{"scan": 0.5}`; the values stay in the table, the signals are empty.
-        mechanism: "random", or "severity": the healthy lack 1.4 times as much as `missing` says,
-            grade 4 only 0.4 times, since the ill are examined more.
+        missing: probability that a modality is absent, either one for all, or by name, such as
+            `{"scan": 0.5}`; the values stay in the table, and the signals are empty.
+        mechanism: "random"; or "severity", with which modalities are absent 1.4 times as often as
+            `missing` says for the healthy, and only 0.4 times as often for grade 4, since the ill
+            are examined more.
+
+    Returns:
+        A `Heart` with the `posterior`.
 
     Raises:
-        ValueError: an argument out of range, an unknown modality or mechanism.
+        ValueError: an argument is out of range, or a modality or the mechanism is unknown.
     """
     n, seed = check_integer("n", n), check_integer("seed", seed, least=0)
     if prevalence is not None and not 0 < prevalence < 1:
@@ -327,7 +342,9 @@ def _notes(
 def _rates(missing: float | Mapping[str, float]) -> dict[str, float]:
     rates = dict(missing) if isinstance(missing, Mapping) else dict.fromkeys(MODALITIES, missing)
     if unknown := [name for name in rates if name not in MODALITIES]:
-        raise ValueError(f"missing={missing!r}: {unknown[0]!r} is none of {', '.join(MODALITIES)}")
+        raise ValueError(
+            f"missing={missing!r}: {unknown[0]!r} is not one of {', '.join(MODALITIES)}"
+        )
     if bad := [rate for rate in rates.values() if not 0 <= rate <= 1]:
-        raise ValueError(f"missing={missing!r}: {bad[0]!r} is no probability from 0 to 1")
+        raise ValueError(f"missing={missing!r}: {bad[0]!r} is not a probability from 0 to 1")
     return rates

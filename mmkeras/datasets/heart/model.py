@@ -1,15 +1,15 @@
-"""Simulated heart patients with an exact posterior; nobody was measured, not for clinical use.
+"""Simulated heart patients with an exact posterior; nobody was measured; not for clinical use.
 
-The model, one line per level:
+The model has four levels:
 
     site                     as often as in the real cohort
     sex, age | site          Bernoulli; a normal distribution on whole years from 28 to 77
     grade | sex, age, site   0 with 1 - sigmoid(b + 0.5 (age - 54)/10 + 1.4 male + s), else 1 to 4
     values | grade (, age)   independent of each other; `thalch` falls with age as well
 
-So note, ECG and scan are independent of each other given grade and age. Every value is discrete and
-the parameters are few (rounded from the real cohort), hence Bayes' rule is a finite sum and the
-posterior of the disease (grade > 0) is exact. Chapter 12 works one out by hand.
+So note, ECG and scan are independent of each other given grade and age. Every value is discrete, so
+that Bayes' rule is a finite sum and the posterior of the disease (grade > 0) is exact. The few
+parameters are rounded from the real cohort. Chapter 12 computes one posterior by hand.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ _AGE_MEAN = np.array([54.0, 48.0, 55.0, 59.0])  # by site, years
 _AGE_SD = 8.5
 _AGES = np.arange(28, 78)
 _LOGIT_SITE = np.array([-0.9, -1.0, 1.8, -0.2])
-_LOGIT_BASE, _LOGIT_AGE, _LOGIT_MALE = -0.3, 0.5, 1.4  # at 54 years; a decade more; male
+_LOGIT_BASE, _LOGIT_AGE, _LOGIT_MALE = -0.3, 0.5, 1.4  # woman of 54 years; per decade; man
 _GRADE_IF_ILL = np.array([0.52, 0.21, 0.21, 0.06])  # grades 1 to 4
 
 # Shares by grade 0 to 4 (rows) of the levels of each categorical value.
@@ -50,7 +50,7 @@ _SHARES = {
     "thal": ((74, 20, 6), (30, 58, 12), (23, 60, 17), (19, 67, 14), (14, 67, 19)),
     "ca": ((81, 13, 4, 2), (48, 34, 12, 6), (26, 38, 24, 12), (22, 26, 38, 14), (20, 24, 20, 36)),
 }
-# Normal distributions on a grid: values, mean by grade, standard deviation.
+# Normal distributions on a grid: values, mean for each grade, standard deviation.
 _GRIDS = {
     "trestbps": (np.arange(90.0, 201.0, 2.0), (130, 132, 134, 137, 139), 18.0),
     "chol": (np.arange(110.0, 451.0), (240, 255, 252, 249, 247), 56.0),
@@ -67,14 +67,14 @@ OF = {
 }
 _ABSENT_BY_GRADE = np.array(
     [1.4, 1.0, 0.7, 0.5, 0.4]
-)  # missing="severity": the ill are examined more
+)  # for missing="severity", since the ill are examined more
 
 
 def sample(n: int, seed: int, prevalence: float | None) -> pd.DataFrame:
-    """n patients: site, sex, age, grade, disease and every value; the same seed, the same patients.
+    """n patients with site, sex, age, grade, disease and every value, determined by the seed.
 
-    Each value of a patient is drawn by its own uniform number, so that another `prevalence` changes
-    the patients no more than it must.
+    Each value of a patient is drawn with its own uniform number, so that another `prevalence`
+    changes the patients no more than necessary.
     """
     u = np.random.default_rng(seed).random((n, 16))
     site = _pick(_SITE[None], u[:, 0])
@@ -102,15 +102,15 @@ def posterior(
 ) -> pd.DataFrame:
     """P(disease | values) by Bayes' rule, for each of the 7 subsets of modalities; float (n,).
 
-    A column is called like "note+scan". The site is in no modality and is summed out; so are age
-    and sex unless the note, which states them, is in the subset. The column "observed" is given
-    what is present of each patient, and given which modalities are absent, which tells something as
-    well where that depends on the grade.
+    The columns have names such as "note+scan". No modality states the site, which is summed out,
+    and so are age and sex unless the note, which states them, is in the subset. The column
+    "observed" conditions on the modalities that each patient has, and also on which modalities are
+    absent, which is informative if absence depends on the grade.
 
     Args:
-        table: as `sample` returns it, with columns has_note, has_ecg, has_scan.
-        prevalence: as given to `sample`.
-        absent: P(modality absent | grade), float (5, 3); None if nothing is ever absent.
+        table: as `sample` returns it, with the columns has_note, has_ecg and has_scan.
+        prevalence: as passed to `sample`.
+        absent: P(modality absent | grade), float (5, 3); None if no modality is ever absent.
     """
     prior = _prior(prevalence)  # (grade, age, sex)
     age = table["age"].to_numpy() - _AGES[0]
@@ -145,7 +145,7 @@ def posterior(
 
 
 def absence(missing: dict[str, float], mechanism: str) -> np.ndarray:
-    """P(modality absent | grade), float (5, 3): the same for all, or falling with the grade."""
+    """P(modality absent | grade), float (5, 3): equal for all grades, or falling with the grade."""
     rates = np.array([missing.get(m, 0.0) for m in MODALITIES])
     by_grade = np.ones(5) if mechanism == "random" else _ABSENT_BY_GRADE
     return np.minimum(by_grade[:, None] * rates, 1.0)
@@ -193,7 +193,7 @@ def _value_shares() -> dict[str, np.ndarray]:
 
 
 def _ill(prevalence: float | None) -> np.ndarray:
-    """P(grade > 0 | age, sex, site), (ages, 2, sites); the intercept meets the prevalence."""
+    """P(grade > 0 | age, sex, site), (ages, 2, sites); the intercept is set by the prevalence."""
     decades, male = (_AGES - 54)[:, None, None] / 10, np.arange(2)[None, :, None]
     logit = _LOGIT_AGE * decades + _LOGIT_MALE * male + _LOGIT_SITE
 
@@ -213,7 +213,7 @@ def _people() -> np.ndarray:
 
 
 def _prior(prevalence: float | None) -> np.ndarray:
-    """P(grade, age, sex), (5, ages, 2), the site summed out."""
+    """P(grade, age, sex), (5, ages, 2), with the site summed out."""
     people, ill = _people(), _ill(prevalence)
     grades = _GRADE_IF_ILL / _GRADE_IF_ILL.sum()
     sick = (people * ill).sum(2)[None] * grades[:, None, None]

@@ -1,7 +1,7 @@
-"""Clinical notes rendered from table values: written by no clinician, not for clinical use.
+"""Clinical notes rendered from table values; no clinician wrote them; not for clinical use.
 
-A note says what the values say and invents nothing: no symptom, drug or finding beyond them. It
-mostly opens with age and sex; chest pain, pressure, cholesterol, sugar and the angina under
+A note states the values and invents nothing: no symptom, drug or finding beyond them. It usually
+begins with age and sex; chest pain, blood pressure, cholesterol, blood sugar and angina under
 exercise follow in any order, each in one of several phrasings.
 """
 
@@ -14,16 +14,16 @@ import numpy as np
 
 LANGUAGES = ("en", "zh")
 OPENS = 0.9  # share of the notes that begin with age and sex
-OMITTED = 0.03  # share of the recorded values (but age and sex) that a note leaves out
-QUALIFIED = 0.5  # share of the pressures and cholesterols that a qualifying word follows
+OMITTED = 0.03  # share of the recorded values (except age and sex) that a note leaves out
+QUALIFIED = 0.5  # share of the pressures and cholesterol values followed by a qualifying word
 TYPOS = 0.01  # share of the English words of five letters or more that have a typo
 SLIPS = 0.03  # share of the Chinese notes that have one wrong character
 
-Pools = Mapping[str, Sequence[str]]  # "value level" → phrasings; {v} a number, {q} a qualifier
+Pools = Mapping[str, Sequence[str]]  # "value level" → phrasings, with {v} number, {q} qualifier
 
 
 def _pools(text: str) -> Pools:
-    """Lines "value level = phrasing | phrasing"; an indented line carries on the one before."""
+    """Read lines "value level = phrasing | phrasing"; an indented line continues the one before."""
     entries = (entry.split(" = ") for entry in re.split(r"\n(?=\S)", text.strip()))
     return {name: [_spaced(part) for part in phrasings.split("|")] for name, phrasings in entries}
 
@@ -127,13 +127,13 @@ exang 1 = 运动试验诱发心绞痛。 | 运动试验中出现心绞痛。 | �
     运动试验心绞痛阳性。
 """)
 _POOLS = {"en": _EN, "zh": _ZH}
-# Names of the levels, and where each but the first begins (mm Hg; mg/dl)
+# Names of the levels, and the values at which all but the first begin (mm Hg; mg/dl)
 _LEVELS = {
     "trestbps": (("low", "normal", "upper", "high"), (90, 120, 140)),
     "chol": (("desirable", "borderline", "high"), (200, 240)),
 }
 _BODY = ("cp", "trestbps", "chol", "fbs", "exang")
-# Characters that sound alike or look alike, as an input method confuses them
+# Characters that sound or look alike, so that a typist may confuse them
 _CONFUSED = {
     "试验": "实验",
     "典型": "典形",
@@ -150,29 +150,29 @@ _DRAWS = 21  # 6 places, 6 phrasings, 5 omissions, 2 qualifiers, 2 slips or typo
 
 
 def write_note(values: Mapping[str, Any], rng: np.random.Generator, language: str = "en") -> str:
-    """A note of up to six short sentences; the same generator state, the same note.
+    """A note of up to six short sentences, determined by the values and the generator's state.
 
-    A value that is not recorded is not mentioned, and a recorded one is left out now and then
-    (3%), so that a gap looks like an omission. A qualifying word ("high") follows every second
-    number, by the usual cut-offs: systolic pressure 90 (hypotension), 120 and 140 mm Hg (JNC 7,
-    2003), total cholesterol 200 and 240 mg/dl (NCEP ATP III, 2001). Non-anginal, atypical and
-    typical pain are told apart as by Diamond (1983). In English 1% of the longer words have a
-    typo, in Chinese 3% of the notes a wrong character; numbers never have. Each value has its
-    own draws: changing one of them changes its sentence alone.
+    A value that is not recorded is not mentioned, and 3% of the recorded ones are left out, so that
+    a gap looks like an omission. A qualifying word ("high") follows half of the numbers, by the
+    usual cut-offs: systolic pressure 90 (hypotension), 120 and 140 mm Hg (JNC 7, 2003), total
+    cholesterol 200 and 240 mg/dl (NCEP ATP III, 2001). Non-anginal, atypical and typical pain are
+    told apart as in Diamond (1983). In English, 1% of the longer words have a typo; in Chinese, 3%
+    of the notes have a wrong character; numbers are never changed. Each value has its own random
+    draws, so that changing one value changes only its sentence.
 
     Args:
         values: age (years), sex ("female" or "male"), cp (chest pain: "typical angina", "atypical
             angina", "non-anginal" or "asymptomatic"), trestbps (systolic, mm Hg), chol (mg/dl),
             fbs (fasting sugar above 120 mg/dl) and exang (angina under exercise) as bool or 0
-            and 1; None, NaN or no such key where not recorded.
-        rng: of this note; it is moved on.
+            and 1; None, NaN or an absent key means that the value is not recorded.
+        rng: the random generator of this note; its state advances.
         language: "en" or "zh" (simplified Chinese).
 
     Returns:
-        The note; "" where nothing is recorded.
+        The note; "" if nothing is recorded.
 
     Raises:
-        ValueError: an unknown language, sex or kind of chest pain, or a fbs or exang that is
+        ValueError: the language, the sex or the kind of chest pain is unknown, or fbs or exang is
             neither true nor false.
     """
     if language not in _POOLS:
@@ -207,7 +207,7 @@ def _opening(pools: Pools, age: Any, sex: Any, u: float) -> str:
 
 
 def _sentence(pools: Pools, key: str, value: Any, u: float, q: float) -> str:
-    """One sentence on a recorded value; u picks its phrasing, q < QUALIFIED its qualifier."""
+    """One sentence on a recorded value; u picks its phrasing, and q < QUALIFIED its qualifier."""
     if key in _LEVELS:
         names, cuts = _LEVELS[key]
         level = names[sum(value >= cut for cut in cuts)]
@@ -232,7 +232,7 @@ def _number(value: float) -> str:
 
 
 def _with_slip(note: str, u: float, pick: float) -> str:
-    """With u < SLIPS one word of the note has a character that sounds or looks alike."""
+    """If u < SLIPS, replace one character of the note by one that sounds or looks alike."""
     words = [word for word in _CONFUSED if word in note] if u < SLIPS else []
     if not words:
         return note
@@ -241,7 +241,7 @@ def _with_slip(note: str, u: float, pick: float) -> str:
 
 
 def _with_typos(note: str, u: float, rng: np.random.Generator) -> str:
-    """Every long word goes wrong with probability TYPOS; u says how many words come before one."""
+    """Misspell each long word with probability TYPOS; u gives the number of words before a typo."""
     nth = _gap(u)
     words = [match.span() for match in _LONG_WORD.finditer(note)]
     wrong = []
@@ -249,13 +249,13 @@ def _with_typos(note: str, u: float, rng: np.random.Generator) -> str:
         where, how, u = rng.random(3).tolist()
         wrong.append((words[nth], where, how))
         nth += 1 + _gap(u)
-    for (start, end), where, how in reversed(wrong):  # from the end: spans before it still hold
+    for (start, end), where, how in reversed(wrong):  # so that the earlier spans stay valid
         note = note[:start] + _misspelt(note[start:end], where, how) + note[end:]
     return note
 
 
 def _gap(u: float) -> int:
-    """Words without a typo before the next one with it: geometric, the sum of many coin tosses."""
+    """The number of words without a typo before the next typo, from a geometric distribution."""
     return int(math.log(1 - u) / math.log(1 - TYPOS))
 
 
@@ -272,9 +272,9 @@ def _misspelt(word: str, where: float, how: float) -> str:
 def note_words(notes: Sequence[str]) -> np.ndarray:
     """English notes as plain words, object (n,), ready for a `TextVectorization(standardize=None)`.
 
-    Lower case, without punctuation; "<" and ">" become "below" and "above", which a standard
-    clean-up would delete, and numbers are rounded down to tens ("145" to "140s"), since few
-    patients share the exact number.
+    The words are in lower case and without punctuation. The signs "<" and ">", which a standard
+    clean-up would delete, become "below" and "above". Numbers are rounded down to tens ("145" to
+    "140s"), since few patients share the exact number.
     """
     return np.array([_words(note) for note in notes], object)
 

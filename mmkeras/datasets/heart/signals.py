@@ -1,8 +1,8 @@
 """ECG and scan of a heart patient, rendered from table values; not for clinical use.
 
-Each picture and each strip is drawn from the values of one patient and from random numbers of one
-recording, so that a new recording of the same patient shows the same values anew. A value that is
-not known is not drawn.
+Each scan and each ECG strip is drawn from the values of one patient and from the random numbers of
+one recording, so that a new recording of the same patient shows the same values again. A value that
+is not known is not drawn.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ SAMPLES = RATE * (REST + EXERCISE)
 SCAN = 64  # pixels per side
 _AT_ONCE = 256  # patients drawn together; more would leave the processor's cache
 
-# Waves of one heart beat after McSharry, Clifford, Tarassenko & Smith (2003),
+# Waves of one heartbeat after McSharry, Clifford, Tarassenko & Smith (2003),
 # doi:10.1109/TBME.2003.808805: angle from the R peak and width, in radians at 60 beats per minute,
 # and height in mV. T is later and narrower than theirs, so that the ST segment can be read at 200
 # beats per minute too.
@@ -37,35 +37,37 @@ _SLOPES = {"upsloping": 1.0, "flat": 0.0, "downsloping": -1.0}
 def draw_ecg(values: pd.DataFrame, patients: np.ndarray, recordings: np.ndarray) -> np.ndarray:
     """One-lead ECG strips: 4 s at rest, then 6 s at peak exercise; float32 (n, 1250), in mV.
 
-    The wave model is that of McSharry et al. (2003), its bumps written out in the phase of the beat
-    and made periodic. What the values do: `restecg` shapes both strips (LV hypertrophy: tall R,
-    deep S, lowered T; ST-T abnormality: T upside down), `thalch` is the rate under exercise (beats
-    per minute), `oldpeak` lowers the ST segment by 0.1 mV per unit, `slope` tilts it. The rate at
-    rest is part of the recording: the table does not hold it. So are baseline wander, mains hum (50
-    Hz), muscle noise, and a gain within 10%.
+    The wave model is that of McSharry et al. (2003), whose bumps are functions of the phase of the
+    beat, made periodic. The values have these effects: `restecg` shapes both strips (left
+    ventricular hypertrophy gives a tall R, a deep S and a lowered T; an ST-T abnormality turns T
+    upside down), `thalch` is the rate under exercise (beats per minute), `oldpeak` lowers the ST
+    segment by 0.1 mV per unit, and `slope` tilts it. The rate at rest, which is not in the table,
+    belongs to the recording, as do baseline wander, mains hum (50 Hz), muscle noise, and a gain
+    within 10%.
 
     A strip whose values are missing is flat: the rest strip without `restecg`, the exercise strip
-    without `thalch` and `oldpeak`. If one of these two is known the other is drawn at a fixed
-    middle (138 per minute, 0.5 mm); an unknown slope is drawn half-way between flat and up.
+    if neither `thalch` nor `oldpeak` is known. If only one of these two is known, the other is
+    drawn at a fixed middle value (138 beats per minute, 0.5 mm). An unknown slope is drawn half-way
+    between flat and up.
 
     Args:
         values: n rows with columns restecg, thalch, oldpeak, slope; NaN where missing.
-        patients: int (n,), from 0.
-        recordings: int (n,), from 0: which recording of this patient.
+        patients: int (n,), from 0: the number of the patient.
+        recordings: int (n,), from 0: the number of the recording of this patient.
     """
     return _in_batches(_ecg_batch, values, patients, recordings, (SAMPLES,), np.float32)
 
 
 def draw_scan(values: pd.DataFrame, patients: np.ndarray, recordings: np.ndarray) -> np.ndarray:
-    """Scan sheets, uint8 (n, 64, 64, 1): above perfusion at stress and at rest, below the arteries.
+    """Scan sheets, uint8 (n, 64, 64, 1), with perfusion in the upper half and arteries below.
 
-    Above, two slices of the heart's muscle as rings, at stress (left) and at rest (right): `thal`
-    normal has no gap, a reversible defect is dark at stress only, a fixed defect in both. Below,
-    the three coronary arteries under fluoroscopy: `ca` of them are bright. Place, size and depth of
-    a defect, which arteries are bright, shape, attenuation and noise belong to the recording. A
-    half whose value is missing is black.
+    The upper half shows two slices of the heart muscle as rings, at stress (left) and at rest
+    (right): a normal `thal` gives no gap, a reversible defect is dark only at stress, and a fixed
+    defect is dark in both. The lower half shows the three coronary arteries under fluoroscopy, of
+    which `ca` are bright. The place, size and depth of a defect, the choice of the bright arteries,
+    shape, attenuation and noise belong to the recording. A half whose value is missing is black.
 
-    Args: see `draw_ecg`; the columns are thal and ca.
+    Args: as for `draw_ecg`, with the columns thal and ca.
     """
     return _in_batches(_scan_batch, values, patients, recordings, (SCAN, SCAN, 1), np.uint8)
 
@@ -86,7 +88,7 @@ def _in_batches(
 
 
 def generators(patients: np.ndarray, recordings: np.ndarray, kind: int) -> list:
-    """One random generator per row: a row is drawn the same whatever rows stand beside it."""
+    """One random generator per row, so that a row does not depend on the other rows."""
     pairs = zip(recordings.tolist(), patients.tolist(), strict=True)
     return [np.random.default_rng([recording, patient, kind]) for recording, patient in pairs]
 
@@ -197,7 +199,8 @@ def _scan_batch(values: pd.DataFrame, patients: np.ndarray, recordings: np.ndarr
 def _rings(thal: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Slices at stress and at rest, each (n, 32, 32), 0 to 255."""
     radius, thick = 9.5 + 2 * u[:, 0], 2.0 + 0.6 * u[:, 1]
-    centre, width = 2 * np.pi * u[:, 2], 0.6 + 0.5 * u[:, 3]  # radians; half of the defect
+    # The centre of the defect and half of its width, in radians.
+    centre, width = 2 * np.pi * u[:, 2], 0.6 + 0.5 * u[:, 3]
     loss = 0.5 + 0.3 * u[:, 4]
     shade, brightness = 0.2 * u[:, 5], 170 + 50 * u[:, 6]
     slices = []
@@ -208,7 +211,7 @@ def _rings(thal: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         angle = np.arctan2(dy, dx)
         away = np.abs((angle - centre + np.pi) % (2 * np.pi) - np.pi)
         gap = np.isin(thal, ill)[:, None, None] * loss * _step((width - away) / 0.1)
-        tissue = 1 - shade * (1 + np.cos(angle - np.pi / 2)) / 2  # the diaphragm takes its part
+        tissue = 1 - shade * (1 + np.cos(angle - np.pi / 2)) / 2  # the diaphragm absorbs a part
         slices.append(12 + brightness * ring * tissue * (1 - gap))
     return slices[0], slices[1]
 
