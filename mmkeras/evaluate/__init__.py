@@ -1,8 +1,9 @@
 """Evaluation: tables of metrics with intervals, comparisons, calibration, thresholds, folds.
 
-Everything works on arrays of labels and probabilities, whatever model they come from. Labels `y`
-are ints (n,). Probabilities are floats from 0 to 1: (n,) or (n, 1) of class 1 for a binary problem,
-(n, classes) with rows that sum to 1 for a multi-class one; or a dict model name → such an array.
+Everything works on arrays of labels and probabilities, from any model. Labels `y` are ints (n,).
+Probabilities are floats from 0 to 1: (n,) or (n, 1) with those of class 1 for a binary problem, and
+(n, classes) with rows that sum to 1 for a multi-class problem; or a dict model name → such an
+array. An argument `groups` holds one label per row, such as the patient.
 """
 
 from .calibration import apply_temperature, calibration_line, fit_temperature, recalibrate

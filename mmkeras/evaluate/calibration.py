@@ -15,17 +15,18 @@ COLDEST, HOTTEST = 0.01, 100.0  # temperatures that are searched
 
 
 def fit_temperature(y: Arrays, probabilities: Arrays) -> float:
-    """The temperature that makes probabilities fit best (Guo 2017); above 1: they were too sure.
+    """The temperature that makes the probabilities fit best (Guo 2017).
 
-    It minimises the log loss, between 0.01 and 100, in which probabilities below 1e-7 count as
-    1e-7. Fit it on validation rows: never on those that are tested, nor on those trained on.
+    Above 1, the probabilities were too extreme. The temperature minimises the log loss between 0.01
+    and 100, and probabilities below 1e-7 count as 1e-7. Fit it on validation rows, never on test
+    rows nor on training rows.
 
     Args:
         y: int (n,).
-        probabilities: (n,), (n, 1) or (n, classes).
+        probabilities: float (n,), (n, 1) or (n, classes).
 
     Raises:
-        ValueError: input that is not as described.
+        ValueError: an argument is not as described.
     """
     p = check_probabilities(probabilities)
     columns = np.stack([1 - p, p], axis=1) if p.ndim == 1 else p
@@ -44,11 +45,11 @@ def fit_temperature(y: Arrays, probabilities: Arrays) -> float:
 def apply_temperature(probabilities: Arrays, temperature: float) -> np.ndarray:
     """Probabilities whose logits are divided by the temperature: float64, of the same shape.
 
-    The predicted class stays (at threshold 0.5, in a binary problem), and so does the order of
-    binary probabilities, and with it the AUC.
+    The predicted class stays the same (in a binary problem at threshold 0.5), and so does the order
+    of binary probabilities, and with it the AUC.
 
     Raises:
-        ValueError: a temperature that is not a positive number, or what are not probabilities.
+        ValueError: the temperature is not a positive number, or the probabilities are invalid.
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature must be a positive number, got {temperature!r}")
@@ -70,24 +71,25 @@ def calibration_line(
 ) -> pd.DataFrame:
     """Calibration intercept and slope of a binary problem (Cox 1958), each with its interval.
 
-    The slope is b in logit P(y = 1) = a + b logit p, fitted by maximum likelihood; below 1 the
-    probabilities are too extreme. The intercept is a where b is held at 1 (calibration in the
-    large); above 0 they are too low on average. Perfect are slope 1 and intercept 0.
+    The slope is b in logit P(y = 1) = a + b logit p, fitted by maximum likelihood; if it is below
+    1, the probabilities are too extreme. The intercept is a with b held at 1 (calibration in the
+    large); if it is above 0, the probabilities are too low on average. Perfect calibration has
+    slope 1 and intercept 0.
 
     Args:
-        y: int (n,), 0 or 1, both there.
-        probabilities: (n,) or (n, 1), of class 1; below 1e-7 they count as 1e-7.
-        groups: (n,) labels such as patients; all rows of one are drawn together. None: each row
-            for itself.
+        y: int (n,), 0 or 1; both must occur.
+        probabilities: float (n,) or (n, 1), of class 1; below 1e-7 they count as 1e-7.
+        groups: (n,) labels such as patients; all rows of a group are drawn together. None: each
+            row is a group.
         replicates, confidence, seed: of the bootstrap (percentile intervals). Draws of one class
-            and draws in which the probabilities separate the classes are left out; where they are
-            more than half, the interval is NaN.
+            and draws in which the probabilities separate the classes are left out; if they are more
+            than half of all draws, the interval is NaN.
 
     Returns:
-        Index intercept, slope; columns value, low, high.
+        A table with index intercept, slope and columns value, low, high.
 
     Raises:
-        ValueError: input that is not as described, or probabilities that separate the classes or
+        ValueError: an argument is not as described, or the probabilities separate the classes or
             are all the same.
     """
     truth, x = _line(y, probabilities)
@@ -97,22 +99,24 @@ def calibration_line(
         "slope": _logistic(truth, x, weights)[1],
     }
     if np.isnan(values["slope"][0]):
-        raise ValueError("probabilities must overlap between the classes, and not be all the same")
+        raise ValueError(
+            "probabilities must overlap between the classes, and must not be all the same"
+        )
     rows = {name: (v[0], *interval(v[1:], confidence)) for name, v in values.items()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"])
 
 
 def recalibrate(y: Arrays, probabilities: Arrays, new: Arrays, *, slope: bool = True) -> np.ndarray:
-    """Probabilities for new rows of a place, corrected by what happened to known rows of it.
+    """Probabilities for new rows of a place, corrected by labelled rows of the same place.
 
-    Fits logit P(y = 1) = a + b logit p on the known rows (Cox 1958; Steyerberg 2004) and applies
-    it to the new ones. Their order stays (if b > 0), and so does the AUC.
+    The function fits logit P(y = 1) = a + b logit p on the labelled rows (Cox 1958; Steyerberg
+    2004) and applies it to the new ones. If b > 0 their order stays the same, and so does the AUC.
 
     Args:
-        y: int (n,), 0 or 1, both there; the known rows.
-        probabilities: (n,) or (n, 1), what the model said of them.
-        new: (m,) or (m, 1), what it says of the others.
-        slope: whether b is fitted too; False holds it at 1, which needs fewer rows.
+        y: int (n,), 0 or 1, of the labelled rows; both must occur.
+        probabilities: float (n,) or (n, 1), what the model predicts for the labelled rows.
+        new: float (m,) or (m, 1), what the model predicts for the new rows.
+        slope: whether to fit b, too; False holds it at 1, which needs fewer rows.
 
     Returns:
         float64, of the shape of `new`.
@@ -124,8 +128,8 @@ def recalibrate(y: Arrays, probabilities: Arrays, new: Arrays, *, slope: bool = 
     a, b = (value[0] for value in _logistic(truth, x, np.ones((1, len(x))), slope=slope))
     if np.isnan(b):
         raise ValueError(
-            f"the {len(x)} probabilities separate the classes, or are all the same: a slope cannot "
-            "be fitted; take more rows, or slope=False"
+            f"the {len(x)} probabilities separate the classes, or are all the same, so a slope "
+            "cannot be fitted; use more rows, or slope=False"
         )
     asked = check_probabilities(new)
     if asked.ndim > 1:
@@ -134,13 +138,13 @@ def recalibrate(y: Arrays, probabilities: Arrays, new: Arrays, *, slope: bool = 
 
 
 def _line(y: Arrays, probabilities: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and logits of a binary problem, with both classes there."""
+    """Labels and logits of a binary problem in which both classes occur."""
     p = check_probabilities(probabilities)
     if p.ndim > 1:
         raise ValueError(f"probabilities must be (n,) or (n, 1) of class 1, got shape {p.shape}")
     truth = check_labels(y, len(p), 2)
     if truth.min() == truth.max():
-        raise ValueError(f"y must hold both classes, all {len(p)} rows are of class {truth[0]}")
+        raise ValueError(f"y must hold both classes, but all {len(p)} rows are of class {truth[0]}")
     return truth, _logit(p)
 
 
@@ -151,9 +155,9 @@ def _logit(p: np.ndarray) -> np.ndarray:
 def _logistic(
     y: np.ndarray, x: np.ndarray, weights: np.ndarray, *, slope: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Newton's steps for logit P = a + b x, for each line of weights (replicates, n): a and b.
+    """a and b of logit P = a + b x by Newton's method, for each row of weights (replicates, n).
 
-    NaN where no finite maximum is reached. Without `slope`, b stays at 1.
+    Both are NaN where no finite maximum is reached. Without `slope`, b stays at 1.
     """
     a, b = np.zeros(len(weights)), np.full(len(weights), 0.5 if slope else 1.0)
     step = np.full((2, len(weights)), np.inf)

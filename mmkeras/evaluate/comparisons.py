@@ -1,6 +1,6 @@
-"""Two models on the same rows: mean difference, McNemar's test of answers, DeLong's of AUCs.
+"""Two models on the same rows: mean difference, McNemar's test, and DeLong's test of AUCs.
 
-And Holm's correction for several tests.
+The module also has Holm's correction for several tests.
 
 Derived in chapter 03 (the mean difference) and chapter 09.
 """
@@ -30,21 +30,21 @@ def paired_difference(
     comparisons: int = 1,
     confidence: float = 0.95,
 ) -> Difference:
-    """By how much the first model is ahead of the second, on average over the same rows.
+    """The mean of first - second over the same rows, with a confidence interval.
 
     Deviations from the mean are added up within each group before they are squared, so the rows of
     a group may depend on each other (Liang & Zeger 1986). The limits are those of a normal
-    distribution, which takes a few dozen groups; `compare` does the same for any metric, by
+    distribution, which needs a few dozen groups. `compare` does the same for any metric by
     resampling.
 
     Args:
-        first, second: (n,) numbers, such as right or wrong for each row.
-        groups: (n,) labels of any kind, such as patients. None: each row for itself.
-        comparisons: how many differences were looked at, here and elsewhere (Bonferroni).
+        first, second: (n,) numbers, such as right (1) or wrong (0) for each row.
+        groups: (n,) labels of any kind, such as patients. None: each row is a group.
+        comparisons: the number of differences that were examined, here and elsewhere (Bonferroni).
         confidence: coverage of all these intervals together, between 0 and 1.
 
     Raises:
-        ValueError: not of one length, numbers that are not finite, fewer than two groups.
+        ValueError: the lengths differ, a number is not finite, or there are fewer than two groups.
     """
     one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if one.ndim != 1 or one.shape != other.shape or not np.isfinite([one, other]).all():
@@ -68,7 +68,7 @@ def paired_difference(
 
 
 class McNemar(NamedTuple):
-    """Rows that only the first, or only the second model has right; two-sided p."""
+    """Number of rows that only the first or only the second model predicts right; two-sided p."""
 
     first_only: int
     second_only: int
@@ -78,11 +78,15 @@ class McNemar(NamedTuple):
 def mcnemar(y: Arrays, first: Arrays, second: Arrays) -> McNemar:
     """Exact test of two models' predicted classes on the same rows (McNemar 1947, binomial form).
 
-    y, first, second: int (n,). Rows must be independent: with several per patient, use `compare`
-    with groups. Where the models never disagree p is 1.
+    Rows must be independent: if there are several per patient, use `compare` with groups. If the
+    models never disagree, p is 1.
+
+    Args:
+        y: int (n,), the true classes.
+        first, second: int (n,), the predicted classes.
 
     Raises:
-        ValueError: empty, or not of one length.
+        ValueError: the arrays are empty, or their lengths differ.
     """
     truth = check_labels(y)
     one = check_labels(first, truth.size, what="first") == truth
@@ -93,7 +97,7 @@ def mcnemar(y: Arrays, first: Arrays, second: Arrays) -> McNemar:
 
 
 class DeLong(NamedTuple):
-    """Two AUCs, first - second, its standard error, confidence limits and two-sided p."""
+    """Two AUCs and their difference, with its standard error, confidence limits, two-sided p."""
 
     first: float
     second: float
@@ -107,16 +111,17 @@ class DeLong(NamedTuple):
 def delong(y: Arrays, first: Arrays, second: Arrays, *, confidence: float = 0.95) -> DeLong:
     """Do two models differ in AUC on the same rows (DeLong, DeLong & Clarke-Pearson 1988)?
 
-    By midranks, as fast as sorting (Sun & Xu 2014). Rows must be independent: with several per
-    patient, use `compare` with groups. Without any spread (se 0) p is 1 for equal AUCs, else NaN.
+    The test uses midranks, which is as fast as sorting (Sun & Xu 2014). Rows must be independent:
+    if there are several per patient, use `compare` with groups. If the standard error is 0, p is 1
+    for equal AUCs, else NaN.
 
     Args:
         y: int (n,), 0 or 1, at least two of each.
-        first, second: probabilities of class 1, (n,) or (n, 1).
+        first, second: float (n,) or (n, 1), probabilities of class 1.
         confidence: coverage of the limits, between 0 and 1.
 
     Raises:
-        ValueError: input that is not as described.
+        ValueError: an argument is not as described.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, such as 0.95; got {confidence!r}")
@@ -145,18 +150,20 @@ def delong(y: Arrays, first: Arrays, second: Arrays, *, confidence: float = 0.95
 def holm(p: Arrays) -> np.ndarray:
     """p-values of k tests, corrected for their number (Holm 1979).
 
-    The smallest is multiplied by k, the next by k - 1, and so on; none may be below one before it,
-    nor above 1. If all k differences are chance, the smallest falls below 0.05 in at most 5% of
-    all cases. It finds all that Bonferroni's factor k finds, and sometimes more.
+    The smallest p-value is multiplied by k, the next by k - 1, and so on; none may be smaller than
+    the one before it, nor larger than 1. If all k differences are due to chance, the smallest falls
+    below 0.05 in at most 5% of all cases. The correction finds every difference that Bonferroni's
+    factor k finds, and sometimes more.
 
     Args:
-        p: (k,), from 0 to 1: all tests that were made, not only those that came out well.
+        p: float (k,), from 0 to 1: those of all tests that were made, not only of the successful
+            ones.
 
     Returns:
-        float64 (k,), in the order given.
+        float64 (k,), in the same order.
 
     Raises:
-        ValueError: not of one dimension, empty, or not from 0 to 1.
+        ValueError: p is empty, does not have one dimension, or is not from 0 to 1.
     """
     values = np.asarray(p, dtype=float)
     if values.ndim != 1 or values.size == 0 or not ((values >= 0) & (values <= 1)).all():

@@ -1,4 +1,4 @@
-"""From probabilities to decisions: the threshold that costs least, and what a decision is worth.
+"""From probabilities to decisions: the threshold of least cost, and the benefit of a decision.
 
 Derived in chapters 09 and 11.
 """
@@ -15,11 +15,11 @@ from .tables import interval, resampled
 def cost_threshold(false_positive: float, false_negative: float) -> float:
     """The probability from which on "positive" is the cheaper answer, if p is calibrated.
 
-    That is false_positive / (false_positive + false_negative) (Elkan 2001), with nothing to pay
-    for right answers.
+    It is false_positive / (false_positive + false_negative) (Elkan 2001), where right answers cost
+    nothing. The costs may be in any unit.
 
     Raises:
-        ValueError: a negative or infinite cost, or both 0.
+        ValueError: a cost is negative or infinite, or both are 0.
     """
     costs = (false_positive, false_negative)
     if not np.isfinite(costs).all() or min(costs) < 0 or max(costs) == 0:
@@ -34,9 +34,9 @@ def expected_cost(
     false_positive: float = 1,
     false_negative: float = 1,
 ) -> float:
-    """Mean cost per row when class 1 is predicted from the threshold on; binary problems only.
+    """Mean cost per row if class 1 is predicted from the threshold on; for binary problems only.
 
-    Args and Raises: as for `best_threshold`; threshold from 0 to 1, or inf for never.
+    Args and Raises: as for `best_threshold`; the threshold is from 0 to 1, or inf for never.
     """
     cost_threshold(false_positive, false_negative)  # checks the costs
     truth, p = _binary(y, probabilities)
@@ -48,18 +48,18 @@ def expected_cost(
 def best_threshold(
     y: Arrays, probabilities: Arrays, false_positive: float = 1, false_negative: float = 1
 ) -> float:
-    """The threshold of the smallest mean cost on these rows; choose it on validation rows.
+    """The threshold with the smallest mean cost on these rows; choose it on validation rows.
 
-    Tried are 0 (always positive), the middles between neighbouring probabilities and inf (never).
-    Of equally cheap ones the nearest to `cost_threshold` is returned.
+    The candidates are 0 (always positive), the middles between neighbouring probabilities, and inf
+    (never positive). Of equally cheap ones, the one nearest to `cost_threshold` is returned.
 
     Args:
         y: int (n,), 0 or 1.
-        probabilities: (n,) or (n, 1), of class 1.
+        probabilities: float (n,) or (n, 1), of class 1.
         false_positive, false_negative: costs, from 0 up, not both 0.
 
     Raises:
-        ValueError: input that is not as described.
+        ValueError: an argument is not as described.
     """
     theory = cost_threshold(false_positive, false_negative)
     truth, p = _binary(y, probabilities)
@@ -89,25 +89,26 @@ def net_benefit(
 ) -> pd.DataFrame:
     """Net benefit by threshold: the numbers of a decision curve (Vickers & Elkin 2006).
 
-    Who treats from probability t on holds a false alarm for t / (1 - t) times as bad as a miss is
-    bad. Net benefit is the share of true positives less the share of false positives at that rate;
-    "all" treats everybody, "none" nobody (and has 0).
+    To treat from probability t on implies that a false alarm is t / (1 - t) times as bad as a miss.
+    Net benefit is the share of true positives minus t / (1 - t) times the share of false positives.
+    "all" treats everybody; "none" treats nobody, and has a net benefit of 0.
 
     Args:
         y: int (n,), 0 or 1.
-        probabilities: (n,) or (n, 1), of class 1; or a dict model name → such an array. A single
-            array has the name "model".
+        probabilities: float (n,) or (n, 1), of class 1; or a dict model name → such an array. A
+            single array has the name "model".
         thresholds: numbers from 0 up and below 1.
-        baseline: a model, "all" or "none", which is subtracted on the same draws; None: nothing.
-        groups: (n,) labels such as patients; all rows of one are drawn together.
+        baseline: a model, "all" or "none", which is subtracted on the same draws; None for nothing.
+        groups: (n,) labels such as patients; all rows of a group are drawn together. None: each
+            row is a group.
         replicates, confidence, seed: of the bootstrap (percentile intervals).
 
     Returns:
-        Columns value, low, high; index (model, threshold), with "all" and "none" after the models
-        and without the baseline.
+        A table with columns value, low, high and index (model, threshold), with "all" and "none"
+        after the models, and without the baseline.
 
     Raises:
-        ValueError: input that is not as described.
+        ValueError: an argument is not as described.
     """
     models = dict(probabilities) if isinstance(probabilities, Mapping) else {"model": probabilities}
     t = np.asarray(thresholds, dtype=float)
@@ -115,7 +116,7 @@ def net_benefit(
         raise ValueError(f"thresholds must be numbers from 0 up and below 1, got {thresholds!r}")
     if baseline is not None and baseline not in {*models, "all", "none"}:
         raise ValueError(f"baseline {baseline!r} must be 'all', 'none' or one of {list(models)}")
-    gains = {}  # of each row at each threshold
+    gains = {}  # of each row, at each threshold
     for name, values in models.items():
         truth, p = _binary(y, values)
         gains[name] = (p[:, None] >= t) * np.where(truth[:, None], 1.0, -t / (1 - t))

@@ -1,4 +1,4 @@
-"""Cross-validation: which rows are trained on and which are tested, fold by fold.
+"""Cross-validation: the training rows and the test rows of each fold.
 
 Derived in chapter 09.
 """
@@ -18,27 +18,28 @@ def folds(
     leave_out: Arrays | None = None,
     seed: int = 0,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows to train and to test on, fold by fold: cross-validation (Stone 1974).
+    """Row numbers to train and to test on for each fold of a cross-validation (Stone 1974).
 
-    Stratified by class. With `groups` no group is on both sides, and classes are balanced as well
-    as whole groups allow. With `leave_out` there is one fold for each of its labels, in sorted
-    order, tested on that label and trained on all others; k and seed then do nothing.
+    The folds are stratified by class. With `groups`, no group is on both sides, and classes are
+    balanced as well as whole groups allow. With `leave_out`, there is one fold for each of its
+    labels, in sorted order, which tests on that label and trains on all others; k and seed then
+    have no effect.
 
     Args:
         y: (n,) class labels of any kind.
         k: number of folds, at least 2.
-        repeats: how often all is dealt out anew; k * repeats folds come back.
+        repeats: how often all rows are divided anew; the result has k * repeats folds.
         groups: (n,) labels such as patients.
-        leave_out: (n,) labels such as hospitals. A group that is seen in several hospitals is left
-            out of training where it is tested.
-        seed: of the shuffling.
+        leave_out: (n,) labels such as hospitals. A group that occurs in several hospitals is left
+            out of the training when it is tested.
+        seed: seed of the shuffling, int from 0.
 
     Returns:
         List of (train, test), each an int array of row numbers.
 
     Raises:
-        ValueError: k below 2 or above the rows (groups) of the smallest class, one label to leave
-            out, a side left empty, arrays of different lengths.
+        ValueError: k is below 2 or above the number of rows (or groups) of the smallest class,
+            there is only one label to leave out, a side would be empty, or the lengths differ.
     """
     classes = check_codes("y", y, len(y))
     member = np.arange(len(y)) if groups is None else check_codes("groups", groups, len(y))
@@ -76,6 +77,8 @@ def _leave_one_out(site: np.ndarray, member: np.ndarray) -> list[tuple[np.ndarra
     for train, test in LeaveOneGroupOut().split(site[:, None], groups=site):
         train = train[~np.isin(member[train], member[test])]
         if len(train) == 0:
-            raise ValueError("leave_out leaves no row to train on: its labels share all groups")
+            raise ValueError(
+                "leave_out leaves no row to train on, because its labels share all groups"
+            )
         splits.append((train, test))
     return splits

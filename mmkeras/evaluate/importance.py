@@ -1,4 +1,4 @@
-"""What each modality is worth: by leaving it out, by dealing it out anew, by Shapley values.
+"""The importance of each modality: by ablation, by permutation, and by Shapley values.
 
 Derived in chapter 09.
 """
@@ -18,10 +18,10 @@ Value = Mapping[Any, float] | Callable[[Subset], float]
 
 
 def subsets(modalities: Sequence[str]) -> list[Subset]:
-    """Every choice of modalities from () to all, small ones first, each in the order given.
+    """All subsets of the modalities, from () to all, small ones first, each in the given order.
 
     Raises:
-        ValueError: no modality, or one twice.
+        ValueError: there is no modality, or one occurs twice.
     """
     if isinstance(modalities, str) or not modalities or len(set(modalities)) < len(modalities):
         raise ValueError(
@@ -35,19 +35,19 @@ def subsets(modalities: Sequence[str]) -> list[Subset]:
 def shapley(value: Value, modalities: Sequence[str]) -> pd.Series:
     """What each modality adds to a score, averaged over all orders of adding them (Shapley 1953).
 
-    Exact: `value` is needed for all 2**n subsets of the n modalities.
+    The values are exact, and need the score of all 2**n subsets of the n modalities.
 
     Args:
         value: the score of a model that has only these modalities: a dict subset → number, with
-            tuples (in any order) or frozensets as keys, () among them; or a function of a tuple,
-            called once for each of `subsets(modalities)`.
-        modalities: names.
+            tuples (in any order) or frozensets as keys, including (); or a function of a tuple,
+            which is called once for each of `subsets(modalities)`.
+        modalities: their names.
 
     Returns:
         Series by modality; its sum is value(all) - value(()).
 
     Raises:
-        ValueError: a subset without a value, a value that is not finite, an unknown modality.
+        ValueError: a subset has no value, a value is not finite, or a modality is unknown.
     """
     scores, count = _scores(value, modalities, subsets(modalities)), len(modalities)
     shares = dict.fromkeys(modalities, 0.0)
@@ -59,9 +59,9 @@ def shapley(value: Value, modalities: Sequence[str]) -> pd.Series:
 
 
 def ablation(value: Value, modalities: Sequence[str]) -> pd.Series:
-    """What is lost when one modality goes: value(all) - value(all but this one), by modality.
+    """The loss without one modality: value(all) - value(all but this one), by modality.
 
-    Args and Raises: as for `shapley`; only the values named here are needed.
+    Args and Raises: as for `shapley`, but only these values are needed.
     """
     subsets(modalities)  # checks the names
     without = {m: tuple(other for other in modalities if other != m) for m in modalities}
@@ -84,7 +84,9 @@ def _scores(
         scores = {frozenset(subset): given[frozenset(subset)] for subset in needed}
     for subset, number in scores.items():
         if not np.isfinite(number):
-            raise ValueError(f"the value of {tuple(sorted(subset))} is {number}, not a number")
+            raise ValueError(
+                f"the value of {tuple(sorted(subset))} is {number}, not a finite number"
+            )
     return {subset: float(number) for subset, number in scores.items()}
 
 
@@ -108,35 +110,36 @@ def permutation_importance(
     keep: Sequence[str] = ("present",),
     modalities: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """How much the score drops when one modality is dealt out anew among the rows.
+    """How much the score drops when one modality is permuted among the rows.
 
-    Breiman (2001), for any model and a whole modality at a time (Fisher, Rudin & Dominici 2019).
-    A model that can do with either of two modalities loses little by each: see `shapley`.
+    This is Breiman's (2001) measure, for any model, with a whole modality permuted at a time
+    (Fisher, Rudin & Dominici 2019). If either of two modalities suffices for a model, the drop of
+    each is small: see `shapley`.
 
-    Where the inputs hold a presence mask, a modality is dealt out among the rows that have it, so
-    that no row gets what was absent elsewhere. A modality of fewer than two rows loses nothing.
+    If the inputs hold a presence mask, a modality is permuted among the rows that have it, so that
+    no row gets what was absent elsewhere. A modality that fewer than two rows have has no drop.
 
     Args:
         predict: dict of inputs → probabilities, such as `model.predict`.
-        inputs: modality → array (n, …); "present", if there, is the mask (n, modalities), 1 where
-            the row has it, 0 where not.
-        y: (n,), handed on to `score`.
-        score: function of (y, probabilities), higher is better.
-        repeats: how often each modality is dealt out anew.
-        seed: of the permutations.
+        inputs: modality → array (n, …); "present", if it is there, is the mask (n, modalities),
+            1 where a row has the modality, 0 where it does not.
+        y: (n,), passed on to `score`.
+        score: (y, probabilities) → number, where higher is better.
+        repeats: number of permutations of each modality.
+        seed: seed of the permutations, int from 0.
         groups: (n,) labels such as patients; a row then gets the modality of another group, never
-            of its own. None: of any row.
-        keep: inputs that stay as they are, such as presence masks; names that are not there do no
-            harm.
-        modalities: those to deal out, in the order of the columns of the mask; None: all inputs
+            of its own. None: it may get that of any row.
+        keep: inputs that stay as they are, such as presence masks; other names are ignored.
+        modalities: those to permute, in the order of the columns of the mask; None: all inputs
             that are not kept, in their order.
 
     Returns:
-        Columns mean and sd (over the repeats; 0 for one repeat) of the drop, by modality.
+        A table by modality with columns mean and sd of the drop over the repeats (sd is 0 for one
+        repeat).
 
     Raises:
-        ValueError: inputs of different lengths, nothing to permute, a mask of another shape, a
-            group of over half the rows that have a modality.
+        ValueError: the inputs differ in length, there is nothing to permute, the mask has another
+            shape, or a group holds over half of the rows that have a modality.
     """
     arrays = {name: np.asarray(values) for name, values in inputs.items()}
     modalities = modalities or [name for name in arrays if name not in keep]
@@ -168,7 +171,7 @@ def permutation_importance(
 
 
 def _mask(present: np.ndarray | None, modalities: Sequence[str], n: int) -> np.ndarray:
-    """Bool (n, modalities): which row has what; everything without a mask."""
+    """Bool (n, modalities): which row has which modality; all True without a mask."""
     shape = (n, len(modalities))
     if present is None:
         return np.ones(shape, bool)
@@ -183,10 +186,10 @@ def _mask(present: np.ndarray | None, modalities: Sequence[str], n: int) -> np.n
 def _deal(
     rng: np.random.Generator, rows: np.ndarray, member: np.ndarray | None, name: str
 ) -> np.ndarray:
-    """A permutation of as many places; with groups, one that takes no row from its own group.
+    """A permutation of these rows; with groups, no row gets a row of its own group.
 
-    In a random order of the groups, each whole, a shift by the size of the largest leaves every
-    group.
+    The rows are sorted by groups in random order. A shift by the size of the largest group then
+    moves every row into another group.
     """
     n = len(rows)
     if member is None or n < 2:

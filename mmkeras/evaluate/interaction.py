@@ -10,7 +10,7 @@ from scipy import special
 
 from ..arguments import Arrays, check_positive, check_probabilities, check_seed
 
-FLOOR = 1e-7  # of a probability, before its logarithm
+FLOOR = 1e-7  # smallest probability of which a logarithm is taken
 
 
 def emap(
@@ -30,28 +30,28 @@ def emap(
 
     Of all sums of a function of the text and a function of the picture, this one is nearest to f
     in squared distance over the n² pairs. If it scores as well as f, the score is no evidence that
-    f uses an interaction. With M > 2 modalities f̂ = Σ_m mean(f | m) - (M - 1) mean(f), where the
-    other modalities are dealt out by independent permutations; a sum is still left unchanged.
+    f uses an interaction. With M > 2 modalities, f̂ = Σ_m mean(f | m) - (M - 1) mean(f), where the
+    other modalities are combined by independent permutations; if f is a sum, f̂ still equals f.
 
-    The model is asked n² times (M n² for M > 2): take a sample of a few hundred rows.
+    The model is evaluated on n² rows (on M n² for M > 2), so use a sample of a few hundred rows.
 
     Args:
         predict: dict of inputs → probabilities, (n,), (n, 1) or (n, classes), such as
-            `trainer.predict`. Their logits are averaged: log p less its mean over the classes, or
-            log p / (1 - p) of a binary problem; p counts as at least 1e-7.
-        inputs: modality → array (n, …); "present", if there, is the mask (n, modalities), whose
-            columns go with their modality.
+            `trainer.predict`. Their logits are averaged: log p minus its mean over the classes, or
+            log(p / (1 - p)) in a binary problem; p counts as at least 1e-7.
+        inputs: modality → array (n, …); "present", if it is there, is the mask (n, modalities),
+            whose columns are recombined together with their modality.
         modalities: names, in the order of the columns of the mask; None: all but "present".
-        from_logits: `predict` returns logits, and so does this function.
-        batch: how many recombined rows the model is asked at a time.
-        seed: of the permutations; without effect for two modalities.
+        from_logits: whether `predict` returns logits; then this function returns logits, too.
+        batch: number of recombined rows per call of `predict`.
+        seed: seed of the permutations, int from 0; it has no effect for two modalities.
 
     Returns:
-        What f̂ answers, float64 of the shape that `predict` returns.
+        The answers of f̂, float64 of the shape that `predict` returns.
 
     Raises:
-        ValueError: fewer than two modalities or rows, inputs of different lengths, or what are not
-            probabilities.
+        ValueError: there are fewer than two modalities or rows, the inputs differ in length, or
+            `predict` does not return probabilities.
     """
     arrays = {name: np.asarray(values) for name, values in inputs.items()}
     names = list(modalities or [name for name in arrays if name != "present"])
@@ -93,8 +93,8 @@ def _means(
     n: int,
     batch: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Over the table of all rows of the first modality and all of the others: means of its lines,
-    and of its columns."""
+    """The row means and the column means of the table of answers whose rows are those of the first
+    modality and whose columns are those of the others."""
     lines, columns, step = [], 0.0, max(1, batch // n)
     for start in range(0, n, step):
         mine = np.arange(start, min(start + step, n))

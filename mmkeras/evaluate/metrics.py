@@ -1,7 +1,7 @@
 """The nine metrics of `mmkeras.evaluate`: by scikit-learn, and for many sets of weights at once.
 
-The weights are what the bootstrap needs: how often each row was drawn. Reached through
-`mmkeras.evaluate`, which makes the tables.
+The bootstrap needs the weights, which say how often each row was drawn. `mmkeras.evaluate` makes
+the tables.
 
 Derived in chapter 09.
 """
@@ -17,12 +17,12 @@ from sklearn import metrics as sk
 
 from ..arguments import Arrays, check_labels, check_positive, check_probabilities, check_threshold
 
-BINS = 10  # of equal width, for the calibration error
+BINS = 10  # bins of equal width for the calibration error
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What one model answers, class by class; a binary problem has class 1 alone.
+    """The answers of one model, class by class; a binary problem has only class 1.
 
     Attributes:
         y: int (n,), the true classes.
@@ -40,17 +40,17 @@ class Answers:
 
     @functools.cached_property
     def truth(self) -> np.ndarray:
-        """Bool (classes, n): is this the true class?"""
+        """Bool (classes, n): whether this is the true class."""
         return self.y == self.classes
 
     @functools.cached_property
     def chosen(self) -> np.ndarray:
-        """Bool (classes, n): is this the predicted class?"""
+        """Bool (classes, n): whether this is the predicted class."""
         return self.predicted == self.classes
 
     @property
     def classes(self) -> np.ndarray:
-        """Int (classes, 1): which class each row of `scores` is of."""
+        """Int (classes, 1): the class of each row of `scores`."""
         return np.array([[1]]) if self.binary else np.arange(len(self.scores))[:, None]
 
     @property
@@ -60,26 +60,26 @@ class Answers:
 
     @property
     def hit(self) -> np.ndarray:
-        """Bool (n,): did happen what `confidence` is the probability of?"""
+        """Bool (n,): whether the event with the probability `confidence` happened."""
         return self.truth[0] if self.binary else self.predicted == self.y
 
 
 class Metric(NamedTuple):
-    """A metric twice: by scikit-learn, and for many sets of weights (replicates, n) at once."""
+    """Two forms of a metric: by scikit-learn, and for many weights (replicates, n) at once."""
 
     value: Callable[[Answers], float]
     weighted: Callable[[Answers, np.ndarray], np.ndarray]
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """(replicates, classes) each, the ratio averaged over the classes: (replicates,)."""
+    """The ratio of two arrays (replicates, classes), averaged over the classes: (replicates,)."""
     return _divide(top, bottom).mean(axis=1)
 
 
 def _sums(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Weight of the rows of each class: (replicates, n), bool (classes, n) → (…, classes).
 
-    Each row is of one class at most, so a sparse matrix saves nearly all of the work.
+    Each row belongs to at most one class, so a sparse matrix saves nearly all of the work.
     """
     places = np.nonzero(rows)
     return weights @ sparse.csr_array((np.ones(len(places[0])), places), rows.shape).T
@@ -103,10 +103,9 @@ def _ties(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np
 
 
 def _each_curve(a: Answers, weights: np.ndarray, area: Callable, classes: int) -> np.ndarray:
-    """The mean over the classes of an area of (positives, negatives) at each distinct score.
+    """The mean over the classes of an area, from (positives, negatives) at each distinct score.
 
-    NaN, and not computed, in a replicate without a positive of each class, or if `classes` is 2
-    without a negative.
+    It is NaN in a replicate that lacks a positive of some class, or, if `classes` is 2, a negative.
     """
     positives = _sums(weights, a.truth)
     defined = (positives > 0).all(axis=1)
@@ -143,7 +142,8 @@ def _weighted_specificity(a: Answers, weights: np.ndarray) -> np.ndarray:
 def _weighted_ece(a: Answers, weights: np.ndarray, bins: int = BINS) -> np.ndarray:
     gaps = np.zeros((a.y.size, bins))
     edges = np.linspace(0, 1, bins + 1)
-    place = np.searchsorted(edges[1:-1], a.confidence)  # as scikit-learn: edge belongs to the left
+    # As in scikit-learn, an edge belongs to the bin on its left.
+    place = np.searchsorted(edges[1:-1], a.confidence)
     gaps[np.arange(a.y.size), place] = a.confidence - a.hit
     return np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1)
 
@@ -165,7 +165,7 @@ def _specificity(a: Answers) -> float:
 
 
 def _each_ranking(score: Callable[..., float], classes: int) -> Callable[[Answers], float]:
-    """The same of (truth, scores); NaN with no positive, or if `classes` is 2 with no negative."""
+    """As `_each_class`, of (truth, scores); NaN without a positive (or negative: `classes` 2)."""
 
     def value(a: Answers) -> float:
         for truth in a.truth:
@@ -220,7 +220,7 @@ METRICS: dict[str, Metric] = {
 
 
 def metric_names(metrics: Sequence[str] | None) -> list[str]:
-    """The names that were asked for, all of `METRICS` for None; ValueError for an unknown one."""
+    """The requested names, or all of `METRICS` for None; ValueError for an unknown name."""
     names = list(METRICS) if metrics is None else [metrics] if isinstance(metrics, str) else metrics
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names or len(set(names)) < len(names):
@@ -231,12 +231,17 @@ def metric_names(metrics: Sequence[str] | None) -> list[str]:
 def expected_calibration_error(y: Arrays, probabilities: Arrays, bins: int = BINS) -> float:
     """Mean distance of confidence and frequency over bins of equal width (Naeini 2015; Guo 2017).
 
-    Confidence is the probability of class 1, frequency its share; in a multi-class problem they are
-    the probability of the most probable class and how often that is right. From 0 to 1; few rows
-    raise it, even for perfect probabilities.
+    Confidence is the probability of class 1, and frequency is the share of class 1; in a
+    multi-class problem they are the probability of the most probable class and the share of rows in
+    which that class is right. The error is from 0 to 1. With few rows it is too high, even for
+    perfect probabilities.
+
+    Args:
+        y, probabilities: as for `report`, of one model.
+        bins: number of bins from 0 to 1, int ≥ 1.
 
     Raises:
-        ValueError: as for `report`, or bins that are not a positive integer.
+        ValueError: as for `report`, or bins is not a positive integer.
     """
     a = answers(y, {"": probabilities})[""]
     return float(_weighted_ece(a, np.ones((1, a.y.size)), check_positive("bins", bins))[0])
@@ -245,7 +250,7 @@ def expected_calibration_error(y: Arrays, probabilities: Arrays, bins: int = BIN
 def answers(
     y: Arrays, probabilities: Arrays, threshold: float | Mapping[str, float] = 0.5
 ) -> dict[str, Answers]:
-    """Checked input: model name → `Answers`; a single array has the name "".
+    """The checked input as model name → `Answers`; a single array has the name "".
 
     Raises:
         ValueError: as for `report`.
@@ -256,7 +261,7 @@ def answers(
     if isinstance(threshold, Mapping) and set(threshold) != set(models):
         raise ValueError(
             f"threshold has {sorted(threshold)}, but the models are {sorted(models)}; "
-            "give a threshold for each, or one for all"
+            "give a threshold for each model, or one for all"
         )
     checked = {}
     for model, values in models.items():
@@ -267,5 +272,5 @@ def answers(
         checked[model] = Answers(labels, predicted, np.atleast_2d(p.T))
     counts = {model: len(a.scores) for model, a in checked.items()}
     if len(set(counts.values())) > 1:
-        raise ValueError(f"models must have as many columns of probabilities, got {counts}")
+        raise ValueError(f"all models must have the same number of columns, got {counts}")
     return checked

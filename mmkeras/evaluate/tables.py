@@ -1,4 +1,4 @@
-"""Tables of metrics with bootstrap intervals: of each model, and of differences.
+"""Tables of metrics with bootstrap intervals, for each model and for differences.
 
 Derived in chapter 09.
 """
@@ -11,7 +11,7 @@ import pandas as pd
 from ..arguments import Arrays, check_codes, check_positive
 from .metrics import METRICS, Answers, answers, metric_names
 
-BLOCK = 200_000  # weights of the bootstrap that are in memory at a time: few enough for the cache
+BLOCK = 200_000  # weights of the bootstrap in memory at a time, few enough for the cache
 
 
 def report(
@@ -29,30 +29,32 @@ def report(
 
     Multi-class precision, recall, specificity, f1, roc_auc and average_precision are means over
     the classes, each against the rest. The Brier score is the mean squared error of the
-    probability of class 1, or the sum of that over all classes (Brier 1950; from 0 to 2). The
-    calibration error is that of `expected_calibration_error`; resampling adds to it, so its
-    interval tends to lie high. What would divide zero by zero is NaN: the precision when nothing
-    is predicted positive, the AUC with one class only. A replicate in which a metric is NaN is left
-    out of that interval, which is NaN too when over half of them are.
+    probability of class 1, or the sum of such errors over all classes (Brier 1950; from 0 to 2).
+    The calibration error is that of `expected_calibration_error`; resampling increases it, so its
+    interval tends to lie too high. Zero divided by zero is NaN, such as the precision if no row is
+    predicted positive, or the AUC of one class. Replicates in which a metric is NaN are left out of
+    its interval, which is NaN, too, if they are more than half of all.
 
     Args:
         y: int (n,), 0 or 1, or 0 to classes - 1.
-        probabilities: (n,), (n, 1) or (n, classes), or a dict model name → such an array. Two
+        probabilities: float (n,), (n, 1) or (n, classes), or a dict model name → such an array. Two
             columns count as two classes of equal rank; for a positive class pass `p[:, 1]`.
-        threshold: predict class 1 from here on, 0 to 1 (or inf for never), for all models or a
-            dict model name → threshold. Multi-class predictions are the most probable class.
-        groups: (n,) labels of any kind, such as patients; all rows of one are drawn together. None:
-            each row for itself.
+        threshold: class 1 is predicted from this probability on, 0 to 1 (or inf for never); one
+            number for all models, or a dict model name → threshold. In a multi-class problem the
+            most probable class is predicted.
+        groups: (n,) labels of any kind, such as patients; all rows of a group are drawn together.
+            None: each row is a group.
         metrics: some of `METRICS`, in the order wanted; None for all.
-        replicates: number of bootstrap draws; all models see the same ones.
+        replicates: number of bootstrap draws, which are the same for all models.
         confidence: coverage of the interval, between 0 and 1.
-        seed: of the draws.
+        seed: seed of the draws, int from 0.
 
     Returns:
-        Columns value, low, high; index (model, metric), or metric alone for a single array.
+        A table with columns value, low, high and index (model, metric), or metric alone for a
+        single array.
 
     Raises:
-        ValueError: input that is not as described; the message names the value.
+        ValueError: an argument is not as described; the message names the value.
     """
     models = answers(y, probabilities, threshold)
     table = of_answers(
@@ -70,9 +72,9 @@ def of_answers(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`report` of answers that are checked already, in the dtype of their scores: no copy is made.
+    """As `report`, for checked answers; their scores are not copied, and keep their dtype.
 
-    Args and Returns: as for `report`; index (model, metric).
+    Args and Returns: as for `report`, with index (model, metric).
     """
     names = metric_names(metrics)
     draws = _bootstrap(models, names, groups, replicates, seed)
@@ -100,17 +102,18 @@ def compare(
     """Every model minus the baseline, metric by metric, on the same bootstrap draws.
 
     Args: as for `report`; `baseline` is one of the model names.
-        comparisons: how many differences were looked at, here and elsewhere. Bonferroni's
-            correction then makes each interval cover 1 - (1 - confidence) / comparisons, and p so
-            many times larger; with more than a few, raise `replicates` to 10,000.
+        comparisons: the number of differences that were examined, here and elsewhere. With
+            Bonferroni's correction, each interval covers 1 - (1 - confidence) / comparisons, and
+            p is multiplied by this number. With more than a few, use 10,000 `replicates`.
 
     Returns:
-        Columns difference, low, high, and p: two-sided, twice the smaller share of draws on either
-        side of 0, with one added to both counts, so that it is never 0 (Davison & Hinkley 1997).
-        Index (model, metric), without the baseline.
+        A table with columns difference, low, high and p, and index (model, metric), without the
+        baseline. p is two-sided: twice the smaller share of draws on either side of 0, with one
+        added to both counts, so that it is never 0 (Davison & Hinkley 1997).
 
     Raises:
-        ValueError: no such baseline, nothing to compare it with, or what `report` refuses.
+        ValueError: the baseline is not a model, there is no other model, or `report` refuses an
+            argument.
     """
     if not isinstance(probabilities, Mapping) or baseline not in probabilities:
         known = list(probabilities) if isinstance(probabilities, Mapping) else "a single array"
@@ -159,10 +162,10 @@ def _bootstrap(
 
 
 def resampled(n: int, groups: Arrays | None, replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each of n rows is drawn: blocks of float (some replicates, n), all in all.
+    """How often each of n rows is drawn: blocks of float (some replicates, n), one after another.
 
     Raises:
-        ValueError: replicates below 1, or groups that are not n labels, two of them different.
+        ValueError: replicates is below 1, or groups does not have n labels of two or more kinds.
     """
     check_positive("replicates", replicates)
     member = np.arange(n) if groups is None else check_codes("groups", groups, n)
@@ -178,10 +181,10 @@ def resampled(n: int, groups: Arrays | None, replicates: int, seed: int) -> Iter
 
 
 def interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:
-    """The middle of these draws; NaN are left out, and if over half are NaN, so are the limits.
+    """The percentile interval of these draws without NaN; NaN if more than half of them are NaN.
 
     Raises:
-        ValueError: confidence not between 0 and 1.
+        ValueError: confidence is not between 0 and 1.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, such as 0.95; got {confidence!r}")
