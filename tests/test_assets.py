@@ -934,7 +934,7 @@ def test_fetch_mends_what_verify_found(registry, capsys):
 
 def test_verify_of_nothing_is_not_a_success(registry, capsys):
     assert command.main(["verify"]) == 1
-    assert "fetch some first" in capsys.readouterr().err
+    assert "run: mmkeras data fetch" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["fetsh"], ["fetch", "thinq"], ["list", "zzz"]])

@@ -665,7 +665,7 @@ BAD = [
     (lambda: ev.report(Y.astype(str), P), "whole numbers"),
     (lambda: ev.report([], []), "not empty"),
     (lambda: ev.report(Y, {}), "empty dict"),
-    (lambda: ev.report(Y, np.zeros((N, 2, 2))), r"got (120, 2, 2)"),
+    (lambda: ev.report(Y, np.zeros((N, 2, 2))), r"got shape (120, 2, 2)"),
     (lambda: ev.report(Y, P, metrics=["auc"]), "metrics=['auc'] must be some of accuracy,"),
     (lambda: ev.report(Y, P, metrics=[]), "metrics=[]"),
     (lambda: ev.report(Y, P, threshold=50), "threshold must be from 0 to 1"),
