@@ -68,7 +68,7 @@ def test_an_interval_without_draws_is_nan_and_separated_classes_are_refused() ->
 @pytest.mark.parametrize(
     ("y", "p", "message"),
     [
-        ([1, 1, 1], [0.2, 0.4, 0.6], "both classes, all 3 rows are of class 1"),
+        ([1, 1, 1], [0.2, 0.4, 0.6], "both classes, but all 3 rows are of class 1"),
         ([0, 1], [[0.5, 0.5], [0.4, 0.6]], r"of class 1, got shape \(2, 2\)"),
         ([0, 1], [0.5, 1.5], "between 0 and 1"),
     ],
