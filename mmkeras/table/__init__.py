@@ -1,4 +1,4 @@
-"""A CSV of one's own: read, checked, split, streamed; trained on, tested, and answered."""
+"""Your own CSV: reading, checking, splitting and streaming it, training, testing and predicting."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """The names above, when they are asked for: a command's --help loads no pandas."""
+    """Load the names above only when they are used, so that a command's --help loads no pandas."""
     if name not in __all__:
         raise AttributeError(f"module 'mmkeras.table' has no attribute {name!r}")
     from . import loader

@@ -1,4 +1,4 @@
-"""The arguments of `load_table`: checked before anything is read."""
+"""The arguments of `load_table`, which are checked before anything is read."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ FILES = ("image", "audio")
 
 @dataclass(frozen=True)
 class Options:
-    """What `load_table` is asked for; its docstring says what each means.
+    """The arguments of `load_table`, whose docstring explains them.
 
     Raises:
-        ValueError: one of them is out of range.
-        FileNotFoundError: there is no such CSV.
+        ValueError: an argument is out of range.
+        FileNotFoundError: the CSV does not exist.
     """
 
     path: str | Path
@@ -67,7 +67,7 @@ class Options:
 
     @property
     def trained(self) -> Mapping[str, Any] | None:
-        """What another table has learned of its numbers and categories."""
+        """What another table has learned about its numbers and categories, or None."""
         return self.numbers if isinstance(self.numbers, Mapping) else None
 
     @property
@@ -157,7 +157,7 @@ class Options:
         if len(self.image_size) != 2:
             raise ValueError(f"image_size must be (height, width), got {self.image_size}")
         sides = [check_integer(f"image_size[{i}]", n) for i, n in enumerate(self.image_size)]
-        # Of any integer type: what is kept is Python's, fit for JSON and for Keras.
+        # Any integer type is accepted; Python's int is kept, which suits JSON and Keras.
         object.__setattr__(self, "image_size", tuple(sides))
         for name, least in (("words", 1), ("vocabulary_size", 3), ("audio_rate", 1000),
                             ("least_rows", 1)):  # fmt: skip
@@ -169,7 +169,7 @@ class Options:
 
 
 def check_used_once(used: Mapping[str, Sequence[str]], problems: Problems) -> None:
-    """Each column has one role; only a group may be an input's column too."""
+    """Add a problem for each column with two roles; only a group may also be an input's column."""
     pairs = [(role, name) for role, names in used.items() for name in names]
     for name in dict.fromkeys(name for _, name in pairs):
         roles = [f"{role}=" for role, other in pairs if other == name and role != "group"]

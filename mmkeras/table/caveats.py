@@ -1,4 +1,4 @@
-"""Plain sentences on what is too small for the numbers of a report to mean much."""
+"""Sentences that warn where there are too few rows for the numbers of a report to mean much."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ SMALL_TEST, SMALL_VALID, SMALL_CLASS, FEW_GROUPS = 100, 20, 10, 20  # below: a w
 
 
 def warnings_of(metrics: Mapping[str, Any]) -> list[str]:
-    """What to beware of.
+    """The warnings, as sentences.
 
     Args:
         metrics: as `mmkeras.table.measure.measure` returns them.

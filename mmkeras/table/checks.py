@@ -1,4 +1,4 @@
-"""Cells that cannot be what they are meant for: labels, parts, groups, gaps, classes."""
+"""Checks of cells that need no files: labels, parts, groups, gaps, classes."""
 
 import re
 import unicodedata
@@ -20,7 +20,7 @@ def check_cells(
     classes: Sequence[str] | None,
     problems: Problems,
 ) -> None:
-    """Everything about cells that can be said without the files they name."""
+    """Add all problems of the cells that can be found without opening the files they name."""
     inputs = [role for role in used if role in (*MODALITIES, "categories")]
     check_gaps(cells, [name for role in inputs for name in used[role]], problems)
     if "label" in used:
@@ -34,13 +34,13 @@ def check_cells(
 def check_labels(
     cells: Cells, column: str, classes: Sequence[str] | None, problems: Problems
 ) -> None:
-    """Blank labels, labels that are not among the classes, one label in two spellings."""
+    """Add blank labels, labels that are not among the classes, and labels in two spellings."""
     counts = Counter(cells.columns[column])
     if classes is None:
         reasons = _other_spellings(counts)
     else:
         wrong = [label for label in counts if label and label not in set(classes)]
-        # Each is compared with every class: beyond what a message spells out, that only costs.
+        # A hint compares a label with every class, so only the labels in the message get one.
         hints = {label: f"; {did_you_mean(label, classes)}" for label in wrong[:SHOWN]}
         what = "unknown label: not one of classes="
         reasons = {label: f"{what}{hints.get(label, '')}" for label in wrong}
@@ -51,7 +51,7 @@ def check_labels(
 
 
 def _other_spellings(counts: Counter[str]) -> dict[str, str]:
-    """Label → what is wrong, for all but the most frequent of those that look alike."""
+    """Label → problem, for all but the most frequent of the spellings that look alike."""
     spellings: dict[str, list[str]] = {}
     for label in sorted(counts, key=lambda one: (-counts[one], one)):
         spellings.setdefault(_canonical(label), []).append(label)
@@ -64,7 +64,7 @@ def _other_spellings(counts: Counter[str]) -> dict[str, str]:
 
 
 def _canonical(label: str) -> str:
-    """Equal for "1", "1.0" and "01"; for "Cat" and "cat"; for é as one and as two characters."""
+    """A form equal for "1" and "01", for "Cat" and "cat", and for é in one or two characters."""
     if _NUMBER.fullmatch(label) and len(label) < 1000:
         return str(Fraction(label))
     return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
@@ -83,7 +83,7 @@ def check_parts(cells: Cells, column: str, problems: Problems) -> None:
 
 
 def check_groups(cells: Cells, group: str, split: str, problems: Problems) -> None:
-    """Rows of a group that are in another part than most of it: they would leak."""
+    """Add rows that are in another part than most rows of their group, since they would leak."""
     parts: dict[str, Counter[str]] = {}
     pairs = list(zip(cells.columns[group], cells.columns[split], strict=True))
     for name, part in pairs:
@@ -97,7 +97,7 @@ def check_groups(cells: Cells, group: str, split: str, problems: Problems) -> No
 
 
 def check_gaps(cells: Cells, columns: Sequence[str], problems: Problems) -> None:
-    """Rows in which nothing is given."""
+    """Add rows in which no modality is given."""
     names = " and ".join(repr(name) for name in columns)
     for row, *values in zip(cells.rows, *(cells.columns[name] for name in columns), strict=True):
         if not any(values):
@@ -106,7 +106,7 @@ def check_gaps(cells: Cells, columns: Sequence[str], problems: Problems) -> None
 
 
 def class_names(labels: Sequence[str]) -> list[str]:
-    """Each label once, in order: by value where all are numbers, else alphabetical."""
+    """Each label once, ordered by value if all labels are numbers, else alphabetically."""
     names = sorted(set(labels))
     if all(_NUMBER.fullmatch(name) for name in names):
         names.sort(key=float)
@@ -116,7 +116,7 @@ def class_names(labels: Sequence[str]) -> list[str]:
 def check_classes(
     labels: Sequence[str], parts: Sequence[str], column: str, fixed: bool, problems: Problems
 ) -> None:
-    """Nothing left, one class only, no training rows, a class that training never sees."""
+    """Add a problem if no row is left, or only one class, or if a class has no training row."""
     if not len(labels):
         problems.add(0, None, "", "no row is left")
         return

@@ -1,5 +1,5 @@
-"""Which column of a CSV is the text, the picture, the sound, which are numbers or categories: a
-guess from all cells, with its reason."""
+"""A guess from all cells which column of a CSV is the text, the picture or the sound, and which
+columns are numbers or categories, with the reasons."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,16 +13,16 @@ _PARTS = set(map(hash, ("", "train", "valid", "test", "validation", "val", "dev"
 
 
 class ColumnError(RunError):
-    """The columns cannot be told apart; the message lists what was seen in each."""
+    """The columns cannot be told apart; the message lists what each column seems to hold."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Columns by modality, each with the reason; and what is in the rest.
+    """The columns of each modality with the reasons, and what the other columns hold.
 
     Attributes:
-        columns: modality → column, of text, image and audio, in this order.
-        why: modality → reason.
+        columns: modality → column, for text, image and audio, in this order.
+        why: modality → reason for the choice.
         unused: column → `Kind`, with the reason why it is left out.
         numbers, categories: columns → reason, in the order of the file; together they are the
             modality "numbers".
@@ -45,24 +45,24 @@ def choose(
     category: Iterable[str] = (),
     ignore: Iterable[str] = (),
 ) -> Choice:
-    """A column for each modality: the one that was named, else the only one that looks like it;
-    and all columns that look like numbers or categories.
+    """Choose a column for each modality, and all columns that look like numbers or categories.
 
-    What numbers or names the rows, what is the same in each, and what goes with the label one to
-    one (it would be the answer) is left out, and stands in ``unused`` with this reason; naming it
-    takes it all the same.
+    The column of a modality is the one that was named, else the only one that looks like it. A
+    column is left out, and listed in ``unused`` with the reason, if it numbers or identifies the
+    rows, if all its cells are equal, or if it corresponds to the label one to one, so that it would
+    give away the answer. Such a column is used all the same if it is named.
 
     Args:
         cells: column → cells, as from `sample_cells`.
         named: modality → column, or None to guess.
         without: modalities that are not wanted.
-        taken: role → column for what is not input: the label, the split, the group.
-        number, category: columns to take as such, whatever they look like.
-        ignore: columns not to take.
+        taken: role → column, for columns that are not inputs: the label, the split, the group.
+        number, category: columns to use as numbers or categories, whatever they look like.
+        ignore: columns that must not be used.
 
     Raises:
-        ColumnError: several columns may be it, or there is nothing at all, or a column that was
-            named does not exist, or was named twice.
+        ColumnError: several columns may be one modality, no column can be used, or a named column
+            does not exist or was named twice.
     """
     roles = {role: column for role, column in (taken or {}).items() if column is not None}
     wanted = {m: named.get(m) for m in MODALITIES if m not in without and m != "numbers"}
@@ -118,7 +118,7 @@ def _numbers(
     label: str | None,
     wanted: bool,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The columns of numbers and of categories; changes the reasons of those that are left out."""
+    """The columns of numbers and of categories; updates the reasons for those that are left out."""
     found: dict[str, dict[str, str]] = {"number": {}, "category": {}}
     role_of = {column: role for role, column in said if role in (*found, "ignore")}
     answer = tallies[label] if label is not None else None

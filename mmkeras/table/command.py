@@ -1,6 +1,6 @@
 """What the commands on tables share: how they end, and how they read their options.
 
-Nothing heavy is imported here, so that `--help` comes at once.
+Nothing heavy is imported here, so that `--help` appears at once.
 """
 
 import argparse
@@ -20,15 +20,15 @@ STATUS = (
     "Exit status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl-C (143 by "
     "SIGTERM)."
 )
-MOST_SEED = 2**32 - 1  # what NumPy and TensorFlow take
+MOST_SEED = 2**32 - 1  # the largest seed that NumPy and TensorFlow accept
 
 
 class RunError(Exception):
-    """A command cannot go on; the message says why, and what to do."""
+    """A command cannot continue; the message says why, and what to do."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a scheduler sends it before it kills."""
+    """SIGTERM was received, which a scheduler sends before it kills a process."""
 
 
 def exit_status(
@@ -40,17 +40,18 @@ def exit_status(
     trained: bool = False,
     kept: Callable[[], str] = str,
 ) -> int:
-    """What a command returns to the shell: 0, 1 after an error that is told, 130 when stopped.
+    """The exit status of a command: 0, 1 after an error that is printed, 130 if it was stopped.
 
     Args:
-        work: everything the command does.
-        advice: printed after problems of single rows, or "".
-        hints: part of a reason → what is printed after a problem that has it.
-        stopped: printed when the user stops it.
-        trained: it works with a trained run, which settled what some options say in training.
-        kept: what to print when it did not come to its end, or ""; then instead of `stopped`.
+        work: runs the command.
+        advice: the text to print after problems of single rows, or "".
+        hints: part of a reason → the text to print after a problem with this reason.
+        stopped: the text to print if the user stops the command.
+        trained: whether the command uses a trained run, which fixes some options of the training.
+        kept: returns the text to print, in place of `stopped`, if the command did not finish, or
+            "".
     """
-    from .problems import TableError  # here, so that no pandas is loaded for --help
+    from .problems import TableError  # imported here, so that --help loads no pandas
 
     try:
         with _terminable():
@@ -75,7 +76,9 @@ def exit_status(
         if not gone:
             print(kept(), file=sys.stderr)
             raise
-        print(f"error: a file has gone or changed after it was checked: {gone[1]}", file=sys.stderr)
+        print(
+            f"error: a file was deleted or changed after it was checked: {gone[1]}", file=sys.stderr
+        )
         status = 1
     if text := kept():
         print(text, file=sys.stderr)
@@ -91,7 +94,7 @@ def _told(error: Exception, trained: bool) -> str:
 
 
 def of_system(error: OSError) -> str:
-    """An error of the system without Python's "[Errno 28]", and with what can be done."""
+    """The text of an error of the system, without Python's "[Errno 28]", and with advice."""
     if error.strerror is None:
         return str(error)
     where = f": {error.filename}" if error.filename else ""
@@ -101,7 +104,7 @@ def of_system(error: OSError) -> str:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM raises `Terminated`, so that it leaves things as tidy as Ctrl-C does."""
+    """Make SIGTERM raise `Terminated`, so that the command cleans up as after Ctrl-C."""
 
     def stop(*_: Any) -> None:
         raise Terminated
@@ -129,7 +132,7 @@ def at_least(least: float, kind: type = int, most: float = math.inf) -> Callable
             raise argparse.ArgumentTypeError(f"must be {limit}, got {text}")
         return value
 
-    number.__name__ = kind.__name__  # for argparse's message on what is no number
+    number.__name__ = kind.__name__  # for argparse's message about text that is no number
     return number
 
 
@@ -156,7 +159,7 @@ def delimiter(text: str) -> str:
 
 
 def seconds(text: str) -> float:
-    """For argparse: 90s, 10m, 1.5h; a number alone counts minutes."""
+    """For argparse: a time such as 90s, 10m or 1.5h, in seconds; a number alone means minutes."""
     found = re.fullmatch(r"(\d+\.?\d*|\.\d+)(s|m|min|h)?", text.strip())
     value = float(found[1]) * {"s": 1, "h": 3600}.get(found[2], 60) if found else 0
     if not 0 < value < math.inf:
@@ -165,7 +168,7 @@ def seconds(text: str) -> float:
 
 
 def file_size(text: str) -> int:
-    """For argparse: 4096, 200K, 1.5M, 2G; a K is 1,024 bytes."""
+    """For argparse: a size such as 4096, 200K, 1.5M or 2G, in bytes; a K is 1,024 bytes."""
     found = re.fullmatch(r"(\d+\.?\d*|\.\d+)([KMG]?)(i?B)?", text.strip(), re.IGNORECASE)
     power = " KMG".index(found[2].upper() or " ") if found else 0
     value = round(float(found[1]) * 1024**power) if found else 0
@@ -175,7 +178,7 @@ def file_size(text: str) -> int:
 
 
 def class_list(text: str) -> list[str]:
-    """For argparse: names between commas; one that holds a comma is put in double quotes."""
+    """For argparse: names separated by commas; a name with a comma is put into double quotes."""
     names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
     if len(names) < 2 or not all(names) or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(
@@ -185,35 +188,35 @@ def class_list(text: str) -> list[str]:
 
 
 def add_run_and_csv(parser: argparse.ArgumentParser, rows: str, what: str) -> None:
-    """The two that `predict` and `evaluate` must be given: a trained run and a CSV."""
+    """Add the two arguments that `predict` and `evaluate` require: a trained run and a CSV."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
     parser.add_argument("csv", type=Path, metavar=rows, help=what)
 
 
 def add_reading(add: Callable[..., Any], trained: str = "") -> None:
-    """The options about the CSV and its files that several commands have.
+    """Add the options about the CSV and its files that several commands have.
 
     Args:
         add: the `add_argument` of a parser or group.
-        trained: what holds where an option is not given: "as in training", or "".
+        trained: the default of an option that is not given, "as in training", or "".
     """
-    add("--skip-bad-rows", action="store_true", help="go on without rows that have problems, "
-        "and say which")  # fmt: skip
-    add("--allow-outside", action="store_true", help="let paths lead out of the folder of the CSV")
+    add("--skip-bad-rows", action="store_true", help="leave out rows that have problems, "
+        "and list them")  # fmt: skip
+    add("--allow-outside", action="store_true", help="allow paths out of the folder of the CSV")
     add("--encoding", type=encoding, metavar="NAME", default=None if trained else "utf-8",
         help=f"encoding of the CSV, such as cp1252 (default: {trained or 'utf-8'})")  # fmt: skip
     add("--delimiter", type=delimiter, metavar="MARK", default=None if trained else ",",
-        help="mark between cells, such as ';' or tab "
+        help="character between cells, such as ';', or tab "
         f"(default: {trained or 'a comma'})")  # fmt: skip
     add("--max-audio-seconds", type=at_least(0.05, float), default=3600.0, metavar="S",
         help="longer recordings are refused (default: 3600)")  # fmt: skip
     add("--max-file-bytes", type=file_size, default=256 * 1024**2, metavar="SIZE",
-        help="larger files are refused unopened, as in 64M (default: 256M)")  # fmt: skip
+        help="larger files, such as 64M, are refused unopened (default: 256M)")  # fmt: skip
     add("--no-cache", action="store_true", help="keep no decoded copies of files in mmkeras' cache")
 
 
 def reading_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What `load_table` is told by the options of `add_reading`, but encoding and delimiter."""
+    """Arguments of `load_table` from the options of `add_reading`, but encoding and delimiter."""
     return {
         "on_error": "skip" if options.skip_bad_rows else "raise",
         "allow_outside": options.allow_outside,
@@ -224,6 +227,6 @@ def reading_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def quoted(names: Sequence[str], most: int = 10) -> str:
-    """'a', 'b' and 3 more."""
+    """The names in quotes, such as "'a', 'b' and 3 more"."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(repr, names[:most])) + more

@@ -1,4 +1,4 @@
-"""Pictures that a table names, decoded: checked whole, in bounded memory."""
+"""Decode the pictures that a table names, with complete checks and in bounded memory."""
 
 import contextlib
 import threading
@@ -32,18 +32,18 @@ _noted = threading.local()
 
 
 def note(text: str) -> None:
-    """Keeps what is no fault of a file, but good to know: the rest of "n files …"."""
+    """Keep a note on a file that is not a problem; the text continues "n files …"."""
     _noted.texts = [*getattr(_noted, "texts", []), text]
 
 
 def notes() -> list[str]:
-    """What was noted in this thread since the last call."""
+    """The notes of this thread since the last call."""
     found, _noted.texts = getattr(_noted, "texts", []), []
     return found
 
 
 def other_format(start: bytes) -> str:
-    """Half a sentence on a file that is none of those that are read."""
+    """Half a sentence about a file of a format that cannot be read."""
     brand = _BRANDS.get(start[8:12], "an MP4 or QuickTime file") if start[4:8] == b"ftyp" else ""
     known = brand or next((name for magic, name in _STARTS.items() if start.startswith(magic)), "")
     return f"it is {known}; convert it" if known else f"it starts with {start[:8]!r}"
@@ -53,7 +53,7 @@ def other_format(start: bytes) -> str:
 
 
 class _Room:
-    """Lets threads in as long as their pixels together are few; one alone comes in in any case."""
+    """Admits threads while the sum of their pixels is small; a single thread is always admitted."""
 
     def __init__(self) -> None:
         self.taken, self.changed = 0, threading.Condition()
@@ -75,17 +75,17 @@ _room = _Room()
 
 
 def decode_image(path: str, size: tuple[int, int], max_pixels: int) -> np.ndarray:
-    """uint8 (height, width, 3), RGB: turned as its EXIF says, on white, padded with black.
+    """The picture as uint8 (height, width, 3), RGB, turned by its EXIF, on white, padded in black.
 
-    The picture keeps its proportions and is shrunk (antialiased) or enlarged until it touches two
-    sides. 16 bits become 8; where no value reaches 4,096 they are taken for 12 bits, and that is
-    noted. Of an animation the first frame counts, of a TIFF the first page; colour profiles are
-    ignored. At its peak it takes at most 1.5 times the unpacked picture of 4 bytes a pixel; a WebP
-    4 times, for what its decoder holds.
+    The picture keeps its proportions, and is shrunk (antialiased) or enlarged until it touches two
+    sides. 16 bits become 8; if no value reaches 4,096, the values are taken for 12 bits, with a
+    note. The first frame of an animation and the first page of a TIFF are used; colour profiles are
+    ignored. The peak memory is at most 1.5 times the unpacked picture with 4 bytes per pixel, or 4
+    times for a WebP, because of its decoder.
 
     Raises:
-        Refused: not a PNG, JPEG, WebP, BMP, GIF or TIFF picture, damaged, or of more than
-            ``max_pixels``, which is read from its header, before anything is unpacked.
+        Refused: the file is not a PNG, JPEG, WebP, BMP, GIF or TIFF picture, is damaged, or has
+            more than ``max_pixels``, which is read from its header before anything is unpacked.
     """
     with opened(path) as stream:
         try:
@@ -104,7 +104,7 @@ def decode_image(path: str, size: tuple[int, int], max_pixels: int) -> np.ndarra
             raise Refused(f"the picture has more than {most:,} pixels, Pillow's limit") from None
         except Image.UnidentifiedImageError:
             raise Refused(_no_picture(stream)) from None
-        except Exception as error:  # what a damaged file raises depends on where it is damaged
+        except Exception as error:  # a damaged file may raise anything, depending on the damage
             raise Refused(f"unreadable picture: {error}") from None
 
 
@@ -138,17 +138,17 @@ def _unpacked(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
 
 
 def _inner(whole: tuple[int, int], size: tuple[int, int], turn: int | None) -> tuple[int, int]:
-    """(width, height), before it is turned, that fills two sides of ``size`` (height, width)."""
+    """(width, height) before turning, so that the picture touches two sides of ``size``."""
     height, width = size[::-1] if turn in (5, 6, 7, 8) else size
     scale = min(height / whole[1], width / whole[0])
     return max(1, round(whole[0] * scale)), max(1, round(whole[1] * scale))
 
 
 def _shrunk(image: Image.Image, inner: tuple[int, int]) -> Image.Image:
-    """RGB, of this size, strip by strip: no second copy of a large picture is made.
+    """The picture in RGB and of this size, made strip by strip, without a second large copy.
 
-    First the mean over blocks, until it is three times as large as it has to be, then bicubic:
-    what Pillow's ``resize(…, reducing_gap=3)`` does with a picture that is converted before.
+    Means over blocks shrink it to three times the size, and a bicubic filter does the rest, as in
+    Pillow's ``resize(…, reducing_gap=3)`` of a picture that was converted before.
     """
     white = _white_of(image)
     factors = [max(1, int(whole / to / 3)) for whole, to in zip(image.size, inner, strict=True)]
@@ -172,7 +172,7 @@ def _shrunk(image: Image.Image, inner: tuple[int, int]) -> Image.Image:
 
 
 def _white_of(image: Image.Image) -> int:
-    """The value that is white in a picture of more than 8 bits; 255 in others."""
+    """The value of white: 255, or that of a picture with more than 8 bits."""
     if image.mode == "F":
         raise Refused("the picture holds floating-point numbers; save it with 8 or 16 bits")
     if not image.mode.startswith("I"):
@@ -188,7 +188,7 @@ def _white_of(image: Image.Image) -> int:
 
 
 def _check_colours(image: Image.Image) -> None:
-    """Of colours of 16 bits Pillow keeps the upper 8: of a picture of 12 bits, four."""
+    """Refuse 12-bit colours in 16 bits: Pillow keeps the upper 8 bits, so only 4 would be left."""
     bands = image.getextrema()[: 1 if image.mode == "LA" else 3]
     if 0 < max(high for _, high in bands) < 16:
         raise Refused("its colours have 16 bits, but none is above 4,095, which is nearly black; "

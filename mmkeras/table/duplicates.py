@@ -1,8 +1,9 @@
-"""Equal rows of a table: found, counted, and kept on one side of the split.
+"""Find and count equal rows of a table, and keep them on one side of the split.
 
-A row whose twin was trained on is no test. Two rows are equal if all that is given in them is: the
-text but for capitals, spaces and punctuation, numbers and categories, and the pictures and
-recordings, be it the same file, a copy of its bytes, or another file that decodes to the same.
+A test row that equals a training row tests nothing. Two rows are equal if they agree in all that is
+given in them: in the text except for capitals, spaces and punctuation, in numbers and categories,
+and in the pictures and recordings, which may be the same file, a copy of its bytes, or another file
+that decodes to the same.
 """
 
 import re
@@ -24,11 +25,11 @@ _NOT_A_WORD = re.compile(r"[\W_]+")
 def twins(
     rows: pd.DataFrame, files: Mapping[str, Files], numbers: Numbers
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Int (rows,), equal where rows are; and how many rows equal an earlier one, by how it shows.
+    """Codes, int (rows,), that are equal for equal rows, and the number of repeated rows by kind.
 
-    Each repeated row counts once, where it shows first: "cells" (the same path, the same words),
-    "file bytes" (a copy under another name), "pictures" or "recordings" (another file that decodes
-    to the same).
+    Each repeated row counts once, under the first kind that applies: "cells" (the same path, the
+    same words), "file bytes" (a copy under another name), "pictures" or "recordings" (another file
+    that decodes to the same).
     """
     n = len(rows)
     cells: list[np.ndarray] = []
@@ -51,7 +52,7 @@ def twins(
 
 
 def _plain(text: str) -> str:
-    """Equal for texts that differ in capitals, spaces and punctuation only."""
+    """A form that is equal for texts that differ only in capitals, spaces and punctuation."""
     folded = text.casefold() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
     return _NOT_A_WORD.sub(" ", folded).strip() or text
 
@@ -61,7 +62,7 @@ def _factor(values: Any) -> np.ndarray:
 
 
 def _together(columns: Sequence[np.ndarray], n: int) -> np.ndarray:
-    """Codes from 0 without a gap, in order of first use: equal where all the columns are."""
+    """Codes from 0 in the order of first use, equal for rows that agree in all the columns."""
     codes = np.zeros(n, np.int64)
     for column in columns:
         codes = pd.factorize(codes * (int(column.max(initial=0)) + 2) + column + 1)[0]
@@ -69,13 +70,13 @@ def _together(columns: Sequence[np.ndarray], n: int) -> np.ndarray:
 
 
 def none() -> dict[str, Any]:
-    """What `Table.duplicates` says of a table that was not searched, or has none."""
+    """`Table.duplicates` of a table that has no equal rows, or was not searched for them."""
     kinds = {"cells": 0, "file bytes": 0, "pictures": 0}
     return {"rows": 0, "crossing": 0, "kinds": kinds, "together": True, "warning": ""}
 
 
 def crossing(codes: np.ndarray, parts: np.ndarray) -> int:
-    """Rows outside the training part that equal a row in it."""
+    """Number of rows outside the training part that equal a row in it."""
     training = parts == "train"
     return int(np.isin(codes[~training], codes[training]).sum())
 
@@ -90,14 +91,14 @@ def deal_together(
     *,
     keep: bool,
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Parts as `parts.deal` deals them, equal rows to one part; and what `Table.duplicates` says.
+    """The parts, by `parts.deal` with equal rows in one part, and `Table.duplicates`.
 
-    Where that leaves a class too few different rows for every part, they are dealt one by one all
-    the same, and the warning says so.
+    If a class then has too few different rows for every part, the rows are divided one by one after
+    all, and the warning says so.
 
     Args:
-        codes: equal where rows are, from `twins`.
-        keep: keep equal rows together.
+        codes: those of `twins`, equal for equal rows.
+        keep: whether to keep equal rows together.
     """
     said, own = none(), Problems()
     parts = deal(labels, groups, fractions, seed, own)
@@ -123,7 +124,7 @@ def deal_together(
 
 
 def _united(groups: Sequence[str] | None, codes: np.ndarray) -> list[str]:
-    """Names of what must stay together: groups, joined where they share equal rows."""
+    """For each row the name of its unit: a group, joined with all groups that share equal rows."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,20 +1,21 @@
-"""Which encoding a text that is not UTF-8 may be in: a likely one, to be said, never to be used."""
+"""A guess at the encoding of a text that is not UTF-8, for messages only: it is never used."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-SAMPLE = 1 << 20  # bytes that are looked at
-ENOUGH = 0.7  # of the characters beyond ASCII are common ones
+SAMPLE = 1 << 20  # bytes that are examined
+ENOUGH = 0.7  # share of the characters beyond ASCII that must be common ones
 _HIGH = re.compile(rb"[\x80-\xff]")
 
 
 def likely_encoding(path: Path) -> str | None:
-    """The likeliest of the encodings that spreadsheets write where they do not write UTF-8.
+    """The likeliest of the encodings that spreadsheets use besides UTF-8, or None.
 
-    Each decodes the bytes, and is scored by the share of what it makes of those beyond ASCII that
-    is common in its script: everyday characters or syllables for gb18030, big5 and cp949, kana for
-    shift_jis, whole words of Cyrillic for cp1251. None of them: cp1252, if it can be.
+    Each encoding decodes the bytes. Its score is the share of the characters beyond ASCII that are
+    common in its script: everyday characters or syllables for gb18030, big5 and cp949, kana for
+    shift_jis, whole words of Cyrillic for cp1251. If none of them fits, the answer is cp1252 if it
+    can decode the bytes.
     """
     with path.open("rb") as stream:
         data = stream.read(SAMPLE)
@@ -41,7 +42,7 @@ def _score(data: bytes, name: str, common: Callable[[str], float]) -> float:
 
 
 def _in_rows(name: str, first: int, last: int) -> Callable[[str], float]:
-    """Counts characters in those rows (lead bytes) of an encoding that hold what is common."""
+    """A function that counts the common characters: those in these rows (lead bytes)."""
 
     def is_common(c: str) -> bool:
         code = c.encode(name, "ignore")
@@ -51,7 +52,7 @@ def _in_rows(name: str, first: int, last: int) -> Callable[[str], float]:
 
 
 _COMMON: dict[str, Callable[[str], float]] = {
-    # Before gb18030, which takes these bytes for its own.
+    # Before gb18030, which could decode these bytes, too.
     "cp949": _in_rows("euc_kr", 0xB0, 0xC8),
     "gb18030": _in_rows("gb2312", 0xB0, 0xD7),
     "big5": _in_rows("big5", 0xA4, 0xC6),

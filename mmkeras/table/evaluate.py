@@ -1,9 +1,9 @@
-"""A trained run and new labelled rows in, the report on them out.
+"""The command `mmkeras evaluate`: test a trained run on other labelled rows, and write a report.
 
     mmkeras evaluate weather/run weather/march.csv
 
-Writes a folder with report.html, metrics.json and predictions.csv: all rows of the CSV are one
-test part, whatever it was made for.
+It writes a folder with report.html, metrics.json and predictions.csv. All rows of the CSV form one
+test part, even if a column of it says otherwise.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from . import run as runs
 from .command import STATUS, RunError, add_reading, add_run_and_csv, exit_status, reading_of
 
 FILES = ("report.html", "metrics.json", "predictions.csv")
-# Of settings.json: what `mmkeras predict` needs, and what the report tells.
+# The keys of settings.json that `mmkeras predict` needs, and those that the report shows.
 NEEDED = (*runs.NEEDED, "label", "columns_chosen", "day", "device", "versions", "training",
           "weights")  # fmt: skip
 MISSING = (
@@ -30,8 +30,8 @@ MISSING = (
     "let every row go without an input: --allow-missing-columns"
 )
 SAME = (
-    "This is the very file that the model was trained on: it has seen most of these rows, so the "
-    "results are far too good. They say nothing about new rows; metrics.json of the run does."
+    "This is the file that the model was trained on. It has seen most of these rows, so the "
+    "results are far too good and say nothing about new rows; see metrics.json of the run instead."
 )
 
 
@@ -39,8 +39,8 @@ def parser() -> argparse.ArgumentParser:
     """The options, with their defaults."""
     p = Parser(
         prog="mmkeras evaluate",
-        description="Judge a model that mmkeras train made by other rows that have a label; write "
-        f"a folder with {', '.join(FILES)}.",
+        description="Test a model that mmkeras train made on other rows that have a label, and "
+        f"write a folder with {', '.join(FILES)}.",
         epilog="Example: mmkeras evaluate weather/run march.csv --out march. All rows are tested; "
         f"none may have been in the training. {STATUS}",
     )
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
                    "values belong together: intervals then count groups (default: as in "
                    "training)")  # fmt: skip
     p.add_argument("--no-examples", action="store_true",
-                   help="put no rows of the data into what is written")  # fmt: skip
+                   help="write no rows of the data into the report")  # fmt: skip
     p.add_argument("--allow-missing-columns", action="store_true", help="take a column of the "
                    "training that the file lacks for blank in every row")  # fmt: skip
     add_reading(p.add_argument_group("reading").add_argument, trained="as in training")
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; see `parser` for the exit status."""
+    """Run the command line and return its exit status; see `parser`."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = parser().parse_args(arguments)
     options.command = shlex.join(["mmkeras", "evaluate", *arguments])
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    """Everything but telling the errors."""
+    """Run the command, except for the handling of errors."""
     if not options.csv.is_file():
         raise RunError(f"there is no CSV at {options.csv}")
     settings = runs.read_settings(options.run, NEEDED)
@@ -104,7 +104,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _learned(folder: Path, settings: dict[str, Any]) -> dict[str, int]:
-    """Class → training rows; version 0.1.0 has them in metrics.json only."""
+    """Class → number of training rows; version 0.1.0 wrote them only into metrics.json."""
     if "learned" in settings:
         return dict(settings["learned"])
     try:
@@ -116,7 +116,7 @@ def _learned(folder: Path, settings: dict[str, Any]) -> dict[str, int]:
 
 
 def check_folder(folder: Path, force: bool) -> None:
-    """Make the folder, before anything is computed; raises RunError if that cannot be."""
+    """Make the folder before anything is computed; RunError if that is not possible."""
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; name a folder with --out")
     if (folder / "settings.json").exists():
@@ -130,7 +130,7 @@ def check_folder(folder: Path, force: bool) -> None:
 
 
 def load(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
-    """The labelled rows as a `Table`, all of them in its test part."""
+    """The labelled rows as a `Table` whose test part holds all of them."""
     from .kinds import sample_cells
     from .loader import load_table
 
@@ -190,7 +190,7 @@ def judge(
 
 
 def write(folder: Path, run: Any, predictions: Any) -> None:
-    """All files, made beside each other, then moved in; other files are left."""
+    """Make all files in a temporary folder, then move them in; other files are kept."""
     from . import report
 
     part = folder / f".{os.getpid()}.part"

@@ -1,9 +1,10 @@
 """Numbers and categories of a table as one vector per row: the modality "numbers".
 
 A number is standardised, ``(x - mean) / spread``, with the mean and the standard deviation of the
-training rows; where it is absent the mean stands in, and a feature of its own says so. A category
-becomes one feature a level (one-hot). What a feature has never been in training, its weights have
-not learned: so there is one for "is blank" or "other" only if training rows had that.
+training rows. An absent number is replaced by the mean, and a separate feature says that it is
+absent. A category becomes one feature per level (one-hot). Weights of features that never occur in
+training are never learned, so there is a feature for "is blank" or "other" only if it occurs in the
+training rows.
 """
 
 import re
@@ -18,7 +19,7 @@ import numpy as np
 from .characters import ABSENT, visible
 from .problems import HEADER, Problems
 
-LEVELS = 100  # most levels of a category; the rarer ones are "other"
+LEVELS = 100  # largest number of levels of a category; rarer levels become "other"
 _GROUP = "[ \u00a0\u202f'’]"  # marks for thousands that are never decimal marks
 _ASCII = {0x2212: "-", **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)}}
 _CURRENCY = "$¢£¤¥֏؋৳฿៛₠-⃀﷼"
@@ -35,7 +36,7 @@ def _pattern(mark: str, other: str) -> re.Pattern[str]:
 
 
 _WITH = {".": _pattern(".", ","), ",": _pattern(",", ".")}
-# A whole number, or one whose point can only be a decimal one; most cells are so.
+# A whole number, or one whose point can only be a decimal point; most cells look like this.
 _PLAIN = re.compile(
     r"[+-]?(?:[0-9]+|[0-9]*\.[0-9]{1,2}|0?\.[0-9]+|[0-9]+\.[0-9]{4,})(?:[eE][+-]?[0-9]+)?"
 )
@@ -49,9 +50,9 @@ class Style:
     """How a column writes its numbers.
 
     Attributes:
-        decimal: "." or ","; "" if no cell says.
-        sign: a currency or "%" that every number carries, or "". The number stays as written:
-            12% is 12.
+        decimal: "." or ","; "" if no cell tells which.
+        sign: a currency sign or "%" that every number has, or "". The number stays as it is
+            written: 12% is 12.
     """
 
     decimal: str = ""
@@ -59,12 +60,12 @@ class Style:
 
 
 def parse(cell: str) -> tuple[dict[str, float], str] | None:
-    """Decimal mark → what the cell is if that is the mark, and the sign it carries.
+    """Decimal mark → the value of the cell with that mark, and the sign of the number.
 
-    Thousands may be set apart by a space, an apostrophe, or the mark that is not the decimal one,
-    in groups of three. None: it is no number at all.
+    Groups of three digits may be separated by a space, by an apostrophe, or by the mark that is not
+    the decimal mark. None means that the cell is not a number.
     """
-    if _PLAIN.fullmatch(cell):  # the same with either mark, or a decimal point beyond doubt
+    if _PLAIN.fullmatch(cell):  # the same with either mark, or with a certain decimal point
         value = float(cell)
         return ({".": value} if "." in cell else {".": value, ",": value}), ""
     cell = visible(cell).translate(_ASCII)
@@ -82,7 +83,7 @@ def parse(cell: str) -> tuple[dict[str, float], str] | None:
 
 
 def _style(parsed: Sequence[Any], delimiter: str) -> tuple[Style, int | None]:
-    """How a column writes its numbers; and the place of a cell that leaves that open."""
+    """How a column writes its numbers, and the place of a cell if none tells the decimal mark."""
     sure = Counter(mark for one in parsed if one and len(one[0]) == 1 for mark in one[0])
     signs = Counter(one[1] for one in parsed if one and any(one[0].values()))
     sign = signs.most_common(1)[0][0] if signs else ""
@@ -91,8 +92,8 @@ def _style(parsed: Sequence[Any], delimiter: str) -> tuple[Style, int | None]:
     doubt = [i for i, one in enumerate(parsed) if one and len(set(one[0].values())) > 1]
     if not doubt:
         return Style("", sign), None
-    # 1.234 and 1,234: where cells are separated by commas, a program wrote a point for decimals;
-    # a semicolon is what spreadsheets take where the comma is the decimal mark.
+    # 1.234 and 1,234: in a file with commas between cells, the point is the decimal mark of a
+    # program; spreadsheets use the semicolon where the comma is the decimal mark.
     small = [i for i in doubt if abs(parsed[i][0]["."]) < abs(parsed[i][0][","])]  # with a point
     if delimiter != ";" and len(small) == len(doubt):
         return Style(".", sign), None
@@ -110,14 +111,15 @@ def read_numbers(
     delimiter: str = ",",
     style: Style | None = None,
 ) -> tuple[np.ndarray, Style]:
-    """Float64 (n,), NaN where a cell is blank or says so; and how the column writes numbers.
+    """The numbers, float64 (n,), NaN where a cell is blank or means "missing"; and their style.
 
-    The whole column is read with one decimal mark and one sign: those that most of its cells can
-    only have. Cells that do not fit are added to ``problems``, and so is a column of which nothing
-    tells whether 1,234 is a thousand or one.
+    The whole column is read with one decimal mark and one sign, those of most cells whose reading
+    is certain. Cells that do not fit are added to ``problems``, and so is a column in which no cell
+    tells whether 1,234 is more than a thousand or about one.
 
     Args:
-        style: of the training table.
+        cells, rows: n cells of the column and their row numbers in the file.
+        style: the style in the training table, or None.
     """
     given = [bool(cell) and cell.lower() not in ABSENT for cell in cells]
     known = {cell: parse(cell) for cell in set(cells)}
@@ -170,7 +172,7 @@ class Numbers:
     Attributes:
         values: column → float64 (n,), NaN where absent.
         levels: column → n strings, "" where absent.
-        styles: column → how it writes its numbers.
+        styles: column → its `Style`.
     """
 
     values: dict[str, np.ndarray] = field(default_factory=dict)
@@ -186,13 +188,13 @@ class Numbers:
         )
 
     def there(self) -> np.ndarray:
-        """Bool (n,): is any cell filled?"""
+        """Bool (n,): whether any cell of the row is filled."""
         filled = [~np.isnan(of) for of in self.values.values()]
         filled += [of != "" for of in self.levels.values()]
         return np.any(filled, axis=0)
 
     def described(self) -> list[str]:
-        """One line per row, such as "age=54, ward=B"; "" where nothing is filled."""
+        """One line per row, such as "age=54, ward=B"; "" if no cell is filled."""
         columns = [[f"{name}={v:g}" for v in of] for name, of in self.values.items()]
         gaps = [np.isnan(of) for of in self.values.values()]
         columns += [[f"{name}={v}" for v in of] for name, of in self.levels.items()]
@@ -205,13 +207,17 @@ class Numbers:
 
 
 def learn(numbers: Numbers, training: np.ndarray) -> dict[str, Any]:
-    """What prepares other rows alike, fit for JSON; learned from the training rows (bool) alone.
+    """The settings that prepare other rows in the same way, for JSON; from the training rows alone.
+
+    Args:
+        training: bool (n,), True for the training rows.
 
     Returns:
-        "numbers": column → mean, spread (0: constant, and left out), gaps (were there any?),
-        decimal and sign; "categories": column → levels (the most frequent first) and other (were
-        there rare ones?). A level is rare that fewer than 1% of the rows have, at most 10 of them
-        and at least 2, or that is not among the first 100.
+        "numbers": column → mean, spread (0 for a constant column, which is left out), gaps (whether
+        numbers are missing), decimal and sign; "categories": column → levels (the most frequent
+        first) and other (whether there are rare levels). A level is rare if it is not among the
+        first 100, or if it has fewer rows than 1% of all, where this limit is at least 2 and at
+        most 10 rows.
     """
     part = numbers.take(np.flatnonzero(training))
     settings: dict[str, Any] = {"numbers": {}, "categories": {}}
@@ -234,7 +240,7 @@ def learn(numbers: Numbers, training: np.ndarray) -> dict[str, Any]:
 
 
 def _features(settings: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(column, what, level) of each feature; what is "number", "blank", "level" or "other"."""
+    """(column, what, level) of each feature, with "number", "blank", "level" or "other" as what."""
     features: list[tuple[str, str, str]] = []
     for column, s in settings["numbers"].items():
         features += [(column, "number", "")] * bool(s["spread"])
@@ -246,13 +252,13 @@ def _features(settings: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def names(settings: Mapping[str, Any]) -> list[str]:
-    """Of the features, in their order."""
+    """The names of the features, in their order."""
     ends = {"number": "{}", "blank": "{} is blank", "level": "{} = {}", "other": "{} = other"}
     return [ends[what].format(column, level) for column, what, level in _features(settings)]
 
 
 def vectors(numbers: Numbers, settings: Mapping[str, Any]) -> np.ndarray:
-    """Float32 (rows, features); all zeros where a row has neither number nor category."""
+    """The features, float32 (rows, features); all zeros for a row without number and category."""
     there = numbers.there()
     features = _features(settings)
     found = np.zeros((len(there), len(features)), np.float32)

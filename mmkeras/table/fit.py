@@ -1,7 +1,7 @@
-"""Training that loses nothing: each epoch is kept as it ends, and a killed run goes on from there.
+"""Training in which each finished epoch is kept, so that a killed run can continue from there.
 
-The best model so far is in the folder from the first epoch on. With `training.Resume` a run that
-was killed and goes on gives the same bits as one that was not. Derived in chapter 08.
+From the first epoch on, the best model so far is in the folder. With `training.Resume`, a run that
+was killed and resumed gives the same bits as one that was not. Derived in chapter 08.
 """
 
 import argparse
@@ -23,17 +23,17 @@ from ..training import Resume
 from .command import RunError
 from .run import save_model
 
-UNBALANCED = 3.0  # largest over smallest class from which on classes are weighted
-DROPOUT = 0.2  # of whole modalities, and before the head
+UNBALANCED = 3.0  # ratio of the largest to the smallest class from which on classes are weighted
+DROPOUT = 0.2  # rate of the modality dropout, and of the dropout before the head
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """How the training with one seed went.
+    """The course of the training with one seed.
 
     Attributes:
         history: metric → a number per epoch, over all starts of the run.
-        why: what ended it: "patience", "epochs" or "time".
+        why: the reason why it ended: "patience", "epochs" or "time".
     """
 
     history: dict[str, list[float]]
@@ -41,7 +41,7 @@ class Fitted:
 
     @property
     def best_epoch(self) -> int:
-        """From 1: the epoch whose model is kept."""
+        """The epoch whose model is kept, counted from 1."""
         return int(np.argmin(self.history["val_loss"])) + 1
 
     @property
@@ -50,10 +50,10 @@ class Fitted:
 
 
 def build(table: Any, options: argparse.Namespace, seed: int) -> keras.Model:
-    """One encoder per modality and their fusion, for gaps in any of them; not compiled.
+    """A model with one encoder per modality and their fusion, for missing modalities; not compiled.
 
     Raises:
-        ValueError: an unknown fusion or encoder, sizes too small for it.
+        ValueError: the fusion or encoder is unknown, or a size is too small for it.
     """
     keras.utils.set_random_seed(seed)
     s, sequences = table.settings, options.fusion in ("cross_attention", "bottleneck")
@@ -75,12 +75,12 @@ def build(table: Any, options: argparse.Namespace, seed: int) -> keras.Model:
 
 
 def class_weights(counts: Sequence[int], choice: str = "auto") -> np.ndarray | None:
-    """Weights n / (classes · n_c), with mean 1 over the rows; None for equal ones.
+    """Weights n / (classes · n_c) of the classes, with mean 1 over the rows; None for equal ones.
 
     Args:
-        counts: training rows of each class.
-        choice: "balanced", "none", or "auto": balanced where the largest class has at least three
-            times the rows of the smallest.
+        counts: number of training rows of each class.
+        choice: "balanced", "none", or "auto", which balances if the largest class has at least
+            three times as many rows as the smallest.
     """
     rows = np.maximum(np.asarray(counts, float), 1)
     if choice == "none" or (choice == "auto" and rows.max() < UNBALANCED * rows.min()):
@@ -89,12 +89,12 @@ def class_weights(counts: Sequence[int], choice: str = "auto") -> np.ndarray | N
 
 
 def batch_size(table: Any, options: argparse.Namespace) -> int:
-    """Rows per training batch: as asked, or a tenth of the rows, from 8 to 32."""
+    """Rows per training batch: the option, or a tenth of the training rows, from 8 to 32."""
     return options.batch_size or int(np.clip(table.parts["train"] // 10, 8, 32))
 
 
 def patience(epochs: int) -> int:
-    """Epochs without a better validation loss after which training ends."""
+    """Number of epochs without a better validation loss after which the training ends."""
     return max(5, epochs // 5)
 
 
@@ -106,19 +106,19 @@ def fit(
     folder: Path,
     seconds: float = math.inf,
 ) -> Fitted:
-    """Train until the validation loss has stopped falling; the best weights are in the model.
+    """Train until the validation loss has stopped falling; the model then has the best weights.
 
     Args:
         model: from `build`.
         table: a `Table`.
-        options: of `mmkeras train`.
-        weights: of the classes, or None.
-        folder: where each epoch is kept; what is there is gone on with.
-        seconds: after which to stop.
+        options: those of `mmkeras train`.
+        weights: weights of the classes, or None.
+        folder: the folder where each epoch is kept; a training that it holds is continued.
+        seconds: the time after which to stop.
 
     Raises:
-        RunError: the loss is not finite, a file of the table has gone.
-        OSError: the folder cannot be written to; it holds all earlier epochs.
+        RunError: the loss is not finite, or a file of the table was deleted.
+        OSError: the folder cannot be written to; it still holds all earlier epochs.
     """
     binary = len(table.classes) == 2
     loss = "binary_crossentropy" if binary else "sparse_categorical_crossentropy"
@@ -150,9 +150,9 @@ def fit(
 
 
 def _steps_at_once(table: Any, options: argparse.Namespace) -> int:
-    """Steps between two looks of Python: several save 0.8 ms each, but 0.2 s to trace them.
+    """Steps per call from Python: several steps save 0.8 ms each, but cost 0.2 s to trace.
 
-    The weights do not depend on it, to the last bit.
+    The weights do not depend on this number, to the last bit.
     """
     steps = table.parts["train"] // batch_size(table, options)
     return 8 if steps >= 16 and steps * options.epochs >= 500 else 1
@@ -175,11 +175,11 @@ def _streams(
 
 
 class _TimeUp(Exception):
-    """In the middle of an epoch, which is done again when the run goes on."""
+    """The time ended within an epoch, which is repeated when the run is resumed."""
 
 
 class _Best(keras.callbacks.Callback):
-    """Keeps the best model as it comes; before `Resume`, so that its note is never ahead of it."""
+    """Saves each new best model; called before `Resume`, whose state must not be ahead of it."""
 
     def __init__(self, file: Path, earlier: Sequence[dict[str, float]], rate: float) -> None:
         super().__init__()
@@ -204,12 +204,12 @@ class _Best(keras.callbacks.Callback):
             lower = min(self.rate / 10, 1e-3)
             raise RunError(
                 f"in epoch {self.epoch} the {where} is {logs[name]}, no finite number: the steps "
-                f"are too large. Lower --learning-rate: it is {self.rate:g}, try {lower:g}"
+                f"are too large. Lower --learning-rate: it is {self.rate:g}; try {lower:g}"
             )
 
 
 class _Stop(keras.callbacks.Callback):
-    """Ends the training; after `Resume`, which reads the optimiser's state."""
+    """Ends the training; called after `Resume`, which reads the optimiser's state."""
 
     def __init__(
         self, history: Sequence[dict[str, float]], epochs: int, rate: float, seconds: float
@@ -237,19 +237,19 @@ class _Stop(keras.callbacks.Callback):
             self.why = "time"
             if self.history:
                 raise _TimeUp
-            self.model.stop_training = True  # a part of an epoch is better than none
+            self.model.stop_training = True  # a part of the first epoch is better than nothing
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._look()
         now = time.monotonic()
-        if not self.why and now + (now - self.began) > self.end:  # the next would end too late
+        if not self.why and now + (now - self.began) > self.end:  # the next one would end too late
             self.why = "time"
         if self.why:
             self.model.stop_training = True
 
 
 class _Progress(keras.callbacks.Callback):
-    """A line an epoch, and on a terminal the batch that runs."""
+    """Prints a line per epoch, and, on a terminal, the number of the current batch."""
 
     def __init__(self, epochs: int, history: Sequence[dict[str, float]]) -> None:
         super().__init__()

@@ -1,13 +1,14 @@
 """95% intervals of what is measured on the test rows, by rows or by groups.
 
-- A **share of rows** (accuracy, recall of a class): for independent rows Wilson's interval (1927),
-  which holds for few rows and at 0% and 100%, too. By groups the percentile bootstrap, which draws
-  whole groups (Efron 1979; Field & Welsh 2007). Where all groups are all right, or all wrong, its
-  draws are all equal and say nothing; then each group counts as one trial in Wilson's interval: as
-  if its rows were copies of one row, so rather too wide than too narrow.
-- **Any other number**: the percentile bootstrap over rows or groups. Where all draws are equal it
+- A **share of rows** (accuracy, recall of a class) has, for independent rows, Wilson's interval
+  (1927), which also holds for few rows and at 0% and 100%. For groups it has the percentile
+  bootstrap, which draws whole groups (Efron 1979; Field & Welsh 2007). If all rows of all groups
+  are right, or all are wrong, its draws are all equal and say nothing. Then each group counts as
+  one trial in Wilson's interval, as if its rows were copies of one row, so that the interval is too
+  wide rather than too narrow.
+- **Any other number** has the percentile bootstrap over rows or groups. If all draws are equal it
   has no interval.
-- With a single group there is nothing to draw from: no interval at all, never one over its rows.
+- With a single group there is no interval at all, since no other groups can be drawn.
 """
 
 import math
@@ -21,7 +22,7 @@ Array = np.ndarray
 Interval = tuple[float, float]  # low, high; NaN where there is none
 NONE: Interval = (math.nan, math.nan)
 QUANTILES = (0.025, 0.975)
-BLOCK = 2_000_000  # weights of the bootstrap that are in memory at a time
+BLOCK = 2_000_000  # weights of the bootstrap in memory at a time
 SHARES = {
     "rows": "of shares of rows: Wilson (1927)",
     "groups": "of shares of rows: percentile bootstrap over groups (Efron 1979); where all groups "
@@ -38,17 +39,17 @@ def wilson(right: int, n: int) -> Interval:
 
 
 class Intervals:
-    """Intervals over the same rows, all by the same draws.
+    """Intervals over the same rows, all from the same draws.
 
     Args:
-        n: rows.
-        groups: a label per row, such as a patient; None: every row stands alone.
-        draws: of the bootstrap.
-        seed: of the draws, which are those of `mmkeras.evaluate.report`.
+        n: number of rows.
+        groups: a label per row, such as the patient; None: each row is a group.
+        draws: number of bootstrap draws.
+        seed: seed of the draws, which are those of `mmkeras.evaluate.report`.
 
     Attributes:
         unit: "rows", "groups", or None for a single group, which gives no interval.
-        groups: as `mmkeras.evaluate.report` takes them.
+        groups: as for `mmkeras.evaluate.report`.
         count: number of units.
     """
 
@@ -61,13 +62,13 @@ class Intervals:
 
     @property
     def kind(self) -> str | None:
-        """How they are made, in words."""
+        """How the intervals are made, in words."""
         if self.unit is None:
             return None
         return f"{SHARES[self.unit]}; of all else: percentile bootstrap over {self.unit}"
 
     def share(self, right: Array, rows: Array | None = None) -> Interval:
-        """Of the share of these rows that are right.
+        """The interval of the share of rows that are right.
 
         Args:
             right: bool (n,).
@@ -87,13 +88,13 @@ class Intervals:
         return float(found[0, 0]), float(found[1, 0])
 
     def mean(self, values: Array) -> Array:
-        """Of the means over the rows: float (n, k) → (2, k), low and high; NaN without spread."""
+        """The intervals of means over the rows: float (n, k) → (2, k), low and high, or NaN."""
         if self.unit is None:
             return np.full((2, values.shape[1]), math.nan)
         return percentiles(self._means(values, self.member))
 
     def _means(self, values: Array, member: Array) -> Array:
-        """Float (draws, k): weighted means, each unit weighted by how often it was drawn."""
+        """Weighted means, float (draws, k); the weight of a unit is how often it was drawn."""
         sizes = np.bincount(member)
         sums = np.stack([np.bincount(member, column) for column in values.T], axis=1)
         rng, step = np.random.default_rng(self.seed), max(1, BLOCK // len(sizes))
@@ -107,12 +108,12 @@ class Intervals:
 
 
 def percentiles(draws: Array) -> Array:
-    """Low and high of each column of (draws, k): float (2, k); NaN where all draws are equal."""
+    """The limits of each column of (draws, k), float (2, k); NaN where all draws are equal."""
     found = np.quantile(draws, QUANTILES, axis=0)
     found[:, flat(*found)] = math.nan
     return found
 
 
 def flat(low: Any, high: Any) -> Any:
-    """Is there nothing between low and high, but for rounding?"""
+    """Whether low and high are equal except for rounding."""
     return np.isclose(low, high, rtol=0, atol=1e-12)

@@ -1,4 +1,4 @@
-"""What a column of a CSV holds, told from all its cells: text, files, numbers, categories, ids."""
+"""Tell from all cells what a column of a CSV holds: text, files, numbers, categories, ids."""
 
 import itertools
 import math
@@ -17,9 +17,9 @@ SUFFIXES = {
     "audio": (".wav", ".flac", ".ogg", ".oga", ".mp3", ".m4a", ".aac", ".opus", ".aiff", ".aif",
               ".au"),
 }  # fmt: skip
-SAMPLE = 2000  # cells of a column that are kept
-MOST = 100_000  # different cells of a column that are counted
-FEW = 20  # different values up to which a column of short phrases may be a category
+SAMPLE = 2000  # number of cells of a column that are kept
+MOST = 100_000  # largest number of different cells of a column that are counted
+FEW = 20  # largest number of different values with which short phrases may be a category
 _ID = re.compile(
     r"(?i:(.*[_\- .])?(id|ids|uuid|guid|key|index|idx|nr|no)|unnamed: *\d+|)|.*[a-z]I[Dd]"
 )
@@ -35,7 +35,7 @@ class Kind:
     Attributes:
         name: "text", "image", "audio", "number", "category", "identifier", "constant",
             "blank" or "mixed".
-        why: what was seen, in a few words.
+        why: the evidence, in a few words.
     """
 
     name: str
@@ -43,20 +43,20 @@ class Kind:
 
 
 class Column(list[str]):
-    """A sample of a column's cells, drawn from the whole file; with the `Tally` of all of them.
+    """A sample of a column's cells, drawn from the whole file, and the `Tally` of all its cells.
 
-    Cells are without whitespace around them; blank is "". Up to 2,000 rows are kept (drawn with a
-    fixed seed), the same for each column, in the order of the file.
+    Cells have no whitespace around them; blank is "". Up to 2,000 rows, drawn with a fixed seed,
+    are kept, the same ones for each column, in the order of the file.
     """
 
     tally: "Tally"
 
 
 class Tally:
-    """What is counted over all cells of a column, as they come.
+    """Counts over all cells of a column, which are added block by block.
 
-    Two columns have the same ``order`` where each value of one goes with one value of the other,
-    in every row.
+    Two columns have the same ``order`` if in every row each value of one corresponds to one value
+    of the other.
     """
 
     def __init__(self) -> None:
@@ -64,13 +64,13 @@ class Tally:
         self.dates = self.whole = self.padded = self.order = 0
         self.named = dict.fromkeys(SUFFIXES, 0)
         self.suffixes: dict[str, Counter[str]] = {m: Counter() for m in SUFFIXES}
-        self.codes: dict[int, int] = {}  # hash of a cell → its place among the different ones
+        self.codes: dict[int, int] = {}  # hash of a cell → its place among the different cells
         self.low, self.high = math.inf, -math.inf
 
     def add(self, cells: Sequence[str]) -> None:
-        """Some more cells."""
+        """Count some more cells."""
         self.n += len(cells)
-        from .features import parse  # here, so that no NumPy is loaded for --help
+        from .features import parse  # imported here, so that --help loads no NumPy
 
         for cell, times in Counter(cells).items():
             if cell:
@@ -103,11 +103,11 @@ class Tally:
 
     @property
     def different(self) -> int:
-        """Different filled cells."""
+        """Number of different filled cells."""
         return len(self.codes) - (hash("") in self.codes)
 
     def kind(self, name: str = "x") -> Kind:
-        """What the column seems to hold; ``name`` is its own, for what is called an id."""
+        """What the column seems to hold; its ``name`` may say that it is an id."""
         n, different = self.filled, self.different
         if not n:
             return Kind("blank", "no cell is filled")
@@ -148,9 +148,9 @@ class Tally:
 def sample_cells(
     path: Path, encoding: str = "utf-8", delimiter: str = ",", rows: int = SAMPLE
 ) -> dict[str, list[str]]:
-    """Column → a sample of its cells; what is counted (`Tally`) is counted over the whole file.
+    """Column → a sample of its cells, with the `Tally` of all cells of the file.
 
-    It passes over what the loader will complain about: ragged records, bytes of another encoding.
+    Faults that the loader will report are skipped: ragged records, bytes of another encoding.
 
     Raises:
         TableError: the file as a whole cannot be read.
@@ -168,7 +168,7 @@ def sample_cells(
     while some := list(itertools.islice(numbered, 4096)):
         for tally, cells in zip(tallies, zip(*(r for _, r in some), strict=True), strict=True):
             tally.add(cells)
-        for i, record in some:  # a reservoir: each row is kept with the same probability
+        for i, record in some:  # reservoir sampling: each row is kept with the same probability
             place = i if i < rows else draw.randrange(i + 1)
             if place < rows:
                 kept[place : place + 1] = [(i, record)]
@@ -180,7 +180,7 @@ def sample_cells(
 
 
 def tally_of(cells: Sequence[str]) -> Tally:
-    """Of a `Column`: of all cells of the file; of other cells: of these."""
+    """The `Tally` of all cells of the file for a `Column`, else of the given cells."""
     if isinstance(cells, Column):
         return cells.tally
     tally = Tally()
@@ -189,24 +189,24 @@ def tally_of(cells: Sequence[str]) -> Tally:
 
 
 def kind_of(cells: Sequence[str], name: str = "x") -> Kind:
-    """What a column with these cells holds."""
+    """What a column with these cells seems to hold."""
     return tally_of(cells).kind(name)
 
 
 def count_words(cell: str) -> int:
-    """Words between spaces; in a script without spaces every character counts."""
+    """Number of words between spaces; in a script without spaces every character counts as one."""
     return len((cell if cell.isascii() else _UNSPACED.sub(" x ", cell)).split())
 
 
 def unspaced(cells: Sequence[str]) -> bool:
-    """Is most of this text in a script that puts no spaces between words?"""
+    """Whether most of this text is in a script that puts no spaces between words."""
     letters = [c for cell in cells for c in cell if c.isalpha()]
     return bool(letters) and len(_UNSPACED.findall("".join(letters))) > len(letters) / 2
 
 
 def least_words(cells: Sequence[str]) -> int:
-    """Words that hold 95% of the texts whole, from 8 to 200."""
-    import numpy as np  # here, so that it is not loaded for --help
+    """Length in words in which 95% of the texts fit completely, from 8 to 200."""
+    import numpy as np  # imported here, so that --help does not load it
 
     counts = [count_words(cell) for cell in cells if cell]
     return int(np.clip(np.quantile(counts, 0.95), 8, 200)) if counts else 8

@@ -1,8 +1,8 @@
 """Your own data: a CSV that names texts, pictures and recordings becomes batches for a model.
 
-Every cell is a string and stays what it is; a cell that is empty, or holds only whitespace, is
-blank, and blank means that this modality is absent in this row. Everything else that is wrong is
-said, with the row number that a spreadsheet shows.
+Every cell is read as a string. A cell that is empty, or holds only whitespace, is blank, which
+means that this modality is absent in this row. Everything else that is wrong is reported, with the
+row number that a spreadsheet shows.
 """
 
 import functools
@@ -65,70 +65,70 @@ def load_table(
     delimiter: str = ",",
     cache: str | Path | bool | None = None,
 ) -> Table:
-    """A CSV of texts, paths of pictures and recordings, numbers, categories and labels; checked,
-    split, streamed.
+    """Read, check and split a CSV of texts, paths of pictures and recordings, numbers and labels.
 
-    The first pass opens every distinct file once, decodes it in parallel and keeps the result on
-    disk, not in memory. Paths are relative to the folder of the CSV. Pictures: PNG, JPEG, WebP,
-    BMP, GIF, TIFF (the first frame or page); recordings: WAV, FLAC, OGG, MP3, AIFF, AU; by content,
-    whatever the name says.
+    The first pass opens every distinct file once, decodes the files in parallel and keeps the
+    results on disk, not in memory. Paths are relative to the folder of the CSV. Pictures may be
+    PNG, JPEG, WebP, BMP, GIF or TIFF (the first frame or page), and recordings WAV, FLAC, OGG, MP3,
+    AIFF or AU; the content decides, not the name of the file.
 
     Args:
         path: the CSV; its first record is the header. Blank lines are ignored.
         text, image, audio: names of columns.
-        numbers: names of columns of numbers, standardised on the training rows, with the mean for
-            what is blank (or says NA, NaN, null, none, "-" or "?"). Each column has one decimal
-            mark, which its cells must tell, and one currency or per cent sign for all or none.
-            Or ``settings["numbers"]`` of the table that the model was trained on.
-        categories: names of columns of a few words or codes: a feature for each that is not rare.
-        label: name of the column of classes, or None where they are to be predicted.
+        numbers: names of columns of numbers, standardised on the training rows, with the mean in
+            place of a blank cell (or of NA, NaN, null, none, "-" or "?"). Each column has one
+            decimal mark, which its cells must tell, and the same currency or per cent sign, if any,
+            in all cells. Or ``settings["numbers"]`` of the table that the model was trained on.
+        categories: names of columns of a few words or codes; each that is not rare is a feature.
+        label: name of the column of classes, or None if they are to be predicted.
         split: name of a column that says "train", "valid" or "test" in each row, or None.
-        fractions: shares of training, validation and test rows where there is no such column; they
-            add up to 1. Each class is dealt out by itself (stratified).
-        group: name of a column whose equal values stay on one side: a patient, an author; it may
-            be a modality's, so that rows with the same picture stay together. A blank one is a
-            group by itself.
-        seed: of the draw.
-        classes: class names in order; labels that are not among them are refused. None: those in
-            the file, sorted.
-        words: tokens a text is cut or padded to.
-        tokens: "word" (split at whitespace), or "character" for scripts without spaces. Either
-            way text becomes lower case, and punctuation a space: see `words.standardize`.
-        vocabulary: of another table; None: learned from the training rows alone.
-        vocabulary_size: most tokens to learn, padding and unknown included.
+        fractions: shares of training, validation and test rows if there is no such column; they
+            add up to 1. Each class is divided separately (stratified).
+        group: name of a column whose equal values stay on one side, such as the patient or the
+            author. It may be the column of a modality, so that rows with the same picture stay
+            together. A row with a blank cell is a group of its own.
+        seed: seed of the split, int from 0.
+        classes: class names in order; other labels are problems. None: those in the file, sorted.
+        words: number of tokens to which a text is cut or padded.
+        tokens: "word" (split at whitespace), or "character" for scripts without spaces. In both
+            cases text becomes lower case, and punctuation a space: see `words.standardize`.
+        vocabulary: that of another table; None: learned from the training rows alone.
+        vocabulary_size: largest number of tokens to learn, padding and unknown included.
         image_size: (height, width) in pixels.
         audio_rate: samples per second, from 1000.
         audio_seconds: length of a clip; longer ones are cut, shorter ones padded with silence.
         on_error: "raise" one `TableError` that lists all problems, or "skip" the rows that have
-            one, and list them in ``report``. Faults of the whole table are raised in any case.
-        allow_missing_columns: an input's column that the file does not have is blank in every row.
-        allow_duplicates: let equal rows fall into different parts. By default they are kept in
-            one, unless a column ``split`` says otherwise; see `Table.duplicates`.
-        allow_outside: let paths leave the folder of the CSV: by "..", a link, an absolute path.
-        least_rows: rows of classes that have fewer are left out; `rare_classes` says which.
-        max_pixels: larger pictures are refused before they are unpacked.
+            one, and list them in ``report``. Problems of the whole table are raised in any case.
+        allow_missing_columns: whether an input's column may be absent from the file, in which case
+            it is blank in every row.
+        allow_duplicates: whether equal rows may fall into different parts. By default they are kept
+            in one part, unless a column ``split`` says otherwise; see `Table.duplicates`.
+        allow_outside: whether paths may leave the folder of the CSV, by "..", by a link, or as
+            absolute paths.
+        least_rows: classes with fewer rows are left out; `rare_classes` says which.
+        max_pixels: pictures with more pixels are refused before they are unpacked.
         max_file_bytes: larger files are refused unopened.
         max_audio_seconds: longer recordings are refused.
-        encoding: of the CSV; UTF-8 with or without byte-order mark by default.
-        delimiter: ";" for what a spreadsheet writes in many countries.
-        cache: folder for decoded files, readable by its owner only. None: "tables" in the cache of
+        encoding: encoding of the CSV; by default UTF-8, with or without byte-order mark.
+        delimiter: character between cells; in many countries spreadsheets write ";".
+        cache: folder for decoded files, readable only by its owner. None: "tables" in the cache of
             this package (`mmkeras.assets.cache_dir`). It holds copies of your pictures and
-            recordings: delete it with them. False: none; up to 1 GB of what was decoded lies in a
-            nameless temporary file that goes with the process.
+            recordings, so delete it together with them. False: no folder; up to 1 GB of decoded
+            files is kept in an unnamed temporary file, which vanishes with the process.
 
     Returns:
         A `Table`.
 
     Raises:
         TableError: the table or its files have problems.
-        FileNotFoundError: there is no such CSV.
+        FileNotFoundError: the CSV does not exist.
         ValueError: an argument is out of range.
     """
     return _load(Options(**locals()))
 
 
 def _load(o: Options) -> Table:
-    """Everything but the checks of arguments."""
+    """Load the table; the arguments are already checked."""
     problems, used = Problems(), o.used
     check_used_once(used, problems)
     cells = read_cells(
@@ -148,8 +148,8 @@ def _load(o: Options) -> Table:
     for kind in files.values():
         _check_files(kind, o, cells, problems)
 
-    # Under "raise" rows whose files are at fault are dealt out too, so that what is said about
-    # classes and parts does not follow from what is said about files.
+    # Under "raise", rows with faulty files are divided, too, so that problems of files cause no
+    # further problems of classes and parts.
     out = problems.rows() if o.on_error == "skip" else bad_cells
     keep = np.flatnonzero([row not in out for row in cells.rows])
     rows, numbers = _frame(cells, used, keep), numbers.take(keep)
@@ -192,18 +192,18 @@ def _settings(
 
 
 def tidy(cells: Cells, used: Mapping[str, Sequence[str]]) -> None:
-    """Labels, parts, groups, categories without what nobody sees; texts composed (NFC)."""
+    """Remove invisible characters from labels, parts, groups, categories; compose texts (NFC)."""
     paths = [*used.get("image", ()), *used.get("audio", ())]
     for role in ("label", "split", "group", "categories"):
         for name in used.get(role, ()):
-            if name not in paths:  # a group may be the pictures
+            if name not in paths:  # the group may be the column of pictures
                 cells.columns[name] = [visible(cell) for cell in cells.columns[name]]
     for name in used.get("text", ()):
         cells.columns[name] = [unicodedata.normalize("NFC", c) for c in cells.columns[name]]
 
 
 def rare_classes(labels: Sequence[str], least_rows: int) -> dict[str, int]:
-    """Label → rows, of those that have fewer than that; blank ones are none."""
+    """Label → number of rows, for labels with fewer rows than `least_rows`; without blank ones."""
     counts = Counter(label for label in labels if label)
     return {label: n for label, n in sorted(counts.items()) if n < least_rows}
 
@@ -218,7 +218,7 @@ def _without(cells: Cells, column: str, values: Collection[str]) -> Cells:
 
 
 def _numbers(o: Options, cells: Cells, problems: Problems) -> Numbers:
-    """Numbers and categories of all rows; adds what is no number."""
+    """The numbers and categories of all rows; cells that are no numbers are added as problems."""
     found = Numbers()
     for name in o.number_columns:
         s = o.trained["numbers"][name] if o.trained else None
@@ -232,7 +232,7 @@ def _numbers(o: Options, cells: Cells, problems: Problems) -> Numbers:
 
 
 def _files(o: Options, modality: str) -> Files:
-    """The files of a column, to be decoded as the options say."""
+    """The files of a column, which will be decoded by the options."""
     images = functools.partial(decode_image, size=o.size, max_pixels=o.max_pixels)
     sounds = functools.partial(
         decode_audio, rate=o.audio_rate, seconds=o.audio_seconds, max_seconds=o.max_audio_seconds
@@ -246,7 +246,7 @@ def _files(o: Options, modality: str) -> Files:
 
 
 def _check_files(files: Files, o: Options, cells: Cells, problems: Problems) -> None:
-    """The first pass over the files of a column."""
+    """Make the first pass over the files of a column, and add their problems."""
     own = o.cache is None or o.cache is True
     folder = assets.cache_dir() / "tables" if own else Path(str(o.cache))
     files.open_store(None if o.cache is False else folder, o.csv)
@@ -261,7 +261,7 @@ def _check_files(files: Files, o: Options, cells: Cells, problems: Problems) -> 
 
 
 def _frame(cells: Cells, used: Mapping[str, Sequence[str]], keep: np.ndarray) -> pd.DataFrame:
-    """The rows at these places, a column per role; numbers and categories are apart."""
+    """The rows at these places, with a column per role except for numbers and categories."""
     table: dict[str, Any] = {"row": np.array(cells.rows, np.int64)[keep]}
     for role in ("label", "split", "group", "text", "image", "audio"):
         for name in used.get(role, ()):
@@ -273,7 +273,7 @@ def _frame(cells: Cells, used: Mapping[str, Sequence[str]], keep: np.ndarray) ->
 def _add_parts(
     rows: pd.DataFrame, o: Options, files: Mapping[str, Files], numbers: Numbers, problems: Problems
 ) -> dict[str, Any]:
-    """Adds ``part`` to the rows, the faults of classes and parts to the problems; the twins."""
+    """Add ``part`` to the rows, and problems of classes and parts; return `Table.duplicates`."""
     said = duplicates.none()
     kinds: dict[str, int] = {}
     codes = np.arange(len(rows))
@@ -309,7 +309,7 @@ def _add_parts(
 def _learn(
     rows: pd.DataFrame, training: np.ndarray, numbers: Numbers, o: Options, problems: Problems
 ) -> tuple[Any, dict[str, Any] | None]:
-    """The vectorizer of the texts, and what prepares numbers and categories; None without."""
+    """The vectorizer of the texts, and the settings of numbers and categories; None without."""
     ids, learned = None, None
     if o.text is not None:
         texts = rows["text"][training].to_numpy(object)
