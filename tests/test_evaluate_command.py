@@ -47,12 +47,12 @@ def labelled(tmp_path):
 def test_the_csv_of_the_training_is_told_to_be_no_test(two_seeds, labelled, tmp_path):
     status, said, err = call("evaluate", two_seeds.run, two_seeds.data, "--out", tmp_path / "a")
     assert status == 0, err
-    assert said.count("Beware: This is the very file") == 1
+    assert said.count("Beware: This is the file that the model was trained on") == 1
     metrics = json.loads((tmp_path / "a" / "metrics.json").read_text("utf-8"))
-    assert metrics["warnings"][0].startswith("This is the very file")
+    assert metrics["warnings"][0].startswith("This is the file that the model")
     status, said, err = call("evaluate", two_seeds.run, labelled, "--no-examples")
     assert status == 0, err
-    assert "very file" not in said
+    assert "This is the file" not in said
     for path, data in contents(tmp_path / "new.evaluation").items():
         assert not any(row[1].encode() in data for row in orders(60)[41:]), path
 
