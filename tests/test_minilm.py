@@ -215,6 +215,7 @@ def test_known_answers_and_numpy():
     vectors = run(minilm_l6(24, normalize=True), ids)
     cosines = (vectors @ vectors.T)[[0, 0, 1], [1, 2, 2]]
     np.testing.assert_allclose(cosines, [0.6660, 0.1046, 0.1411], atol=5e-5)
+    assert np.flatnonzero(vectors.std(axis=0) < 1e-6).tolist() == [127, 223, 319]
     states = oracle(file(), ids, heads=12)
     want = mean(states[-1], ids)
     near(vectors, want / np.linalg.norm(want, axis=1, keepdims=True))

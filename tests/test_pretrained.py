@@ -276,6 +276,14 @@ def test_config_round_trip(encoder, features):
     np.testing.assert_array_equal(run(clone, PICTURES), features)
 
 
+def test_inner_features_and_the_network_behind_them(encoder, features, tmp_path):
+    inner = encoder.get_layer("block5c_add").output
+    maps = cached_features(keras.Model(encoder.input, inner), PICTURES, cache=tmp_path)
+    assert maps.dtype == np.float16 and maps.shape == (4, 2, 2, 112)
+    behind = keras.Model(inner, encoder.output)
+    np.testing.assert_allclose(run(behind, maps.astype("float32")), features, atol=0.02)
+
+
 def test_the_last_blocks_without_their_batch_normalisation():
     model = efficientnet_lite0(SHAPE, weights=None)
 

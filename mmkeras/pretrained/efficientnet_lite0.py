@@ -59,7 +59,9 @@ def efficientnet_lite0(
     Returns:
         A functional model from pixels 0..255, uint8 or float, (batch, height, width, 3), to
         features (batch, 1280) in 0..6; with `include_top` to class probabilities (batch, 1000).
-        The scaling to (pixel - 127) / 128 is inside.
+        The scaling to (pixel - 127) / 128 is inside. Features of an inner layer, and the network
+        behind it, are models of their own: `keras.Model(model.input, inner)` and
+        `keras.Model(inner, model.output)` with `inner = model.get_layer("block5c_add").output`.
 
     Raises:
         ValueError: a shape or a `weights` that cannot work.
