@@ -269,7 +269,11 @@ WRONG = {
             lambda: (lambda L, s: np.sum(np.exp(s) * L + s), best),
             "a small weight, exp(−s)",
         ),
-        ("- s", lambda: (lambda L, s: np.sum(np.exp(-s) * L - s), best), "+ s, not − s"),
+        (
+            "- s",
+            lambda: (lambda L, s: np.sum(np.exp(-s) * L - s), best),
+            "add s, do not subtract it",
+        ),
         ("mean", lambda: (lambda L, s: np.mean(np.exp(-s) * L + s), best), "take the sum"),
         (
             "no sum",
@@ -334,7 +338,7 @@ WRONG = {
         ),
         ("no root", lambda: (intervals(root=False), {"b"}), "√8 times narrower"),
         ("ddof 0", lambda: (intervals(ddof=0), {"b"}), "divide by n − 1"),
-        ("turned round", lambda: (-intervals()[:, ::-1], {"b"}), "are turned round"),
+        ("turned round", lambda: (-intervals()[:, ::-1], {"b"}), "are reversed"),
         ("ends swapped", lambda: (intervals()[:, ::-1], {"b"}), "the higher end first"),
         ("transposed", lambda: (intervals().T, {"b"}), "should have shape (3, 2)"),
         ("overlap", lambda: (intervals(), {"a"}), "two clouds of eight losses"),

@@ -173,8 +173,8 @@ def test_a_data_set_says_which_chapters_use_it(module):
 
 # From the ground up: a room imports only rooms that stand before it.
 ROOMS = (
-    "arguments files usage assets composite attention branches fusion missing models training "
-    "session evaluate plots pretrained datasets table doctor checks"
+    "arguments files usage assets composite attention branches fusion missing models profiling "
+    "training session evaluate plots pretrained datasets table doctor checks"
 ).split()
 
 

@@ -16,7 +16,7 @@ from . import NotYet, exercise, expect_close
     "1 − β1^k and 1 − β2^k, and take rate · m̂ / (√q̂ + ε) from (1 − rate · decay) · w",
 )
 def adamw_step(step: Callable) -> str | None:
-    """Return three things, the new w, m and q, each of the shape of w."""
+    """three things, the new w, m and q, each of the shape of w."""
     rng, decay = np.random.default_rng(0), 0.4
     w, m, q, b1, b2, rate, eps = rng.normal(size=4), np.zeros(4), np.zeros(4), 0.9, 0.95, 0.1, 0.03
     for k in (1, 2, 3):
@@ -50,7 +50,9 @@ def adamw_step(step: Callable) -> str | None:
                 if np.allclose(moved, wrong):
                     raise NotYet(advice)
             if np.allclose(got[1], l2_m) and np.allclose(got[2], l2_q):
-                raise NotYet("the decay is in the gradient, so Adam rescales it: shrink w apart")
+                raise NotYet(
+                    "the decay is in the gradient, so Adam rescales it: shrink w separately"
+                )
             if np.allclose(got[1], m_hat) and np.allclose(got[2], q_hat) and k == 1:
                 raise NotYet("return m and q as they are, without the correction: it is for w only")
         for name, mine, right in zip("mqw", (got[1], got[2], got[0]), (m, q, w), strict=True):
@@ -65,7 +67,7 @@ def adamw_step(step: Callable) -> str | None:
     "1 + cos(π · done), where done is (step − warm) / (total − warm), and at most 1",
 )
 def warm_cosine(rate: Callable) -> str | None:
-    """Return the learning rate at this step, a float from 0 to peak."""
+    """the learning rate at this step, a float from 0 to peak."""
     for warm, total, peak, floor in ((10, 50, 0.2, 0.01), (4, 20, 1.0, 0.25)):
 
         def at(step: int, case: tuple = (warm, total, peak, floor)) -> float:
@@ -123,7 +125,7 @@ def warm_cosine(rate: Callable) -> str | None:
     "exp(−s) of at most `heaviest` means that s is at least −log(heaviest)",
 )
 def uncertainty(total: Callable, best: Callable) -> str | None:
-    """Return the total, a float, from one function, and the best s, (K,), from the other."""
+    """two functions: one returns the total, a float, the other the best s, (K,)."""
     for losses, s in (([2.0, 0.5], [0.3, -1.0]), ([4.0, 0.1, 1.0], [1.5, -0.5, 0.2])):
         L, t = np.array(losses), np.array(s)
         got = total(L.copy(), t.copy())
@@ -135,9 +137,11 @@ def uncertainty(total: Callable, best: Callable) -> str | None:
             "s itself is the weight here, and may be negative; the weight is exp(−s)": t @ L,
             "s itself is the weight here (the + s is right); the weight is exp(−s)": t @ L
             + t.sum(),
-            "the sign of s: a large uncertainty is a small weight, exp(−s)": np.exp(t) @ L
+            "the sign of s is wrong: a large uncertainty means a small weight, exp(−s)": np.exp(t)
+            @ L
             + t.sum(),
-            "+ s, not − s: else the total falls without end": np.exp(-t) @ L - t.sum(),
+            "add s, do not subtract it: otherwise the total falls without end": np.exp(-t) @ L
+            - t.sum(),
             "this is the mean over the losses; take the sum": want / len(L),
         }
         for advice, wrong in slips.items():
@@ -177,7 +181,7 @@ def uncertainty(total: Callable, best: Callable) -> str | None:
     "mean of the others to get ρ; the coefficient is 1 − tanh(α·ρ) where ρ > 1, else 1",
 )
 def modulation(coefficients: Callable) -> str | None:
-    """Return M coefficients between 0 and 1, one per branch."""
+    """a function that returns M coefficients between 0 and 1, one per branch."""
     rng = np.random.default_rng(0)
     p, y = rng.dirichlet([1.0] * 3, (3, 40)), rng.integers(0, 3, 40)
     for branch, more in enumerate((1.0, 0.6, 0.0)):
@@ -238,7 +242,7 @@ REPORT = {
     "of the comparison that it makes contains 0",
 )
 def report(intervals: Any, supported: Any) -> str | None:
-    """Three intervals as an array (3, 2), and the letters of the sentences that hold, as a set."""
+    """three intervals as an array (3, 2), and the letters of the sentences that hold, as a set."""
     losses = {name: np.array(values) for name, values in REPORT.items()}
     pairs = (("A", "baseline"), ("B", "baseline"), ("A", "B"))
     rows = np.array([losses[one] - losses[other] for one, other in pairs])
@@ -264,7 +268,7 @@ def report(intervals: Any, supported: Any) -> str | None:
         "s is the standard deviation of a sample: divide by n − 1 (ddof=1)": around(
             t * rows.std(axis=1) / np.sqrt(n)
         ),
-        "the differences are turned round: A − baseline is below 0 where A has the lower loss": (
+        "the differences are reversed: A − baseline is below 0 where A has the lower loss": (
             -want[:, ::-1]
         ),
         "each row is (low, high): yours has the higher end first": want[:, ::-1],
