@@ -96,7 +96,7 @@ def test_recalibration_of_the_intercept_alone_shifts_the_logits() -> None:
     assert np.ptp(shift) < 1e-9 and new.mean() == pytest.approx(y.mean(), abs=1e-9)
     few = ev.recalibrate([0, 0, 1, 1], [0.1, 0.2, 0.7, 0.8], [0.5], slope=False)
     assert 0 < few[0] < 1, "an intercept exists where the classes are separated"
-    with pytest.raises(ValueError, match="take more rows, or slope=False"):
+    with pytest.raises(ValueError, match="use more rows, or slope=False"):
         ev.recalibrate([0, 0, 1, 1], [0.1, 0.2, 0.7, 0.8], [0.5])
 
 
