@@ -115,8 +115,8 @@ RIGHT = {
 
 WRONG = {
     ch05.proportional_floor: [
-        ("the majority", lambda: (majority,), "one answer to all"),
-        ("training shares twice", lambda: (lambda a, b: proportional(a, a),), "with themselves"),
+        ("the majority", lambda: (majority,), "always giving the commonest group"),
+        ("training shares twice", lambda: (lambda a, b: proportional(a, a),), "by themselves"),
         ("test shares twice", lambda: (lambda a, b: proportional(b, b),), "expected 0.5"),
         ("a sixth", lambda: (lambda a, b: 1 / 6,), "expected 0.5"),
         ("its result", lambda: (0.21,), "hand in the function itself"),

@@ -27,14 +27,17 @@ def proportional_floor(answer: Callable[[np.ndarray, np.ndarray], Any]) -> str:
     got = answer(train, test)
     if np.isclose(_number(got), 0.75 * 0.75 + 0.25 * 0.25):
         raise NotYet(
-            "you multiply the training shares with themselves: a case of class k turns up as often "
+            "you multiply the training shares by themselves: a case of class k turns up as often "
             "as in the test labels"
         )
     if np.isclose(_number(got), 0.5):
         # here 0.5 is right by luck for several formulas, so look at another case
         got = answer(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 1, 1]))
         if np.isclose(_number(got), 0.6):  # the majority
-            raise NotYet("this is right for one answer to all; the die gives each group its turn")
+            raise NotYet(
+                "this is the accuracy of always giving the commonest group; the die says every "
+                "group from time to time"
+            )
         expect_close(
             got, 0.75 * 0.6 + 0.25 * 0.4, "the accuracy for training 0 0 0 1 and test 0 0 0 1 1"
         )
@@ -51,7 +54,7 @@ def proportional_floor(answer: Callable[[np.ndarray, np.ndarray], Any]) -> str:
     ]
     want = float(shares[0] @ shares[1])
     expect_close(answer(train_part.y, test_part.y), want, "the accuracy for the emoji")
-    return f"{want:.1%} for the emoji: a lower floor than the majority, so report the majority"
+    return f"{want:.1%} for the emoji: lower than always the commonest group, so report that one"
 
 
 @exercise(
@@ -68,7 +71,7 @@ def unknown_share(answer: Callable[[np.ndarray, np.ndarray, str], Any]) -> str:
     got = _number(answer(train, test, "whitespace"))
     if np.isclose(got, 0.0):
         raise NotYet(
-            "for a toy set it is 0: is the vocabulary learned from the training texts only?"
+            "your share for a toy set is 0: is the vocabulary learned from the training texts only?"
         )
     if np.isclose(got, [5 / 7, 4 / 6]).any():  # of all words, of the different ones
         raise NotYet("this is the share of unknown words; count the texts without a known word")
@@ -118,7 +121,10 @@ def new_in_test(answer: Any) -> str:
         if word != NEW[plan]:
             missed = "the artist is new" if not artist else "no family is in both parts"
             raise NotYet(f"{plan} is stricter than you think: {missed}")
-    return "only A tests both at once; E shows that a new hexcode can be an old picture"
+    return (
+        "only A tests both at once; E shows that a picture with a new hexcode can still be a "
+        "near-duplicate of an old one"
+    )
 
 
 _told: set[str] = set()  # the plans of exercise 3 that were said to be newer than they are
@@ -186,7 +192,7 @@ def referee(answer: Callable[[np.ndarray, np.ndarray, np.ndarray], Any]) -> str:
         if np.array_equal(got, (text + picture).argmax(axis=1)):
             raise NotYet("this is an average; the rule chooses one modality by known")
     expect_close(got, np.where(known > 0, said, seen), "the group numbers")
-    return "a rule that needs no truth; on the pooled answers it beats either modality"
+    return "a rule that needs no truth; test it on splits that section 6 did not use"
 
 
 @exercise(
