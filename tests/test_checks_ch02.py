@@ -193,7 +193,9 @@ WRONG = {
             lambda counts: pair(counts, last=True),
         ), "first in the alphabet"),
         ("the pair of BPE", lambda: (frequent,), "the one that BPE joins"),
-        ("another pair", lambda: (lambda counts: (("l", "o"), 1 / 7),), "another has more"),
+        ("another pair", lambda: (
+            lambda counts: (("l", "o"), 1 / 7),
+        ), "another pair has a higher one"),
         ("the count", lambda: (
             lambda counts: (pair(counts)[0], frequent(counts)[1] if "nab" in counts else 3),
         ), "return the ratio"),
@@ -254,7 +256,9 @@ WRONG = {
         ("a double negation", lambda: (twice(False),), "a second negation changes nothing"),
     ],
     ch02.too_good: [
-        ("only the split", lambda: ({"B"},), "3 missing, and 0 of yours sound"),
+        ("only the split", lambda: (
+            {"B"},
+        ), "missing flattering steps: 3; sound steps among yours: 0"),
         ("nothing", lambda: (set(),), "an empty set"),
         ("no label, no harm", lambda: ({"B", "D", "G"},), "if a test sentence were taken away"),
         ("C chosen on the test rows", lambda: ({"B", "C", "G"},), "was something chosen"),

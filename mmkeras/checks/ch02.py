@@ -56,7 +56,9 @@ def wordpiece_pair(find: Callable) -> str | None:
                 "divides by how often its two characters occur"
             )
         if mine != pair:
-            raise NotYet(f"{case} {mine} has the ratio {ratios[mine]:.3f}, and another has more")
+            raise NotYet(
+                f"{case} {mine} has the ratio {ratios[mine]:.3f}, and another pair has a higher one"
+            )
         if not isinstance(got[1], Real):
             raise NotYet(f"the ratio should be a number, yours is {got[1]!r}")
         ratio = float(got[1])
@@ -77,7 +79,7 @@ def wordpiece_pair(find: Callable) -> str | None:
     "02.2",
     "where two directions disagree",
     hint="keep an end, try text[end - n : end] from the longest n to 1, put the word aside, move "
-    "the end; at last reverse the list, and compare it with longest_match",
+    "the end; finally reverse the list, and compare it with longest_match",
 )
 def disagreements(find: Callable) -> str | None:
     """a function of texts and dictionary: {text: (from the left, from the right)}."""
@@ -151,7 +153,7 @@ def masked_max(pool: Callable) -> str | None:
     if np.shape(got) == want.shape and np.isneginf(np.asarray(got, float)[2]).all():
         raise NotYet("an empty text gives -inf; it should give zeros")
     expect_close(got, want, "the maximum over the words")
-    return "an empty text is zeros, and padding is silent"
+    return "an empty text gives zeros, and padding has no say"
 
 
 @exercise(
@@ -182,7 +184,7 @@ def mark_negation(mark: Callable) -> str | None:
         at = next(i for i, pair in enumerate(zip(got, want, strict=True)) if pair[0] != pair[1])
         token, mine = tokens[at], str(got[at])
         if mine.startswith("NOT_NOT_"):
-            raise NotYet(f"one prefix is enough, also after two negations; yours: {shown}")
+            raise NotYet(f"one prefix is enough, even after two negations; yours: {shown}")
         if at > 0 and want[at].startswith("NOT_") and tokens[at - 1] == "never":
             raise NotYet(
                 f"a second negation changes nothing: it does not end the stretch; yours: {shown}"
@@ -234,7 +236,10 @@ def too_good(answer: Any) -> str | None:
     missing, sound = sorted(set(FLATTERS) - letters), sorted(letters & set(SOUND))
     if missing or sound:
         question = FLATTERS[missing[0]] if missing else SOUND[sound[0]]
-        raise NotYet(f"{len(missing)} missing, and {len(sound)} of yours sound. Ask: {question}")
+        raise NotYet(
+            f"missing flattering steps: {len(missing)}; sound steps among yours: {len(sound)}. "
+            f"Ask yourself: {question}"
+        )
     return (
         "B: relatives are on both sides; C: the test texts shape the vocabulary and n_w; D: the "
         "best of ten on the test rows is partly luck; G: documents were sampled, not sentences"
