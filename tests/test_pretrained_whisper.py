@@ -22,14 +22,13 @@ from test_ctranslate2_file import flat
 
 import mmkeras as mm
 from mmkeras import assets
+from mmkeras.branches.whisper_mel import WhisperLogMel, slaney_filters
 from mmkeras.pretrained import transcribe, unfreeze, whisper_decoder, whisper_tiny
 from mmkeras.pretrained.ctranslate2_file import load_ctranslate2
 from mmkeras.pretrained.whisper import (
     Sizes,
-    WhisperLogMel,
     assign_encoder,
     encoder,
-    slaney_filters,
 )
 from mmkeras.pretrained.whisper_decoder import (
     END,

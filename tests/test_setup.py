@@ -171,6 +171,15 @@ def test_a_data_set_says_which_chapters_use_it(module):
     assert said == used
 
 
+def test_the_classes_in_saved_models_are_known_once_models_is_imported():
+    """`mm.start()` imports it; what stands above it would be unknown when a model is loaded."""
+    found = [
+        p for p in (ROOT / "mmkeras").rglob("*.py") if "register_keras" in p.read_text("utf-8")
+    ]
+    rooms = {path.relative_to(ROOT / "mmkeras").parts[0].removesuffix(".py") for path in found}
+    assert {"branches", "fusion"} < rooms <= {*ROOMS[: ROOMS.index("models") + 1]}
+
+
 # From the ground up: a room imports only rooms that stand before it.
 ROOMS = (
     "arguments files usage assets composite attention branches fusion missing models profiling "

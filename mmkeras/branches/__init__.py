@@ -18,9 +18,18 @@ from .audio import (
     signal_branch,
 )
 from .image import IMAGE_ENCODERS, PATCH, SMALLEST, image_branch
-from .parts import FEW_STEPS, transformer_block
-from .text import TEXT_ENCODERS, BackInPlace, MaskedAverage, PaddingMask, WordsFirst, text_branch
+from .parts import FEW_STEPS, UnitLength, transformer_block
+from .text import (
+    TEXT_ENCODERS,
+    BackInPlace,
+    MaskedAverage,
+    MaskedTokens,
+    PaddingMask,
+    WordsFirst,
+    text_branch,
+)
 from .vector import vector_branch
+from .whisper_mel import WhisperLogMel
 
 __all__ = [
     "AUDIO_ENCODERS",
@@ -35,8 +44,11 @@ __all__ = [
     "BackInPlace",
     "LogMel",
     "MaskedAverage",
+    "MaskedTokens",
     "PaddingMask",
     "PositionEmbedding",
+    "UnitLength",
+    "WhisperLogMel",
     "WordsFirst",
     "audio_branch",
     "frame_length",
