@@ -392,6 +392,12 @@ def test_all_groups_split_without_leaks_too():
 # ---- take, and wrong arguments --------------------------------------------------------------
 
 
+def test_only_some_concepts_with_or_without_selectors(full):
+    some = load_emoji(16, only=["2764-FE0F", "1F602", "2615", "not one"])
+    assert some.table["hexcode"].unique().tolist() == ["1F602", "2764", "2615"]
+    assert len(some) == 12
+
+
 def test_take_by_position_mask_and_in_any_order(full):
     part = full.take([7, 3, 3])
     assert part.table.index.tolist() == [7, 3, 3]

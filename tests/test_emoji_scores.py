@@ -31,8 +31,7 @@ def test_what_is_in_it(full):
     assert (table[["negative", "neutral", "positive"]].sum(axis=1) == table["occurrences"]).all()
     assert full.y.dtype == np.float32 and full.y.min() >= -1 and full.y.max() <= 1
     assert (table.groupby("hexcode")["score"].nunique() == 1).all()
-    whole = load_emoji(groups=None)
-    assert np.array_equal(full.take([5, 900]).images, whole.images[table.index[[5, 900]]])
+    assert full.images.shape == (1568, 48, 48, 3)
     assert repr(full).startswith("EmojiScores(1568 pictures 48x48 of 392 concepts by noto")
 
 
@@ -43,6 +42,18 @@ def test_the_error_is_that_of_a_mean_over_the_tweets(full):
     values = np.repeat([-1, 0, 1], counts)
     assert row["score"] == pytest.approx(values.mean())
     assert row["standard_error"] == pytest.approx(values.std() / np.sqrt(45))
+
+
+def test_the_pictures_belong_to_the_names(full):
+    emoji = load_emoji()
+    shared = emoji.table.merge(full.table, on=["hexcode", "artist"])
+    assert len(shared) == 4 * 311
+    for row in shared.iloc[::200].itertuples():
+        pair = [
+            data.take((data.table[["hexcode", "artist"]] == [row.hexcode, row.artist]).all(axis=1))
+            for data in (emoji, full)
+        ]
+        assert np.array_equal(pair[0].images, pair[1].images)
 
 
 @pytest.mark.parametrize("artist", [None, "openmoji"])

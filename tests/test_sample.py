@@ -7,6 +7,9 @@ import pytest
 import soundfile
 from PIL import Image
 
+from mmkeras import load_table
+from mmkeras.assets import AssetError
+from mmkeras.datasets import load_sentiment
 from mmkeras.table import sample, weather
 
 
@@ -98,3 +101,48 @@ def test_a_folder_that_is_a_file_is_an_error_not_a_traceback(tmp_path, capsys):
     with pytest.raises(SystemExit) as wrong:
         sample.main([str(tmp_path / "x"), "--rows", "3"])
     assert wrong.value.code == 2
+
+
+# ---- posts --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def posts_folder(tmp_path_factory):
+    """60 posts, by the command."""
+    pytest.importorskip("espeakng_loader")
+    folder = tmp_path_factory.mktemp("posts") / "posts"
+    try:
+        load_sentiment(60, size=64)
+    except AssetError as error:
+        pytest.skip(f"the data cannot be had here: {error}")
+    assert sample.main([str(folder), "--set", "sentiment", "--rows", "60"]) == 0
+    return folder
+
+
+def test_posts_are_those_of_the_loader_and_train_reads_them(posts_folder):
+    rows, made = records(posts_folder / "data.csv"), load_sentiment(60, size=64)
+    assert list(rows[0]) == ["text", "picture", "voice", "label", "split"]
+    assert [row["text"] for row in rows] == made.text.tolist()
+    assert [row["label"] for row in rows] == made.table["label"].tolist()
+    assert [row["split"] for row in rows] == made.table["part"].tolist()
+    for row, image, wave in zip(rows, made.images, made.waves, strict=True):
+        with Image.open(posts_folder / row["picture"]) as picture:
+            assert np.array_equal(np.asarray(picture), image)
+        sound, rate = soundfile.read(posts_folder / row["voice"], dtype="float32")
+        assert rate == 16_000 and np.abs(sound - wave[: len(sound)]).max() < 1e-4
+        assert not wave[len(sound) :].any()
+    columns = {"text": "text", "image": "picture", "audio": "voice", "label": "label"}
+    table = load_table(posts_folder / "data.csv", **columns, split="split")
+    assert table.parts == {"train": 36, "valid": 9, "test": 15}
+
+
+def test_the_folder_says_what_is_rendered_and_what_can_be_known(posts_folder, capsys):
+    about = (posts_folder / "README.txt").read_text(encoding="utf-8")
+    assert "rendered: nobody spoke" in about and "CC-BY-SA-4.0" in about
+    testing = load_sentiment(60, size=64).split()[2]
+    right = (testing.posterior["image+audio"].argmax(1) == testing.y).mean()
+    assert f"picture and voice {right:.3f}" in about
+    again = posts_folder.parent / "again"
+    assert sample.main([str(again), "--set", "sentiment", "--rows", "61"]) == 1
+    assert "error: posts must be a multiple of 3" in capsys.readouterr().err
+    assert not again.exists()

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -144,6 +144,7 @@ def load_emoji(
     *,
     artists: Sequence[str] = ARTISTS,
     groups: Sequence[str] | None = DEFAULT_GROUPS,
+    only: Collection[str] | None = None,
 ) -> Emoji:
     """All concepts that every chosen artist draws: with the defaults 1,021, in 4,084 pictures.
 
@@ -156,6 +157,8 @@ def load_emoji(
         artists: some of "noto", "twemoji", "openmoji", "fluent"; the rows are in this order.
         groups: the groups to load, by emojibase's names; None for all. The default leaves out
             people, symbols, flags and components. Class numbers follow the emoji keyboard.
+        only: hexcodes, with or without variation selectors: all other concepts are left out, and
+            near-duplicates are looked for among these. None leaves nothing out.
 
     Returns:
         An `Emoji`, with `table`, `images` uint8 `(rows, size, size, 3)` and `groups`.
@@ -171,6 +174,8 @@ def load_emoji(
     chosen = tuple(group for group in known if groups is None or group in groups)
     drawn = {artist: _drawn(artist) for artist in ARTISTS}
     by_all = set.intersection(*(set(drawn[artist]) for artist in artists))
+    if only is not None:
+        by_all &= set(map(_plain, only))
     rows = names["hexcode"].map(_plain).isin(by_all) & names["group"].isin(chosen)
     concepts = names[rows].reset_index(drop=True)
     chosen = tuple(group for group in chosen if (concepts["group"] == group).any())

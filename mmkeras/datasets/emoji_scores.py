@@ -88,11 +88,10 @@ def load_emoji_scores(
     """
     counts = emoji_counts()
     least = check_integer("least", least, 1, int(counts["occurrences"].max()))
-    emoji = load_emoji(size, artists=artists, groups=None)
+    counts = counts[counts["occurrences"] >= least]
+    emoji = load_emoji(size, artists=artists, groups=None, only=counts.index)
     key = emoji.table["hexcode"].str.replace("-FE0F", "")
-    of_each = counts.reindex(key, fill_value=0).set_index(emoji.table.index)
-    table = emoji.table.join(of_each)
-    table = table[table["occurrences"] >= least]
+    table = emoji.table.join(counts.loc[key].set_index(emoji.table.index))
     n = table["occurrences"]
     shares = (table[list(CLASSES)] + 1).div(n + 3, axis=0)
     table["score"] = shares["positive"] - shares["negative"]

@@ -1,6 +1,7 @@
-"""A tiny rendered data set to try `mmkeras train` and `mmkeras predict` with.
+"""Data sets to try `mmkeras train` and `mmkeras predict` with.
 
 mmkeras sample weather
+mmkeras sample posts --set sentiment
 """
 
 import argparse
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..assets import AssetError
 from ..usage import Parser
 from .command import STATUS, at_least, of_system, seed
 
@@ -18,13 +20,18 @@ def parser() -> argparse.ArgumentParser:
         prog="mmkeras sample",
         description="Write a tiny rendered data set (no real notes, pictures, recordings or "
         "temperatures): data.csv with a label, new.csv without, and the pictures and sounds they "
-        "name.",
+        "name. Or posts in three classes of sentiment: real tweets, emoji as people used them, "
+        "and a rendered voice.",
         epilog="Example: mmkeras sample weather, then mmkeras train weather/data.csv --label "
-        f"label. The folder is made where you are. {STATUS}",
+        "label. Or: mmkeras sample posts --set sentiment, then mmkeras train posts/data.csv "
+        f"--split split. The folder is made where you are. {STATUS}",
     )
     p.add_argument("folder", type=Path, metavar="FOLDER", help="folder to write")
-    p.add_argument("--rows", type=at_least(9), default=108, metavar="N", help="number of rows "
-                   "with a label, 9 or more (default: 108)")  # fmt: skip
+    p.add_argument("--set", choices=("weather", "sentiment"), default="weather", help="what to "
+                   "write; sentiment fetches up to 17 MB (default: weather)")  # fmt: skip
+    p.add_argument("--rows", type=at_least(9), metavar="N", help="number of rows with a label, 9 "
+                   "or more (default: 108); of sentiment 60 or more, a multiple of 3 (default: "
+                   "600)")  # fmt: skip
     p.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random draws "
                    "(default: 0)")  # fmt: skip
     p.add_argument("--force", action="store_true", help="write into a folder that holds files")
@@ -34,19 +41,41 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns 0, or 1 when the folder cannot be used (argparse: 2)."""
     options = parser().parse_args(argv)
-    from . import weather  # here, so that nothing heavy is loaded for --help
-
     folder = options.folder
     try:
         if folder.is_dir() and any(folder.iterdir()) and not options.force:
             raise FileExistsError(f"{folder} holds files already; name another folder, or --force")
-        data = weather.write(folder, rows=options.rows, seed=options.seed)
+        said = _posts(options) if options.set == "sentiment" else _weather(options)
     except OSError as error:
         print(f"error: {of_system(error)}", file=sys.stderr)
         return 1
-    print(
-        f"Rendered {options.rows} rows of weather notes, pictures, sounds and temperatures: {data}"
-    )
-    print(f"and a few without a label: {folder / 'new.csv'}. It is rendered, not real data.")
-    print(f"Next: mmkeras train {data} --label label")
+    except (AssetError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(said)
     return 0
+
+
+def _weather(options: argparse.Namespace) -> str:
+    from . import weather  # here, so that nothing heavy is loaded for --help
+
+    rows = options.rows or 108
+    data = weather.write(options.folder, rows=rows, seed=options.seed)
+    new = options.folder / "new.csv"
+    return (
+        f"Rendered {rows} rows of weather notes, pictures, sounds and temperatures: {data}\n"
+        f"and a few without a label: {new}. It is rendered, not real data.\n"
+        f"Next: mmkeras train {data} --label label"
+    )
+
+
+def _posts(options: argparse.Namespace) -> str:
+    from . import posts
+
+    rows = options.rows or posts.ROWS
+    data = posts.write(options.folder, rows=rows, seed=options.seed)
+    return (
+        f"Wrote {rows} posts: {data}. The tweets are real, the emoji drawn by how people used "
+        f"them,\nand the voice is rendered. {options.folder / 'README.txt'} says more.\n"
+        f"Next: mmkeras train {data} --split split"
+    )
