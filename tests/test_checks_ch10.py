@@ -115,7 +115,7 @@ WRONG = {
         (
             "drawn again",
             lambda: (lambda r, m: (r - r**m) / (1 - r**m),),
-            "draws all again",
+            "redraws the mask",
         ),
         ("the rest", lambda: (lambda r, m: 1 - rate(r, m),), "the share that stays"),
         ("a constant", lambda: (lambda r, m: 0.1,), "the share for rate 0.5, 3 modalities"),
@@ -140,7 +140,7 @@ WRONG = {
             lambda: (lambda x, p: blank(np.nan_to_num(x), p),),
             "must stay visible",
         ),
-        ("upside down", lambda: (lambda x, p: blank(x, 1 - p),), "1 in the mask means there"),
+        ("upside down", lambda: (lambda x, p: blank(x, 1 - p),), "in the mask 1 means present"),
     ],
     ch10.retrieve: [
         ("gaps as zeros", lambda: (with_zeros,), "counts the gaps as zeros"),
@@ -158,7 +158,7 @@ WRONG = {
             lambda: (lambda x, t, lib, k: retrieve(x, t, lib, 4),),
             "the filled array for k = 5",
         ),
-        ("k is 5", lambda: (lambda x, t, lib, k: retrieve(x, t, lib, 5),), "for k = 2 it"),
+        ("k is 5", lambda: (lambda x, t, lib, k: retrieve(x, t, lib, 5),), "the filled array for k = 2"),
     ],
     ch10.which_gap: [
         ("pooled", lambda: (pooled_search,), "patients of different hospitals"),

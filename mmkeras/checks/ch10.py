@@ -21,16 +21,20 @@ def hidden_rate(rate: Callable) -> str | None:
         case = f"rate {r}, {m} modalit{'y' if m == 1 else 'ies'}"
         if np.isscalar(got):
             if np.isclose(got, r):
-                raise NotYet(f"{case}: this is the rate itself; if all would go, one stays")
+                raise NotYet(f"{case}: this is the rate itself; but if all were to go, one stays")
             if m > 1 and np.isclose(got, r - r**m):
                 raise NotYet(
-                    f"{case}: r^M is the probability that all would go; then one of the M stays, "
+                    f"{case}: r^M is the probability that all were to go; then one of the M stays, "
                     "not all of them"
                 )
             if m > 1 and np.isclose(got, (r - r**m) / (1 - r**m)):
-                raise NotYet(f"{case}: this draws all again; here one of the M gets to stay")
+                raise NotYet(
+                    f"{case}: this redraws the mask when all are hidden; here one of the M stays"
+                )
             if np.isclose(got, 1 - r + r**m / m):
-                raise NotYet(f"{case}: this is the share that stays; asked is what is hidden")
+                raise NotYet(
+                    f"{case}: this is the share that stays; the question is what share is hidden"
+                )
         expect_close(got, r - r**m / m, f"the share for {case}")
     return "a little less than the rate, and nothing at all for a single modality"
 
@@ -58,7 +62,9 @@ def blank(function: Callable) -> str | None:
             if shape == (3, 3) and np.array_equal(got, np.where(present > 0, x, 0), equal_nan=True):
                 raise NotYet("columns are blanked, not rows: reshape present to (n, 1) first")
             if not np.asarray(got, float)[0].any():
-                raise NotYet("what is there is gone: 1 in the mask means there, 0 absent")
+                raise NotYet(
+                    "the rows that are present have become 0: in the mask 1 means present, 0 absent"
+                )
             if np.isnan(np.asarray(got, float)[1]).any():
                 raise NotYet("0 · NaN is NaN: choose with np.where instead of multiplying")
         expect_close(got, want, f"for x of shape {shape} the blanked array")
@@ -117,7 +123,11 @@ def retrieve(function: Callable) -> str | None:
         if np.allclose(got, np.where(there > 0, got, 0)):
             raise NotYet("the gaps hold zeros: put the mean of the k nearest rows there")
     expect_close(got, filled(k), f"the filled array for k = {k}")
-    expect_close(function(known.copy(), there.copy(), library.copy(), 2), filled(2), "for k = 2 it")
+    expect_close(
+        function(known.copy(), there.copy(), library.copy(), 2),
+        filled(2),
+        "the filled array for k = 2",
+    )
     return "a guess by patients who are alike in what is known"
 
 
@@ -145,7 +155,7 @@ def which_gap(function: Callable) -> str | None:
     order = rng.permutation(200)  # rows of a hospital do not stand together
     got = function(gaps[order], y[order], hospital[order])
     if not isinstance(got, tuple | list) or len(got) != 2:
-        raise NotYet("return two things: the AUCs, (G,), and the number of a column")
+        raise NotYet("return two things: the AUCs, (G,), and the index of a column")
     slips = {
         "these AUCs compare patients of different hospitals: form pairs within one hospital": (
             np.array([_auc(y, gaps[:, g]) for g in range(3)])
@@ -162,7 +172,7 @@ def which_gap(function: Callable) -> str | None:
     expect_close(got[0], want, "the array of AUCs within hospitals", atol=1e-6)
     if got[1] == np.argmax(want):
         raise NotYet("an AUC far below 0.5 informs as well: take the one farthest from 0.5")
-    expect_close(got[1], np.argmax(np.abs(want - 0.5)), "the number of the column")
+    expect_close(got[1], np.argmax(np.abs(want - 0.5)), "the index of the column")
     return "a gap that only tells the hospitals apart has an AUC of one half within them"
 
 
