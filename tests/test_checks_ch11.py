@@ -95,12 +95,17 @@ def row_numbers(train: pd.DataFrame, test: pd.DataFrame) -> str:
     return "patient" if set(train.index) & set(test.index) else find_leak(train, test)
 
 
-def safe(sheets: np.ndarray, rng: np.random.Generator, *, far: int = 2) -> np.ndarray:
-    out = np.empty_like(sheets)
+def safe(
+    sheets: np.ndarray, rng: np.random.Generator, *, far: int = 2, parts: int = 2
+) -> np.ndarray:
+    """Each part of a sheet, its halves or the whole, is moved within its own frame."""
+    out, rows = np.empty_like(sheets), 64 // parts
     for i, sheet in enumerate(sheets.astype(float)):
         down, right = rng.integers(0, 2 * far + 1, 2)
-        moved = np.pad(sheet, ((far, far), (far, far), (0, 0)), mode="edge")
-        moved = moved[down : down + 64, right : right + 64]
+        padded = np.pad(
+            sheet.reshape(parts, rows, 64, 1), ((0, 0), (far, far), (far, far), (0, 0)), mode="edge"
+        )
+        moved = padded[:, down : down + rows, right : right + 64].reshape(64, 64, 1)
         noise = np.where(moved > 0, rng.normal(0, 3, moved.shape), 0)
         out[i] = np.clip(moved * rng.uniform(0.9, 1.1) + noise, 0, 255)
     return out
@@ -195,7 +200,12 @@ WRONG = {
     ch11.augment: [
         ("left-right", lambda: (after(lambda s: s[:, :, ::-1]),), "left and right are exchanged"),
         ("up-down", lambda: (after(lambda s: s[:, ::-1]),), "above and below are exchanged"),
-        ("np.roll by up to 3", lambda: (rolled,), "np.roll turns the sheet round"),
+        ("np.roll by up to 3", lambda: (rolled,), "np.roll wraps the sheet around"),
+        (
+            "moved as a whole",
+            lambda: (lambda sheets, rng: safe(sheets, rng, parts=1),),
+            "at its border to the other half",
+        ),
         ("too far", lambda: (after(lambda s: np.roll(s, 9, 2)),), "no longer where they were"),
         ("cropped a little", lambda: (after(crop),), "a part of the sheet was cut off"),
         ("cropped much", lambda: (after(lambda s: crop(s, 24)),), "something was cut off"),
@@ -205,7 +215,7 @@ WRONG = {
         ("nothing", lambda: (lambda sheets, rng: sheets.copy(),), "nothing has changed"),
         (
             "one sheet only",
-            lambda: (lambda sheets, rng: sheets + np.eye(8, 1, dtype="uint8")[..., None, None],),
+            lambda: (lambda sheets, rng: sheets + np.eye(14, 1, dtype="uint8")[..., None, None],),
             "some sheets",
         ),
         ("floats", lambda: (lambda sheets, rng: sheets / 255,), "should come out, yours is float"),

@@ -16,7 +16,7 @@ from . import NotYet, exercise, expect_close
     "what is left, and Flatten gives side * side * filters numbers",
 )
 def flatten_weights(count: Callable) -> str | None:
-    """A function of side, channels, kernel, filters, units: all their weights, an int."""
+    """Return the number of weights of the convolution and the Dense layer together, an int."""
     for side, channels, kernel, filters, units in (
         (64, 1, 3, 32, 64),
         (224, 3, 3, 16, 128),
@@ -54,7 +54,7 @@ def flatten_weights(count: Callable) -> str | None:
     "train.groupby(column)['disease'].nunique() of each column with at most five levels",
 )
 def find_leak(find: Callable) -> str | None:
-    """A function of two DataFrames, train and test: "patient", "twin", "label" or "none"."""
+    """Return which fault the two tables have: "patient", "twin", "label" or "none"."""
     for case, wanted, (train, test), clue in _designs():
         before = train.copy(), test.copy()
         got = find(train, test)
@@ -64,7 +64,7 @@ def find_leak(find: Callable) -> str | None:
             raise NotYet(f'return "patient", "twin", "label" or "none"; yours returns {got!r}')
         if got != wanted:
             raise NotYet(f"{case}: yours says {got!r}. {clue}")
-    return "now the judgement: which of the three would labels shuffled by row have shown, and why?"
+    return "now the judgement: what have the two experiments of the sender ruled out?"
 
 
 def _designs() -> Iterator[tuple[str, str, tuple[pd.DataFrame, pd.DataFrame], str]]:
@@ -112,12 +112,12 @@ def _designs() -> Iterator[tuple[str, str, tuple[pd.DataFrame, pd.DataFrame], st
 @exercise(
     "11.3",
     "an augmentation that keeps the diagnosis",
-    hint="copy the sheets to float; pad a sheet by 2 pixels with np.pad(mode='edge') and cut out "
-    "64 × 64 at a random place; multiply by a factor from 0.9 to 1.1, add noise only where the "
-    "sheet is not black, clip to 0..255, cast to uint8",
+    hint="copy the sheets to float; move each half (32 rows) on its own: pad it by 2 pixels with "
+    "np.pad(mode='edge') and cut 32 × 64 out at a random place; multiply by a factor from 0.9 to "
+    "1.1, add noise only where the half is not black, clip to 0..255, cast to uint8",
 )
 def augment(change: Callable) -> str | None:
-    """A function of sheets, uint8 (n, 64, 64, 1), and rng: new sheets that mean the same."""
+    """Return new sheets, uint8 (n, 64, 64, 1), that mean the same as the old ones."""
     sheets = _test_sheets()
     before = sheets.copy()
     got = change(sheets, np.random.default_rng(1))
@@ -136,23 +136,25 @@ def augment(change: Callable) -> str | None:
     _check_gaps(got)
     _check_meaning(got, sheets)
     _check_edges(got)
+    _check_borders(got)
     again = np.asarray(change(sheets, np.random.default_rng(2)))
     if np.array_equal(again, got):
         raise NotYet("another rng gives the same sheets: draw the change from rng")
     _check_edges(again)
+    _check_borders(again)
     return "stress stays left, arteries below, and a gap stays a gap"
 
 
 def _test_sheets() -> np.ndarray:
-    """Eight sheets: six with four blobs of different brightness, two with a black half."""
+    """Six sheets with four blobs of different brightness, and eight with a black half."""
     rows, columns = np.mgrid[:64, :64]
     sheet = np.full((64, 64), 12.0)
     for (row, column), bright in zip(_BLOBS, _BRIGHT, strict=True):
         sheet[(rows - row) ** 2 + (columns - column) ** 2 <= 25] = bright
     for edge in _EDGES:
         sheet[edge] = 230
-    sheets = np.repeat(sheet[None], 8, axis=0)
-    sheets[6, 32:], sheets[7, :32] = 0, 0
+    sheets = np.repeat(sheet[None], 14, axis=0)
+    sheets[6:10, 32:], sheets[10:, :32] = 0, 0
     return sheets[..., None].astype(np.uint8)
 
 
@@ -172,17 +174,30 @@ def _check_edges(got: np.ndarray) -> None:
     ):
         if (got[:6][edge] > 120).any():
             raise NotYet(
-                f"what leaves at the {side} comes back at the {other}: np.roll turns the sheet "
-                "round; fill with the border instead, as np.pad(…, mode='edge') does"
+                f"what leaves at the {side} comes back at the {other}: np.roll wraps the sheet "
+                "around; fill with the border instead, as np.pad(…, mode='edge') does"
             )
 
 
 def _check_gaps(got: np.ndarray) -> None:
-    above, below = slice(_NEAR, 32 - _NEAR), slice(32 + _NEAR, 64 - _NEAR)
-    if got[6, below].any() or got[7, above].any():
-        if not got[6, above].any() or not got[7, below].any():
+    above, below = np.s_[:, _NEAR : 32 - _NEAR], np.s_[:, 32 + _NEAR : 64 - _NEAR]
+    rings, arteries = got[6:10], got[10:]  # only these were recorded
+    if rings[below].any() or arteries[above].any():
+        if not rings[above].any() or not arteries[below].any():
             raise NotYet("above and below are exchanged: the arteries must stay below")
-        raise NotYet("a black half is no longer black: add noise and brightness only where it is")
+        raise NotYet(
+            "a black half is no longer black: add noise and brightness only where the sheet is "
+            "not black"
+        )
+
+
+def _check_borders(got: np.ndarray) -> None:
+    """What moves must not carry rows of one half into the other."""
+    if got[6:10, 32:].any() or got[10:, :32].any():
+        raise NotYet(
+            "a black half is no longer black at its border to the other half: move each half "
+            "within its own frame"
+        )
 
 
 def _check_meaning(got: np.ndarray, sheets: np.ndarray) -> None:
@@ -215,7 +230,7 @@ def _check_meaning(got: np.ndarray, sheets: np.ndarray) -> None:
     "on the test patients, both with false_positive= and false_negative=",
 )
 def threshold_for(choose: Callable) -> str | None:
-    """A function of labels and probabilities (validation, test) and two costs: threshold, cost."""
+    """Return the threshold of the validation patients and its mean cost on the test patients."""
     rng = np.random.default_rng(0)
     for false_positive, false_negative in ((1, 5), (4, 1)):
         y_valid, y_test = (rng.random(200) < 0.4).astype(int), (rng.random(300) < 0.4).astype(int)
@@ -229,7 +244,7 @@ def threshold_for(choose: Callable) -> str | None:
         on_test = best_threshold(y_test, p_test, false_positive, false_negative)
         slips = {
             swapped: "the two costs are exchanged",
-            on_test: "this threshold was chosen on the test patients, who only pay for it",
+            on_test: "this threshold was chosen on the test patients: they may pay, but not choose",
             false_positive / (false_positive + false_negative): "this is the threshold of the "
             "theory, which needs calibrated probabilities, and these are not: search on the "
             "validation patients",
@@ -251,7 +266,9 @@ def threshold_for(choose: Callable) -> str | None:
         want = expected_cost(y_test, p_test, given, false_positive, false_negative)
         again = expected_cost(y_valid, p_valid, given, false_positive, false_negative)
         if np.isscalar(got[1]) and np.isclose(got[1], again) and not np.isclose(again, want):
-            raise NotYet("this is the cost on the validation patients: report that of the test")
+            raise NotYet(
+                "this is the cost on the validation patients: report the one on the test patients"
+            )
         expect_close(got[1], want, "the mean cost on the test patients")
     return "the cost on the test patients is the number to publish"
 
@@ -262,7 +279,7 @@ def threshold_for(choose: Callable) -> str | None:
     hint="multiply p by real / trained, column by column, and divide each row by its sum",
 )
 def correct_priors(correct: Callable) -> str | None:
-    """A function of p (n, K), trained (K,), real (K,): corrected probabilities, (n, K)."""
+    """Return the corrected probabilities, (n, K), with rows that sum to 1."""
     rng = np.random.default_rng(0)
     for classes in (3, 2):
         p = rng.dirichlet(np.ones(classes), 6)
@@ -273,7 +290,7 @@ def correct_priors(correct: Callable) -> str | None:
         slips = {
             "each row must sum to 1: divide by its sum (axis=1, keepdims=True)": raw,
             "trained and real are exchanged": other / other.sum(axis=1, keepdims=True),
-            "divide by the shares in training: the model has them inside already": (
+            "divide by the shares in training: the answers of the model already contain them": (
                 p * real / (p * real).sum(axis=1, keepdims=True)
             ),
         }
