@@ -14,7 +14,7 @@ from . import NotYet, exercise, expect_close
     "lie between 0 and top?",
 )
 def sounds_like(answer: Callable) -> str | None:
-    """A function of f, rate and top, in Hz: all frequencies up to top with the samples of f."""
+    """Return all frequencies from 0 to top, in Hz, that give the same samples as f."""
     cases = [(1000, 8000, 20_000), (4100, 8000, 12_000), (0, 8000, 20_000), (4000, 8000, 20_000)]
     for f, rate, top in [*cases, (300.5, 1000, 1700), (1000, 8000, 5000)]:
         got = answer(f, rate, top)
@@ -65,7 +65,7 @@ def _compare_aliases(
     "sample to its place",
 )
 def overlap_sum(answer: Callable) -> str | None:
-    """A function of window and hop: the sum of all shifted windows at hop places, (hop,)."""
+    """Return the sum of all shifted windows at hop neighbouring places, (hop,)."""
     rng = np.random.default_rng(0)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(256) / 256)
     for window, hop in ((hann, 64), (hann, 80), (rng.uniform(0.1, 1, 50), 20),
@@ -100,7 +100,7 @@ def overlap_sum(answer: Callable) -> str | None:
     "its frames and bands: keep these axes, so that it can be compared with every value",
 )
 def to_db(answer: Callable) -> str | None:
-    """A function of power (clips, frames, bands) and top_db: dB with one floor per clip."""
+    """Return the levels in dB, (clips, frames, bands), with one floor per clip."""
     rng = np.random.default_rng(0)
     power = 10 ** rng.uniform(-9, 0, (3, 6, 5)) * np.array([1, 1e4, 0])[:, None, None]
     for top_db in (40.0, 80.0):
@@ -145,7 +145,7 @@ _REPORT = {
 }  # fmt: skip
 _ASIDE = {  # where the word that was given would need something that the sentence does not say
     "leak": "nothing in it says that test clips were seen in training",
-    "too few": "look at the interval, or whether it gives one at all: is a number of clips its "
+    "too few": "see whether an interval is given, and where it lies: is the number of clips the "
     "main fault?",
     "same voice": "what it claims is not about another voice",
     "two changes": "how many things differ between what it compares?",
@@ -161,7 +161,7 @@ _ASIDE = {  # where the word that was given would need something that the senten
     "differed?",
 )
 def report(answer: dict[str, str]) -> str | None:
-    """A dict from the letters A to E to one of the six words."""
+    """Give a dict from the letters A to E to one of the six words."""
     if not isinstance(answer, dict) or set(answer) != set(_REPORT):
         raise NotYet("give a dict with the keys A, B, C, D, E, and one word for each")
     for letter, word in answer.items():
@@ -172,7 +172,7 @@ def report(answer: dict[str, str]) -> str | None:
         letter = wrong[0]
         others = f" ({len(wrong)} of 5 are not right yet)" if len(wrong) > 1 else ""
         raise NotYet(f"{letter} is not {answer[letter]!r}: {_ASIDE[answer[letter]]}{others}")
-    return "A: " + _REPORT["A"][1]
+    return "E claims little and tests just that; the others claim more than they measured"
 
 
 @exercise(
@@ -182,7 +182,7 @@ def report(answer: dict[str, str]) -> str | None:
     "has a function that filters first), the length, the type",
 )
 def prepare(answer: Callable) -> str | None:
-    """A function of wave (samples,) or (samples, channels), and rate: float32 (4000,) at 8000."""
+    """Return the recording as float32 (4000,) at 8000 samples per second."""
     cases = [(8000, 0.5, "mono", "float"), (16_000, 0.6, "mono", "float")]
     cases += [(16_000, 0.5, "stereo", "float"), (44_100, 0.3, "mono", "int")]
     for rate, seconds, channels, kind in cases:
@@ -209,7 +209,7 @@ def prepare(answer: Callable) -> str | None:
 def _compare_tone(got: np.ndarray, end: int, case: str) -> None:
     """Raise unless `got` is the tone of 500 Hz up to `end`, and zero from there on."""
     if end < 4000 and np.abs(got[end + 50 :]).max() > 0.01:
-        raise NotYet(f"a short clip is filled up with zeros, at its end: not so for {case}")
+        raise NotYet(f"a short clip should be padded with zeros, at its end; not so for {case}")
     inner = slice(100, end - 100)  # a filter may differ at the ends
     length = end - 200
     strength = np.abs(np.fft.rfft(got[inner] * np.hanning(length))) * 4 / length
