@@ -158,7 +158,11 @@ WRONG = {
             lambda: (lambda x, t, lib, k: retrieve(x, t, lib, 4),),
             "the filled array for k = 5",
         ),
-        ("k is 5", lambda: (lambda x, t, lib, k: retrieve(x, t, lib, 5),), "the filled array for k = 2"),
+        (
+            "k is 5",
+            lambda: (lambda x, t, lib, k: retrieve(x, t, lib, 5),),
+            "the filled array for k = 2",
+        ),
     ],
     ch10.which_gap: [
         ("pooled", lambda: (pooled_search,), "patients of different hospitals"),
