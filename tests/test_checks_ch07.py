@@ -88,7 +88,7 @@ WRONG = {
         ("a layer, not its class", lambda: (MaxFusion(3),), "a class that derives"),
     ],
     ch07.referee: [
-        ("wrong way round", lambda: (lambda: referee(-1.0),), "turn the signs of β"),
+        ("wrong way round", lambda: (lambda: referee(-1.0),), "flip the signs of β"),
         ("one sign", lambda: (lambda: referee(picture=-1.0),), "where the referee says 'picture'"),
         ("three things", lambda: (lambda: referee()[:3],), "return four things"),
         (
@@ -107,7 +107,11 @@ WRONG = {
         ),
         ("the label, too", lambda: (shared("concept", "family", "group"),), "'group' is on both"),
         ("equal rows", lambda: (rows_alone,), "you do not report it"),
-        ("always the same", lambda: (lambda a, b: ["concept", "family"],), "shares no value"),
+        (
+            "always the same",
+            lambda: (lambda a, b: ["concept", "family"],),
+            "has no value that is on both sides",
+        ),
         ("yes or no", lambda: (lambda a, b: True,), "return a list of names"),
     ],
     ch07.claims: [

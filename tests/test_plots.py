@@ -206,10 +206,22 @@ def test_flow_shades_the_columns_that_it_is_told(shaded, dark):
     assert sorted(word for word, box in boxes if box.get_facecolor() != paper) == dark
 
 
+def test_a_diagram_has_a_box_per_station_and_an_arrow_per_arrow():
+    ax = plots.diagram(plt.figure().subplots(), "gate", "x1 x2 | the_sum", "x1>the_sum ~x2>the_sum")
+    boxes = {t.get_text(): t for t in ax.texts if t.get_text()}
+    assert list(boxes) == ["x1", "x2", "the sum"] and ax.get_title(loc="left") == "gate"
+    assert [boxes[name].get_position() for name in boxes] == [(0, 0.5), (0, -0.5), (1.5, 0)]
+    assert [t.get_color() for t in boxes.values()] == ["black", "black", PAPER]
+    straight, bent = [t for t in ax.texts if not t.get_text()]
+    assert straight.xy == bent.xy == (1.5, 0) and straight.xyann == (0, 0.5)
+    assert [t.arrow_patch.get_connectionstyle().rad for t in (straight, bent)] == [0, -0.3]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: plots.gallery(PICTURES[:0]), "no picture"),
+        (lambda: plots.diagram(plt.figure().subplots(), "", "a | b", "a>c"), "no box c; there are"),
         (lambda: plots.gallery(PICTURES, titles=["a"]), "5 pictures need 5 titles, got 1"),
         (lambda: plots.gallery(PICTURES, columns=5, rows=["a", "b"]), "1 rows of pictures"),
         (lambda: plots.flow({"a": ["x"], "b": ["x", "y"]}, ["j"]), r"got \[1, 2\]"),

@@ -16,7 +16,7 @@ from . import NotYet, exercise, expect_close
     "(u + 1)^M, and the head has one weight per feature and class, and one bias per class",
 )
 def tensor_weights(count: Callable) -> str | None:
-    """A function of widths (list of int), units and classes that returns one whole number."""
+    """a function of widths (list of int), units and classes that returns one whole number."""
     for widths, units, classes in (([5, 3], 2, 4), ([64, 64, 64], 16, 6), ([7], 3, 1)):
         got = count(list(widths), units, classes)
         own = sum(widths) * units + len(widths) * units
@@ -40,7 +40,7 @@ def tensor_weights(count: Callable) -> str | None:
     "self.units) for _ in shapes], and build each; in call take the elementwise maximum",
 )
 def max_fusion(kind: type) -> str | None:
-    """A class derived from keras.layers.Layer, MaxFusion(units); its output is (n, units)."""
+    """a class derived from keras.layers.Layer, MaxFusion(units); its output is (n, units)."""
     if not (isinstance(kind, type) and issubclass(kind, keras.layers.Layer)):
         raise NotYet(f"expected a class that derives from keras.layers.Layer, got {kind!r}")
     rng = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def max_fusion(kind: type) -> str | None:
     "other the picture by something that is 0 when c = +1; a factor of 1 leaves a unit alone",
 )
 def referee(weights: Callable) -> str | None:
-    """A function without arguments that returns W, b (lists of three arrays), β and β₀."""
+    """a function without arguments that returns W, b (lists of three arrays), β and β₀."""
     got = weights()
     if not isinstance(got, tuple | list) or len(got) != 4:
         raise NotYet("return four things: W and b, lists of three arrays each, then β and β₀")
@@ -104,7 +104,7 @@ def referee(weights: Callable) -> str | None:
     truth = np.where(c > 0, words, picture) > 0
     share = ((logit > 0) == truth).mean()
     if share < 0.02:
-        raise NotYet("all answers are the wrong way round: turn the signs of β")
+        raise NotYet("all answers are the wrong way round: flip the signs of β")
     for sign, who in ((1, "words"), (-1, "picture")):
         here = ((logit > 0) == truth)[c == sign].mean()
         if here < 0.98:
@@ -119,7 +119,7 @@ def referee(weights: Callable) -> str | None:
     "a group are on both sides on purpose. set(a) & set(b) tells what two columns share",
 )
 def leaks(find: Callable) -> str | None:
-    """A function of two DataFrames that returns a list of names of columns, possibly empty."""
+    """a function of two DataFrames that returns a list of names of columns, possibly empty."""
     rng = np.random.default_rng(0)
     concept = np.arange(40)
     whole = pd.DataFrame(
@@ -158,16 +158,18 @@ def leaks(find: Callable) -> str | None:
                 "model may recognise what it has seen"
             )
         if got - want:
-            raise NotYet(f"{name}: {sorted(map(str, got - want))[0]!r} shares no value")
-    return "labels shuffled by row would have seen none of these leaks"
+            raise NotYet(
+                f"{name}: {sorted(map(str, got - want))[0]!r} has no value that is on both sides"
+            )
+    return "a control with labels shuffled by row would have seen none of these leaks"
 
 
 CLAIMS = {  # claim → holds?, and why
-    "A": (False, "its corrected interval (99%, five comparisons) holds 0"),
+    "A": (False, "its corrected interval (99%, five comparisons) contains 0"),
     "B": (True, "its interval lies below 0 at 99%, too, and the claim names the settings"),
     "C": (
         False,
-        "an interval that holds 0 does not show equality; it reaches from -0.013 to 0.021",
+        "an interval that contains 0 does not show equality; it reaches from -0.013 to 0.021",
     ),
     "D": (True, "its 99% interval lies above 0, and the claim says how each was trained"),
     "E": (
@@ -175,7 +177,7 @@ CLAIMS = {  # claim → holds?, and why
         "20 settings were tried for it and one for concatenation, and no part of the table "
         "tests the reason",
     ),
-    "F": (True, "the interval holds 0, and that is all it says"),
+    "F": (True, "the interval contains 0, and that is all it says"),
 }
 ASKED: list[set[str]] = []  # sets that were wrong; the first one gets no reason
 
@@ -187,7 +189,7 @@ ASKED: list[set[str]] = []  # sets that were wrong; the first one gets no reason
     "it says more than the interval, and whether both sides were tuned alike",
 )
 def claims(letters: object) -> str | None:
-    """A set of letters from A to F, such as {"A", "F"}."""
+    """a set of letters from A to F, such as {"A", "F"}."""
     if isinstance(letters, str):
         letters = [c for c in letters if not c.isspace() and c not in ",;"]
     if not isinstance(letters, list | tuple | set | frozenset):

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .style import INK, PAPER, SHADE
@@ -126,3 +127,38 @@ def flow(
         x, y = corner(column, 0)
         ax.text(x + width / 2, y + height + gap / 2, words, ha="center", fontsize=9, style="italic")
     return figure
+
+
+def diagram(ax: Axes, title: str, stations: str, arrows: str) -> Axes:
+    """A data flow from two lines of text: boxes column by column, and arrows between them.
+
+    Args:
+        ax: where to draw; its frame is taken away.
+        stations: the boxes of a column with spaces between, the columns with " | " between, as in
+            "x₁ x₂ | h₁ h₂ | sum". An underscore is drawn as a space. The last column is dark.
+        arrows: "from>to", with spaces between; "~" before bends an arrow upwards, "~~" downwards.
+
+    Raises:
+        ValueError: an arrow from or to a box that is not there.
+    """
+    columns, place = [part.split() for part in stations.split("|")], {}
+    for x, names in enumerate(columns):
+        for k, name in enumerate(names):
+            place[name] = (1.5 * x, (len(names) - 1) / 2 - k)
+    for name, (x, y) in place.items():
+        last = name in columns[-1]
+        box = {"boxstyle": "round", "fc": INK if last else PAPER, "ec": INK}
+        words = {"ha": "center", "va": "center", "fontsize": 8, "zorder": 3}
+        ax.text(x, y, name.replace("_", " "), bbox=box, color=PAPER if last else "black", **words)
+    for arrow in arrows.split():
+        start, _, end = arrow.lstrip("~").partition(">")
+        if missing := {start, end} - set(place):
+            raise ValueError(f"arrow {arrow!r}: no box {', '.join(missing)}; there are {[*place]}")
+        bend = {0: 0.0, 1: -0.3, 2: 0.3}[len(arrow) - len(arrow.lstrip("~"))]
+        style = {"arrowstyle": "-|>", "color": "0.4", "connectionstyle": f"arc3,rad={bend}"}
+        style |= {"shrinkA": 9 + 2 * len(start), "shrinkB": 9 + 2 * len(end)}
+        ax.annotate("", place[end], place[start], arrowprops=style, zorder=1)
+    ax.set(xlim=(-0.7, 1.5 * len(columns) - 0.8), ylim=(-1.8, 1.8))
+    ax.set_title(title, fontsize=10, loc="left")
+    ax.axis("off")
+    return ax
