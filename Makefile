@@ -10,6 +10,7 @@ WORKERS ?= 2
 PY := .venv/bin/python
 # One file, one worker: its fixtures are made once. The order is that of tests/conftest.py.
 XDIST := -n $(WORKERS) --dist loadfile
+UNIT := $(XDIST) --no-loadscope-reorder -p no:nbval
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	--nbval-cell-timeout=120
 
@@ -26,10 +27,10 @@ lab: setup data ## set everything up, then open your copy of the course in Jupyt
 
 check: lint data ## for every day: ruff, mypy, notebook lint and the quick unit tests, no notebook is run
 	$(PY) tools/notebooks.py lint
-	$(PY) -m pytest -q $(XDIST) --no-loadscope-reorder -m "not slow" tests --ignore tests/test_notebooks.py
+	$(PY) -m pytest -q $(UNIT) -m "not slow" tests --ignore tests/test_notebooks.py
 
 test: setup data ## set everything up, then unit tests, notebook lint, and every output compared
-	$(PY) -m pytest $(XDIST) --no-loadscope-reorder tests
+	$(PY) -m pytest $(UNIT) tests
 	$(PY) tools/notebooks.py lint
 	$(PY) -m pytest $(NBVAL) $(XDIST) notebooks
 

@@ -2,18 +2,21 @@
 
 import json
 import os
+import sys
 from types import SimpleNamespace
 
 # Both are read when the libraries load. What XLA compiles here is called once: it need not be fast.
 # And of two threads for each of two workers on two cores, some only wait, at full speed.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A grammar of web addresses that jsonschema, and so nbformat, compiles for a second where it finds
+# it; no notebook is checked with it. (nbval loads it before this file is read: -p no:nbval.)
+sys.modules.setdefault("rfc3987_syntax", None)
 
-import command_line  # noqa: E402
 import pytest  # noqa: E402
 
-from mmkeras.table import report, run, weather  # noqa: E402
-
+# The process that only hands the tests to workers reads this file too: pandas, Matplotlib and the
+# package are imported where they are used.
 HOSTILE = "<script>alert(1)</script>"
 # Files that take longest go first, so that no worker is left alone with one of them at the end.
 COMMANDS = "train_command predict_command evaluate_command".split()
@@ -39,37 +42,45 @@ def pytest_xdist_make_scheduler(config, log):
     return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
-_real_load, _loaded = run.load, {}
-
-
-def _load(folder):
+@pytest.fixture(scope="session")
+def load_once():
     """`run.load`, each model once: its first prediction takes a second to trace."""
-    file = folder.resolve() / "model.keras"
-    key = (file, file.stat().st_mtime_ns) if file.exists() else None
-    if key not in _loaded:
-        found = _real_load(folder)
-        _loaded[key] = found[0]
-    return _loaded[key], run.read_settings(folder)
+    from mmkeras.table import run
+
+    real, loaded = run.load, {}
+
+    def load(folder):
+        file = folder.resolve() / "model.keras"
+        key = (file, file.stat().st_mtime_ns) if file.exists() else None
+        if key not in loaded:
+            loaded[key] = real(folder)[0]
+        return loaded[key], run.read_settings(folder)
+
+    return load
 
 
 @pytest.fixture(scope="module")
-def own_cache(tmp_path_factory):
+def own_cache(tmp_path_factory, load_once):
     """Decoded copies go where they vanish again; a model that was loaded is kept."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMKERAS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(run, "load", _load)
+        patch.setattr("mmkeras.table.run.load", load_once)
         yield
 
 
 @pytest.fixture
 def short_page(monkeypatch):
     """A report of nothing but its title, where a test does not look at it: it takes a second."""
-    monkeypatch.setattr(report, "SECTIONS", ())
+    monkeypatch.setattr("mmkeras.table.report.SECTIONS", ())
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A sample set with one bad row and one hostile text, trained on for a few epochs."""
+    import command_line
+
+    from mmkeras.table import weather
+
     folder = tmp_path_factory.mktemp("data") / "weather"
     data = weather.write(folder, rows=61, new=9)
 
@@ -95,11 +106,17 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="session")
 def two_seeds(tmp_path_factory):
     """A table of numbers, trained with two seeds for three epochs, never stopped."""
+    import command_line
+
+    from mmkeras.table import run
+
     folder = tmp_path_factory.mktemp("orders")
     data = command_line.write(folder / "data.csv", command_line.orders())
     arguments = ["train", data, "--epochs", 3, "--seeds", 2, "--ignore", "order"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "SECTIONS", ())  # nobody looks at it, and it takes a second
+        patch.setattr(
+            "mmkeras.table.report.SECTIONS", ()
+        )  # nobody looks at it, and it takes a second
         status, out, err = command_line.call(*arguments)
     assert status == 0, err
     metrics = json.loads((folder / "run" / "metrics.json").read_text("utf-8"))
