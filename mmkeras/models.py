@@ -3,10 +3,11 @@
 Derived in chapter 06.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
+import tensorflow as tf
 
 from .arguments import check_name, check_share
 from .branches import LogMel
@@ -35,6 +36,19 @@ def _unfit(layer: Any, format: str) -> str | None:
     reasons = [why[format] for kind, why in UNFIT.items()
                if isinstance(layer, kind) and format in why]  # fmt: skip
     return reasons[0] if reasons else None
+
+
+def _beside_the_trace() -> Any:
+    """A scope in which the variables of losses and metrics are created outside of the step.
+
+    Keras creates them in the first step, and TensorFlow traces a step that creates variables twice.
+    """
+
+    def make(create: Callable[..., Any], **how: Any) -> Any:
+        with tf.init_scope():
+            return create(**how | {"experimental_enable_variable_lifting": False})
+
+    return tf.variable_creator_scope(make)
 
 
 @keras.saving.register_keras_serializable("mmkeras")
@@ -67,11 +81,13 @@ class MultimodalModel(keras.Model):
         training: bool = True,
     ) -> Any:
         y, weight = self._alone(y, "targets"), self._alone(sample_weight, "sample weights")
-        return super().compute_loss(x, y, y_pred, weight, training)
+        with _beside_the_trace():
+            return super().compute_loss(x, y, y_pred, weight, training)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y, weight = self._alone(y, "targets"), self._alone(sample_weight, "sample weights")
-        return super().compute_metrics(x, y, y_pred, weight)
+        with _beside_the_trace():
+            return super().compute_metrics(x, y, y_pred, weight)
 
     def _alone(self, given: Any, what: str) -> Any:
         """Targets or weights; a dict by head name is accepted also if there is only one head."""
@@ -89,7 +105,7 @@ class MultimodalModel(keras.Model):
         """As in Keras, but the optimiser's variables exist before, so that a step is traced once.
 
         If they were made during the first trace, a second one would follow, and the time before
-        the first step would double.
+        the first step would double. See also `_beside_the_trace`.
         """
         if self.optimizer is not None and not self.optimizer.built:
             with self.distribute_strategy.scope():

@@ -443,11 +443,18 @@ class CountsTraces(keras.layers.Layer):
         return x
 
 
-def test_the_first_fit_traces_its_step_once():
+@pytest.mark.parametrize("metrics", [None, ["accuracy"], {"y": ["accuracy"], "z": ["accuracy"]}])
+def test_the_first_fit_and_evaluate_trace_their_steps_once(metrics):
     x = keras.Input((3,))
     branch = keras.Model(x, CountsTraces()(x))
-    model = mm.multimodal_model({"numbers": branch}, {"y": 2})
-    model.compile("adam", "sparse_categorical_crossentropy")
+    heads = {"y": 2, "z": "binary"} if isinstance(metrics, dict) else {"y": 2}
+    losses = ["sparse_categorical_crossentropy", "binary_crossentropy"][: len(heads)]
+    model = mm.multimodal_model({"numbers": branch}, heads)
+    model.compile("adam", dict(zip(heads, losses, strict=True)), metrics=metrics)
+    data = {"numbers": np.ones((4, 3))}, {name: np.array([0, 1, 0, 1]) for name in heads}
     CountsTraces.traces = 0
-    model.fit({"numbers": np.ones((4, 3))}, np.array([0, 1, 0, 1]), batch_size=2, verbose=0)
+    model.fit(*data, batch_size=2, verbose=0)
     assert CountsTraces.traces == 1
+    model.compile("adam", dict(zip(heads, losses, strict=True)), metrics=metrics)
+    assert len(model.evaluate(*data, verbose=0, return_dict=True)) >= len(heads)
+    assert CountsTraces.traces == 2
