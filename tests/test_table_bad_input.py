@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import os
+import re
 import struct
 import zlib
 from dataclasses import dataclass, field
@@ -460,10 +461,11 @@ def test_skipping_everything_is_an_error(folder):
 def test_a_file_that_goes_after_loading_is_named(folder):
     table = folder.load()
     (folder.path / "good.png").unlink()
-    with pytest.raises(
-        Exception, match=r"good\.png: no such file \(it was there when the table was"
-    ):
+    said = r"row \d+, image: \S+good\.png: no such file \(it was there when the table was loaded\)"
+    with pytest.raises(Exception, match=said) as error:
         next(iter(table.dataset("train")))
+    (row,) = re.findall(r"row (\d+), image", str(error.value).splitlines()[0])
+    assert table.rows.set_index("row").loc[int(row), "image"] == "good.png"
 
 
 @pytest.mark.parametrize(

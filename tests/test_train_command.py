@@ -295,7 +295,8 @@ def test_a_file_that_goes_in_mid_training_is_named(tmp_path, monkeypatch):
         *("--image-encoder", "small", "--epochs", 3),
     )
     assert status == 1 and re.search(
-        r"a file was deleted or changed after it was checked: \S+/pictures/\d+....: no such file",
+        r"was deleted or changed after it was checked: row \d+, image: \S+/pictures/\d+....: "
+        r"no such file",
         err,
     ), err
     assert "Nothing trained is lost" in err and "Traceback" not in err

@@ -140,11 +140,12 @@ class Files:
         """int32, one per cell: its place among the distinct files, -1 where it is blank."""
         return np.fromiter((self.names.get(cell, -1) for cell in cells), np.int32)
 
-    def read(self, places: np.ndarray) -> np.ndarray:
+    def read(self, places: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(len(places), *shape): records from the store, else from their files; zeros for -1.
 
         Raises:
-            Refused: a file has gone or changed for the worse since the table was loaded.
+            Refused: a file has gone or changed for the worse since the table was loaded; it names
+                the one of `rows`, which are as many as places.
         """
         batch = np.zeros((len(places), *self.shape), self.dtype)
         wanted = sorted({self.keys[place] for place in places if place >= 0})
@@ -156,33 +157,29 @@ class Files:
         for i, place in enumerate(places):
             if place < 0:
                 continue
-            data = found.get(self.keys[place])
-            if data is not None and isinstance(store, Scratch):
-                data = self._unless_changed(place, data)
-            batch[i] = (
-                self._again(self.paths[place])
-                if data is None
-                else np.frombuffer(data, self.dtype).reshape(self.shape)
-            )
+            path, data = self.paths[place], found.get(self.keys[place])
+            with _named(f"row {rows[i]}, {self.modality}: {path}"):
+                # Without a cache the files themselves count, at each pass.
+                if isinstance(store, Scratch) and data and self._key(path) != self.keys[place]:
+                    data = None
+                batch[i] = (
+                    self._again(path)
+                    if data is None
+                    else np.frombuffer(data, self.dtype).reshape(self.shape)
+                )
         return batch
 
-    def _unless_changed(self, place: int, data: bytes) -> bytes | None:
-        """Without a cache the files themselves count, at each pass."""
-        with _named(self.paths[place]):
-            return data if self._key(self.paths[place]) == self.keys[place] else None
-
     def _again(self, path: str) -> np.ndarray:
-        with _named(path):
-            identity(path, self.max_file_bytes)
-            return self.decode(path)
+        identity(path, self.max_file_bytes)
+        return self.decode(path)
 
 
 @contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
+def _named(file: str) -> Iterator[None]:
     try:
         yield
     except Refused as refusal:
-        raise Refused(f"{path}: {refusal} (it was there when the table was loaded)") from None
+        raise Refused(f"{file}: {refusal} (it was there when the table was loaded)") from None
 
 
 @dataclass

@@ -154,7 +154,8 @@ class Table:
                 present[:, column] = self.rows["numbers"].iloc[index] != ""
             else:
                 places = self._places[modality][index]
-                x[modality] = self._files[modality].read(places)
+                rows = self.rows["row"].to_numpy()[index]
+                x[modality] = self._files[modality].read(places, rows)
                 present[:, column] = places >= 0
         x["present"] = present
         return x if self.y is None else (x, self.y[index])
