@@ -1,7 +1,8 @@
 """Every class and builder of the package in the battery: one line each."""
 
+import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -207,10 +208,22 @@ each_group = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def shapes_remembered() -> Iterator[None]:
+    with battery.shapes_remembered():
+        yield
+
+
 @each_group
 @pytest.mark.parametrize("check", [battery.check_copies, battery.check_int8, battery.check_lora])
 def test_saved(cases: battery.Cases, check: Callable[..., None], tmp_path: Path) -> None:
     check(cases, tmp_path)
+
+
+def test_a_deepcopy_is_the_same() -> None:
+    """Keras makes it of the bytes of a file, as it loads one."""
+    cases = battery.Cases({name: PARTS[name] for name in ("cross_block", "gaps", "votes")})
+    battery.same(battery.answers(copy.deepcopy(cases.model), cases), cases.want)
 
 
 @each_group
