@@ -100,12 +100,13 @@ class Sentiment:
 
         where n(e, c) counts how often e stood in tweets of class c, and the sum runs over the emoji
         of the post's part. For the voice P(pitch, speed | c) = P(pitch | c) P(speed | c), two
-        normal curves over whole numbers, takes the place of P(e | c). It is exact for who can read
-        pitch and speed from the clip; on nothing else in it depends the class. For both,
+        normal curves over whole numbers, takes the place of P(e | c). For both,
 
             P(c | e, pitch, speed) is proportional to P(c | e) P(c | pitch, speed),
 
-        because they are independent given the class (`combine`).
+        because they are independent given the class (`combine`). This is exact for who can tell
+        which emoji it is and read pitch and speed from the clip; the class shows in nothing else.
+        (One artist draws the grinning cat and the cat face alike; they count as two emoji.)
         """
         rows = self.table.index.to_numpy()
         return {name: exact[rows] for name, exact in self.exact.items()}

@@ -52,12 +52,13 @@ def write(folder: str | Path, *, rows: int = ROWS, seed: int = 0) -> Path:
     folder = Path(folder)
     for name in ("pictures", "voices"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    cells = [COLUMNS]
+    cells, drawn = [COLUMNS], set[str]()
     pairs = zip(posts.table.itertuples(), posts.images, posts.waves, strict=True)
     for number, (row, image, wave) in enumerate(pairs):
         picture, voice = f"pictures/{row.hexcode}-{row.artist}.png", f"voices/{number:04d}.wav"
-        if not (folder / picture).exists():
+        if picture not in drawn:  # several posts may share it
             Image.fromarray(image).save(folder / picture)
+            drawn.add(picture)
         heard = wave[: np.flatnonzero(wave)[-1] + 1]
         soundfile.write(folder / voice, heard, posts.rate, subtype="PCM_16")
         cells.append([row.text, picture, voice, row.label, row.part])
