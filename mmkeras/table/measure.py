@@ -1,7 +1,8 @@
-"""What a trained model does on the test part of a `mmkeras.table.Table`, in numbers.
+"""The results of a trained model on the test part of a `mmkeras.table.Table`.
 
-The model against each modality alone and the most frequent class, with intervals; what each
-modality is worth; class by class; and plain words on what is too small to mean much.
+The module compares the model with each modality alone and with the most frequent class, with
+intervals. It measures the importance of each modality and the results of each class, and warns in
+sentences where there are too few rows.
 """
 
 import math
@@ -21,34 +22,34 @@ from .parts import PARTS
 Array = np.ndarray
 Subset = tuple[str, ...]
 METRICS = ("accuracy", "recall", "f1", "roc_auc", "brier", "ece")
-MANY = 1000  # classes above which no ROC AUC, one curve a class, is computed
-HELD = 2**30  # bytes of probabilities up to which the answers of all subsets are kept
-DRAWS = 2e8  # of the bootstrap, times rows, times classes: fewer draws where there are many rows
-PAIRS = 20_000  # of classes in the confusion matrix of metrics.json
-FLOOR = 1e-7  # of a probability in the log loss: about the step of float32 below 1
+MANY = 1000  # with more classes, no ROC AUC is computed, which takes one curve per class
+HELD = 2**30  # largest size in bytes of the answers of all subsets; if larger, fewer are kept
+DRAWS = 2e8  # bound on draws of the bootstrap × rows × classes, so that many rows get fewer draws
+PAIRS = 20_000  # largest number of pairs of classes in the confusion matrix of metrics.json
+FLOOR = 1e-7  # smallest probability in the log loss: about the step of float32 below 1
 
 
 # ------------------------------------------------------------------------------ what it answers
 
 
 def probabilities(model: Any, x: Mapping[str, Array], classes: int) -> Array:
-    """Float64 (batch, classes) of one batch; the two columns of a binary head are 1 - p and p."""
+    """The probabilities of one batch, float64 (batch, classes); a binary head gives 1 - p and p."""
     p = np.asarray(model.predict_on_batch(dict(x)), np.float64)
     return np.concatenate([1 - p, p], axis=1) if classes == 2 else p / p.sum(axis=1, keepdims=True)
 
 
 def answer(model: Any, table: Any, part: str = "test") -> tuple[Array, dict[Subset, Array]]:
-    """What the model answers when it sees only some of the modalities, in one pass over the data.
+    """The answers of the model with each subset of the modalities, in one pass over the data.
 
-    A modality that a row does not have stays absent. Nothing at all, (), gives one and the same
-    answer for every row: what the model expects before it has seen anything.
+    A modality that a row does not have stays absent. With no modality, (), the answer is the same
+    for every row: what the model predicts before it has seen anything.
 
     Returns:
-        y int (n,), and modalities, in the order of the table → probabilities float32 (n, classes),
-        for each of the 2^M subsets. Where these would take over 1 GiB there are only (), each
-        modality alone and all together.
+        y, int (n,), and a dict subset (in the order of the table) → probabilities, float32 (n,
+        classes), for each of the 2^M subsets. If these would take over 1 GiB, the dict has only (),
+        each modality alone and all modalities.
     """
-    from ..missing import only  # here, so that no TensorFlow is loaded for --help
+    from ..missing import only  # imported here, so that --help loads no TensorFlow
 
     names, classes = tuple(table.modalities), len(table.classes)
     subsets = evaluate.subsets(names)
@@ -70,7 +71,7 @@ def answer(model: Any, table: Any, part: str = "test") -> tuple[Array, dict[Subs
 
 
 def shown(modalities: Sequence[str]) -> dict[str, Subset]:
-    """Name in the report → modalities that the model sees."""
+    """Name in the report → the modalities that the model sees."""
     alone = {f"{m} alone": (m,) for m in modalities} if len(modalities) > 1 else {}
     return {ALL: tuple(modalities), **alone}
 
@@ -87,23 +88,24 @@ def measure(
     part: str = "test",
     learned: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Everything of metrics.json but the training, fit for JSON.
+    """The content of metrics.json except for the training, for JSON.
 
     Args:
-        table: has the rows.
+        table: the `Table`.
         y: int (n,), classes of the rows of `part`.
         answers: subset of the modalities → float (n, classes), as from `answer`.
-        seed: of the bootstrap.
-        part: which rows are tested; "all": all of them, as if they were one test part.
-        learned: class → rows it was learned from, where the table has no training part.
+        seed: seed of the bootstrap.
+        part: the part that is tested; "all" tests all rows, as if they were one test part.
+        learned: class → number of training rows, if the table has no training part.
 
     Returns:
-        rows, classes, present: counts and shares by part. models: name → metric → value, low and
-        high; differences: the whole model minus each other one, in accuracy. importance: modality
-        → its Shapley value for accuracy and for log_loss (in nats, by how much it lowers it), each
-        with low and high. interval: unit ("rows", "groups" or None) and kind. per_class;
-        confusion: true class → predicted class → rows, without zeros. warnings: sentences. None
-        stands where a number is undefined, or has no interval.
+        A dict. rows, classes, present: counts and shares by part. models: name → metric → value,
+        low and high. differences: the accuracy of the whole model minus that of each other model.
+        importance: modality → its Shapley value for accuracy and for log_loss (by how much it
+        lowers it, in nats), each with low and high. interval: unit ("rows", "groups" or None) and
+        kind. per_class: the results of each class. confusion: true class → predicted class → number
+        of rows, without zeros. warnings: sentences. None means that a number is undefined, or has
+        no interval.
     """
     rows = table.rows.assign(part="test") if part == "all" else table.rows
     tested = rows[rows["part"] == ("test" if part == "all" else part)]
@@ -134,7 +136,7 @@ def measure(
 
 
 def _counts(rows: pd.DataFrame, classes: Sequence[str], learned: Any) -> pd.DataFrame:
-    """Rows of each class (index) in each part (columns, in the order of their use)."""
+    """Number of rows of each class (index) in each part (columns, in the order of their use)."""
     counts = pd.crosstab(rows["label"], rows["part"]).reindex(index=classes, fill_value=0)
     parts = [part for part in PARTS if part in counts]
     if learned is not None:
@@ -143,7 +145,7 @@ def _counts(rows: pd.DataFrame, classes: Sequence[str], learned: Any) -> pd.Data
 
 
 def _groups(tested: pd.DataFrame) -> list[str] | None:
-    """The group of each row; one whose group is blank stands alone."""
+    """The group of each row; a row with a blank group is a group of its own."""
     if "group" not in tested:
         return None
     return [name or f"row {i}" for i, name in tested["group"].items()]
@@ -159,7 +161,7 @@ def _present(rows: pd.DataFrame, modalities: Sequence[str]) -> dict[str, dict[st
 
 
 def _there(rows: pd.DataFrame, modality: str) -> Array:
-    """Bool (rows,): does the row have it?"""
+    """Bool (rows,): whether the row has the modality."""
     return (rows[modality] != "").to_numpy()
 
 
@@ -187,7 +189,7 @@ def _values(y: Array, p: Array, said: Array, intervals: Intervals) -> dict[str, 
 
 
 def _said(p: Array) -> Array:
-    """The most probable class, int (n,); argmax would unfold what is the same for every row."""
+    """The most probable class, int (n,); argmax of all would copy rows that are broadcast."""
     return np.full(len(p), p[0].argmax()) if p.strides[0] == 0 else p.argmax(axis=1)
 
 
@@ -199,7 +201,7 @@ def _losses(y: Array, p: Array) -> Array:
 def _differences(
     y: Array, said: Mapping[str, Array], intervals: Intervals
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """What the whole model has more than each other one in accuracy, on the same rows."""
+    """The accuracy of the whole model minus that of each other model, on the same rows."""
     others = [name for name in said if name != ALL]
     right = {name: (answer == y).astype(float) for name, answer in said.items()}
     gaps = np.stack([right[ALL] - right[name] for name in others], axis=1)
@@ -213,10 +215,10 @@ def _differences(
 def _importance(
     y: Array, answers: Mapping[Subset, Array], modalities: Sequence[str], intervals: Intervals
 ) -> dict[str, Any]:
-    """Shapley values of the modalities, and the scores of the subsets they are made from.
+    """Shapley values of the modalities, and the scores of the subsets from which they are computed.
 
-    A Shapley value is a weighted sum of the scores of the subsets, so that of a mean over rows is
-    the mean of those of the rows: which gives its interval.
+    A Shapley value is a weighted sum of the scores of the subsets. So the Shapley value of a mean
+    over rows is the mean of the Shapley values of the rows, which gives its interval.
     """
     subsets = evaluate.subsets(modalities)
     scores: dict[str, dict[Subset, Array]] = {"accuracy": {}, "log_loss": {}}
@@ -270,7 +272,7 @@ def _per_class(
 
 
 def _confusion(y: Array, said: Array, classes: Sequence[str]) -> dict[str, Any]:
-    """True class → predicted class → rows; only pairs that occur, the most frequent if too many."""
+    """True class → predicted class → rows, for pairs that occur; if too many, the most frequent."""
     pairs = pd.Series(y * len(classes) + said).value_counts()
     kept = pairs.head(PAIRS).sort_index()
     found: dict[str, dict[str, int]] = {}
@@ -281,7 +283,7 @@ def _confusion(y: Array, said: Array, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _jsonable(value: Any) -> Any:
-    """Plain Python numbers, and None for NaN, which JSON does not have."""
+    """The value in Python numbers, with None for NaN, which JSON does not have."""
     if isinstance(value, Mapping):
         return {str(k): _jsonable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

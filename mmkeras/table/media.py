@@ -1,4 +1,4 @@
-"""The pictures or recordings that a column names: decoded in parallel, kept, read again."""
+"""Decode the pictures or recordings that a column names in parallel, keep them, and read them."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ from .decode import notes
 from .paths import Refused, find, forget_listings, identity
 from .store import VERSION, Scratch, Store, ahead, digest
 
-CHUNK = 16  # files a thread takes at a time
+CHUNK = 16  # number of files that a thread takes at a time
 
 
 @dataclass
@@ -41,14 +41,14 @@ class Files:
     allow_outside: bool
     max_file_bytes: int
     store: Store | Scratch | None = None
-    names: dict[str, int] = field(default_factory=dict)  # cell → place in paths
+    names: dict[str, int] = field(default_factory=dict)  # cell → place in `paths`
     paths: list[str] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
     digests: list[int] = field(default_factory=list)  # of the decoded records
-    notes: Counter[str] = field(default_factory=Counter)  # what is no fault, but good to know
+    notes: Counter[str] = field(default_factory=Counter)  # remarks on files that are no problems
 
     def open_store(self, folder: Path | None, table: Path) -> None:
-        """A file for this table and these settings; without a folder one that nobody sees."""
+        """Open the store for this table and these settings; without a folder a temporary one."""
         length = math.prod(self.shape) * np.dtype(self.dtype).itemsize
         if folder is None:
             self.store = Scratch(length)
@@ -58,9 +58,9 @@ class Files:
         self.store = Store.open(folder / f"{table.stem}-{self.modality}-{name}.sqlite", length)
 
     def check(self, cells: Iterable[str]) -> dict[str, str]:
-        """Open every distinct file once, in parallel; cell → reason, for those that are refused.
+        """Open every distinct file once, in parallel; return cell → reason, for refused files.
 
-        What was decoded goes to the store; memory holds a few records at a time.
+        Decoded records go to the store, so that memory holds only a few of them at a time.
         """
         forget_listings()
         distinct = [cell for cell in dict.fromkeys(cells) if cell]
@@ -124,8 +124,8 @@ class Files:
             warnings.warn(f"{place}: {error}; files are decoded at each pass", stacklevel=3)
 
     def same(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Three codes per file, equal where two are the same file, have the same bytes, or decode
-        to the same record. Only files whose records are equal are read for it."""
+        """Three codes per file, each equal for two files that are the same file, have the same
+        bytes, or decode to the same record. Only files with equal records are read."""
         times = Counter(self.digests)
         content = list(self.paths)
         for i, path in enumerate(self.paths):
@@ -137,20 +137,20 @@ class Files:
         return paths, content_codes, records
 
     def places(self, cells: Iterable[str]) -> np.ndarray:
-        """int32, one per cell: its place among the distinct files, -1 where it is blank."""
+        """The place of each cell among the distinct files, int32 (cells,); -1 if it is blank."""
         return np.fromiter((self.names.get(cell, -1) for cell in cells), np.int32)
 
     def read(self, places: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """(len(places), *shape): records from the store, else from their files; zeros for -1.
+        """The records, (len(places), *shape), from the store or their files; zeros for -1.
 
         Raises:
-            Refused: a file has gone or changed for the worse since the table was loaded; it names
-                the one of `rows`, which are as many as places.
+            Refused: since the table was loaded, a file was deleted or can no longer be decoded; the
+                message names its row, from `rows`, which has one number per place.
         """
         batch = np.zeros((len(places), *self.shape), self.dtype)
         wanted = sorted({self.keys[place] for place in places if place >= 0})
         found: dict[int, bytes] = {}
-        store = self.store  # another thread may give it up
+        store = self.store  # another thread may set it to None
         if store and wanted:
             with self._no_store_on_error():
                 found = store.get(wanted)
@@ -159,7 +159,7 @@ class Files:
                 continue
             path, data = self.paths[place], found.get(self.keys[place])
             with _named(f"row {rows[i]}, {self.modality}: {path}"):
-                # Without a cache the files themselves count, at each pass.
+                # Without a cache, changed files are read again at each pass.
                 if isinstance(store, Scratch) and data and self._key(path) != self.keys[place]:
                     data = None
                 batch[i] = (
@@ -184,7 +184,7 @@ def _named(file: str) -> Iterator[None]:
 
 @dataclass
 class _Checked:
-    """What the first pass finds of one cell."""
+    """The result of the first pass for one cell."""
 
     cell: str
     path: str = ""

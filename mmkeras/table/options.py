@@ -1,4 +1,4 @@
-"""The options of `mmkeras train`: all it can be told, with the defaults."""
+"""The options of `mmkeras train`, with their defaults."""
 
 import argparse
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from .command import (
     seed,
 )
 
-# Told here as well, so that no TensorFlow is loaded for --help; a test compares.
+# These names are repeated here, so that --help loads no TensorFlow; a test compares them.
 FUSIONS = ("concatenate", "weighted_sum", "product", "gated", "attention", "tensor", "low_rank",
            "cross_attention", "bottleneck", "decision")  # fmt: skip
 IMAGE_ENCODERS = ("conv", "small", "stack", "patch")
@@ -24,8 +24,8 @@ Add = Callable[..., Any]
 EPILOG = f"""Example: mmkeras train weather/data.csv --label label. Or:
 mmkeras train visits.csv --label diagnosis --number age --category ward --ignore id --group patient
 --time-limit 30m --seeds 3. Paths in the CSV are relative to its folder; a blank cell means that
-this row has no such modality. What was trained is kept as it comes: the same command with --resume
-goes on after Ctrl-C, a kill or a full disk. {STATUS}"""
+this row lacks the modality. Each finished epoch is kept: after Ctrl-C, a kill or a full disk, the
+same command with --resume continues the training. {STATUS}"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
     )
     p.add_argument("csv", type=Path, metavar="data.csv", help="the table, with a header")
-    _columns(p.add_argument_group("columns (found where they are not named)").add_argument)
+    _columns(p.add_argument_group("columns (guessed if they are not named)").add_argument)
     _rows(p.add_argument_group("rows and classes").add_argument)
     add_reading(p.add_argument_group("reading").add_argument)
     _sizes(p.add_argument_group("sizes").add_argument)
@@ -55,9 +55,9 @@ def _columns(add: Add) -> None:
     add("--audio", metavar="COL", help="the column of paths of recordings: "
         "WAV, FLAC, OGG and others")  # fmt: skip
     add("--number", action="append", default=[], metavar="COL", help="a column of numbers, "
-        "such as an age; may be given several times")  # fmt: skip
+        "such as the age; may be given several times")  # fmt: skip
     add("--category", action="append", default=[], metavar="COL", help="a column of a few "
-        "words or codes, such as a city; may be given several times")  # fmt: skip
+        "words or codes, such as the city; may be given several times")  # fmt: skip
     add("--ignore", action="append", default=[], metavar="COL", help="a column that is not "
         "used; may be given several times")  # fmt: skip
     add("--without", action="append", default=[], choices=MODALITIES, help="leave a modality out; "
@@ -91,14 +91,14 @@ def _sizes(add: Add) -> None:
 
 
 def _training(add: Add) -> None:
-    add("--epochs", type=at_least(1), default=40, metavar="N", help="most passes over the "
-        "training part; it ends earlier when the validation loss no longer falls (default: "
-        "40)")  # fmt: skip
-    add("--time-limit", type=seconds, metavar="TIME", help="longest training, such as 90s, 10m "
-        "or 1.5h, a number alone counts minutes; the best model so far is kept (default: no "
-        "limit)")  # fmt: skip
+    add("--epochs", type=at_least(1), default=40, metavar="N", help="largest number of passes over "
+        "the training part; the training ends earlier when the validation loss no longer falls "
+        "(default: 40)")  # fmt: skip
+    add("--time-limit", type=seconds, metavar="TIME", help="longest time to train, such as 90s, "
+        "10m or 1.5h, where a number alone means minutes; the best model so far is kept (default: "
+        "no limit)")  # fmt: skip
     add("--batch-size", type=at_least(1), metavar="N", help="rows per training step (default: 8 to "
-        "32, by the number of rows)")  # fmt: skip
+        "32, depending on the number of rows)")  # fmt: skip
     add("--learning-rate", type=at_least(1e-12, float), default=1e-3, metavar="X", help="step "
         "size of the optimiser, Adam (default: 0.001)")  # fmt: skip
     add("--fusion", default="concatenate", choices=FUSIONS, metavar="NAME", help="how the "
@@ -116,6 +116,6 @@ def _training(add: Add) -> None:
 
 def _writing(add: Add) -> None:
     add("--out", type=Path, metavar="DIR", help="folder to write (default: run, beside the CSV)")
-    add("--no-examples", action="store_true", help="put no rows of the data into what is written")
+    add("--no-examples", action="store_true", help="write no rows of the data into the run")
     add("--force", action="store_true", help="replace the files of an earlier run")
-    add("--resume", action="store_true", help="go on with a run that was stopped")
+    add("--resume", action="store_true", help="continue a run that was stopped")

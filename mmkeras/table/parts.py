@@ -1,4 +1,4 @@
-"""Dealing the rows of a table out to training, validation and test."""
+"""Divide the rows of a table into training, validation and test part."""
 
 from collections.abc import Sequence
 
@@ -17,16 +17,17 @@ def deal(
     seed: int,
     problems: Problems,
 ) -> np.ndarray:
-    """A part for each row, str; stratified by label, and no group is divided.
+    """The part of each row, str (rows,), stratified by label, without dividing a group.
 
-    What is dealt out are groups (a row without one is its own), largest first, within each class
-    (of a group: its most frequent label). Each part gets one of every class, then the part that
-    lacks most rows gets the next: a table of a few dozen rows has every class in every part, which
-    scikit-learn's splitters do not promise, and 100,000 groups take a second.
+    Groups are distributed largest first, within each class; a row without a group is a group of its
+    own, and the class of a group is its most frequent label. First each part gets one group of
+    every class; then the part that lacks most rows gets the next group. So a table of a few dozen
+    rows has every class in every part, which scikit-learn's splitters do not promise, and 100,000
+    groups take about a second.
 
-    `mmkeras.datasets.splits.hold_out` is another thing: it draws shares of the units, whatever
-    their size, with scikit-learn, and may hold out an origin. What was published of the data sets
-    rests on its draws.
+    `mmkeras.datasets.splits.hold_out` is different: it draws shares of the units, whatever their
+    size, with scikit-learn, and may hold out an origin. The published results on the data sets
+    depend on its draws.
     """
     names = [group or f"\0{i}" for i, group in enumerate(groups or [""] * len(labels))]
     units = pd.factorize(np.array(names, object))[0] if names else np.empty(0, int)
@@ -50,7 +51,7 @@ def deal(
 
 
 def _fill(sizes: np.ndarray, fractions: np.ndarray) -> list[int]:
-    """Which part each unit goes to."""
+    """The number of the part for each unit."""
     open_parts = np.flatnonzero(fractions)
     lacking = fractions * sizes.sum()
     places = []

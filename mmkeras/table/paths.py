@@ -1,4 +1,4 @@
-"""Paths in cells: found safely, within the folder of the CSV."""
+"""Find the files that cells name, safely and within the folder of the CSV."""
 
 import contextlib
 import functools
@@ -20,9 +20,9 @@ class Refused(ValueError):
 
 
 def resolve(folder: str, cell: str, allow_outside: bool) -> str:
-    """The real path (no links, no "..") of a cell; ``folder`` is the real path of the CSV's folder.
+    """The real path of a cell, without links and "..".
 
-    A backslash separates folders, as on Windows.
+    ``folder`` is the real path of the CSV's folder. A backslash separates folders, as on Windows.
 
     Raises:
         Refused: a URL, or a path that leaves the folder although that is not allowed.
@@ -42,10 +42,10 @@ def resolve(folder: str, cell: str, allow_outside: bool) -> str:
 
 
 def find(folder: str, cell: str, allow_outside: bool) -> str:
-    """As `resolve`; where there is no such file, the one whose name is composed in another way.
+    """As `resolve`; if there is no such file, a file whose name differs only in its composition.
 
-    An é is one character, or e and an accent: macOS writes the second into file names, and an
-    archive carries them to systems that tell the two apart.
+    An é may be one character, or an e and an accent. macOS writes the second form into file names,
+    and an archive may take them to a system that distinguishes the two forms.
 
     Raises:
         Refused: as `resolve` does.
@@ -60,10 +60,11 @@ def find(folder: str, cell: str, allow_outside: bool) -> str:
 
 
 def identity(path: str, max_file_bytes: int) -> tuple[str, int, int]:
-    """(path, bytes, time of change in ns) of a regular file of fair size.
+    """(path, size in bytes, time of change in ns) of a regular file of allowed size.
 
     Raises:
-        Refused: there is none, it is a folder or device, empty, too large, or may not be read.
+        Refused: the file does not exist, is a folder or device, is empty, is too large, or may not
+            be read.
     """
     try:
         found = os.stat(path)
@@ -91,13 +92,13 @@ def _not_there(path: str, error: OSError) -> str:
 
 
 def forget_listings() -> None:
-    """Names in folders are kept from call to call, for what to say of many missing files."""
+    """Forget the names in folders, which are kept for the messages about many missing files."""
     _listing.cache_clear()
 
 
 @functools.lru_cache(maxsize=16)
 def _listing(folder: str) -> dict[str, str]:
-    """Names in a folder, by their lower-case form."""
+    """The names in a folder, by their lower-case form."""
     with contextlib.suppress(OSError):
         return {name.casefold(): name for name in os.listdir(folder)}
     return {}

@@ -1,11 +1,11 @@
-"""A trained run and a CSV in, the same CSV with an answer in each row out.
+"""The command `mmkeras predict`: write a CSV again, with the answer of a trained run in each row.
 
     mmkeras predict weather/run weather/new.csv
 
-Adds a column `prediction` and one `probability_<class>` a class. A column that the file does not
-have is an error, or with --allow-missing-columns a modality that no row has. With --skip-bad-rows a
-row that cannot be read stays in the output, with an empty prediction and the reason in one more
-column, `problem`.
+It adds a column `prediction` and a column `probability_<class>` per class. If the file lacks a
+column, that is an error, or with --allow-missing-columns a modality that no row has. With
+--skip-bad-rows a row that cannot be read stays in the output, with an empty prediction and the
+reason in one more column, `problem`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from ..usage import Parser
 from . import run as runs
 from .command import STATUS, RunError, add_reading, add_run_and_csv, exit_status, reading_of
 
-if TYPE_CHECKING:  # loaded by the functions that need them: --help comes at once
+if TYPE_CHECKING:  # imported by the functions that need them, so that --help appears at once
     import pandas as pd
 
 MISSING = (
@@ -34,20 +34,20 @@ PREDICTION, PROBABILITY, PROBLEM = "prediction", "probability_", "problem"
 def predict(
     model: Any, settings: dict[str, Any], path: Path, **reading: Any
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """Probabilities of every row of a CSV.
+    """The probabilities of every row of a CSV.
 
     Args:
         model, settings: from `run.load`.
         path: the CSV, with the columns that the model was trained on.
-        reading: how `load_table` is to read it, such as on_error or encoding; what is not given is
-            as in training.
+        reading: arguments of `load_table`, such as on_error or encoding; the others are as in
+            training.
 
     Returns:
-        Two DataFrames: by row number in the file (the header is 1), a float column per class; and
-        the problems, with columns row, column, value, reason.
+        Two DataFrames: the probabilities, with a float column per class and the row number in the
+        file (the header is 1) as index; and the problems, with columns row, column, value, reason.
 
     Raises:
-        TableError: the rows that cannot be read, all of them; a column that is not there.
+        TableError: rows cannot be read, or a column is missing; the error lists all problems.
     """
     import numpy as np
     import pandas as pd
@@ -70,10 +70,10 @@ def predict(
 def joined(
     records: dict[int, list[str]], answers: "pd.DataFrame", problems: "pd.DataFrame"
 ) -> list[list[str]]:
-    """The records, each with its answer; the last column is there if there are problems.
+    """The records, each with its answer, and with a last column `problem` if there are problems.
 
     Raises:
-        RunError: a column of the input has the name of one that is added.
+        RunError: the input already has a column with the name of one that is added.
     """
     import pandas as pd
 
@@ -108,7 +108,7 @@ def joined(
 
 
 def write(path: Path, rows: list[list[str]], encoding: str, delimiter: str) -> str:
-    """The whole file or nothing; gives the encoding, UTF-8 with BOM where names do not fit."""
+    """Write the whole file or nothing; return its encoding (UTF-8 with BOM if names need it)."""
     if encoding != "utf-8":
         try:
             "".join(cell for row in rows for cell in row).encode(encoding, "surrogateescape")
@@ -120,7 +120,7 @@ def write(path: Path, rows: list[list[str]], encoding: str, delimiter: str) -> s
 
 
 def codec_of(path: Path, encoding: str) -> str:
-    """The encoding to write a CSV in that is to look like this one: its byte-order mark counts."""
+    """The encoding with which to write a CSV like this one, with or without byte-order mark."""
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         with path.open("rb") as file:
             return "utf-8-sig" if file.read(3) == codecs.BOM_UTF8 else "utf-8"
@@ -134,8 +134,8 @@ def parser() -> argparse.ArgumentParser:
     """The options, with their defaults."""
     p = Parser(
         prog="mmkeras predict",
-        description="Answer every row of a CSV with a model that mmkeras train made: adds a "
-        "column prediction and a probability_<class> for each class.",
+        description="Predict every row of a CSV with a model that mmkeras train made: add a "
+        "column prediction and a column probability_<class> for each class.",
         epilog="Example: mmkeras predict weather/run weather/new.csv. The columns are those of the "
         f"training, and the output is encoded as the input is. {STATUS}",
     )
@@ -150,7 +150,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; see `parser` for the exit status."""
+    """Run the command line and return its exit status; see `parser`."""
     options = parser().parse_args(argv)
     out = options.out or options.csv.with_suffix(f".predicted{options.csv.suffix}")
     advice = "" if options.skip_bad_rows else "To answer the other rows: --skip-bad-rows"
@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check_output(out: Path, csv: Path, force: bool) -> None:
-    """Raises RunError where the file could not be written, before anything is computed."""
+    """Raise RunError if the file could not be written, before anything is computed."""
     if out.is_dir():
         raise RunError(f"{out} is a folder; name a file with --out")
     if not out.parent.is_dir():
@@ -179,13 +179,13 @@ def check_output(out: Path, csv: Path, force: bool) -> None:
 
 
 def _run(options: argparse.Namespace, out: Path) -> None:
-    """Everything but telling the errors."""
+    """Run the command, except for the handling of errors."""
     from .reading import header_of, read_records
 
     if not options.csv.is_file():
         raise RunError(f"there is no CSV at {options.csv}")
     check_output(out, options.csv, options.force)
-    runs.read_settings(options.run)  # its faults are said before TensorFlow is loaded
+    runs.read_settings(options.run)  # its faults are reported before TensorFlow is loaded
     import mmkeras as mm
 
     mm.start()

@@ -17,15 +17,15 @@ ROLES = {"label": "is learned", "split": "says the part", "group": "equal values
 
 
 def roles_of(options: argparse.Namespace) -> dict[str, str | None]:
-    """Role → column, for what is not input."""
+    """Role → column, for the columns that are not inputs."""
     return {role: getattr(options, role) for role in ROLES}
 
 
 def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]], dict[str, int]]:
-    """The chosen columns, the cells they were judged by, and the classes with too few rows.
+    """The chosen columns, the sampled cells, and the classes with too few rows.
 
     Raises:
-        RunError: the columns cannot be told, or the label is a quantity.
+        RunError: the columns cannot be told apart, or the label is a quantity.
         TableError: the CSV cannot be read.
     """
     from .characters import visible
@@ -38,7 +38,7 @@ def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]], 
         raise RunError(f"there is no CSV at {path}")
     roles = roles_of(options)
     wanted = {role: column for role, column in roles.items() if column}
-    # The faults of the file as a whole are said by the reader of the loader.
+    # The loader will report the problems of the file as a whole.
     whole = read_cells(path, wanted, (), encoding=options.encoding, delimiter=options.delimiter,
                problems=Problems())  # fmt: skip
     cells = sample_cells(path, options.encoding, options.delimiter)
@@ -62,7 +62,7 @@ def chosen(
     rare: Mapping[str, int],
     options: argparse.Namespace,
 ) -> Iterator[str]:
-    """Lines: what each column is taken for, and why."""
+    """Lines that say what each column is taken for, and why."""
     yield f"Columns of {options.csv.name}"
     for modality, column in choice.columns.items():
         yield f"  {modality:8} {column!r}: {choice.why[modality]}"
@@ -82,20 +82,20 @@ def chosen(
 
 
 def told(rare: Mapping[str, int]) -> str:
-    """'a' (1 row), 'b' (2 rows)"""
+    """The classes with their numbers of rows, such as "'a' (1 row), 'b' (2 rows)"."""
     return ", ".join(f"{name!r} ({n} row{'s' * (n > 1)})" for name, n in rare.items())
 
 
 def looks_like_parts(cells: Sequence[str]) -> bool:
-    """Do these cells say which part a row belongs to?"""
+    """Whether these cells say to which part a row belongs."""
     return {cell for cell in cells if cell} == set(PARTS)
 
 
 def load(options: argparse.Namespace, choice: Choice, cells: Mapping[str, list[str]]) -> Any:
-    """The `Table`: sizes that were not given are taken from the data.
+    """The `Table`; sizes that were not given are derived from the data.
 
     Raises:
-        TableError: with all problems.
+        TableError: the table or its files have problems; the error lists all of them.
     """
     from .loader import load_table
 
@@ -128,7 +128,7 @@ def load(options: argparse.Namespace, choice: Choice, cells: Mapping[str, list[s
 
 
 def _usual_seconds(options: argparse.Namespace, paths: Sequence[str]) -> float:
-    """A length that holds nine of ten recordings whole, up to 10 s; of at most 50 of them."""
+    """A length in seconds, up to 10, in which nine of ten of at most 50 recordings fit."""
     import soundfile
 
     from .paths import Refused, resolve
@@ -137,14 +137,14 @@ def _usual_seconds(options: argparse.Namespace, paths: Sequence[str]) -> float:
     found = [path for path in dict.fromkeys(paths) if path]
     lengths = []
     for path in found[:: max(1, len(found) // 50)]:
-        with suppress(Refused, OSError, RuntimeError, ValueError):  # the loader will say it
+        with suppress(Refused, OSError, RuntimeError, ValueError):  # the loader will report it
             lengths.append(soundfile.info(resolve(folder, path, options.allow_outside)).duration)
     usual = float(np.quantile(lengths, 0.9)) if lengths else 2.0
     return round(float(np.clip(usual, 0.25, 10)), 2)
 
 
 def overview(table: Any) -> Iterator[str]:
-    """Lines: rows by class and part, gaps, what was skipped, sizes."""
+    """Lines with the rows by class and part, the gaps, the skipped rows and the sizes."""
     import pandas as pd
 
     rows, parts = table.rows, list(table.parts)
@@ -170,7 +170,7 @@ def overview(table: Any) -> Iterator[str]:
 
 
 def skipped(table: Any, trained: bool = False) -> Iterator[str]:
-    """Lines: rows that were left out, and why; `trained` as in `problems.in_flags`."""
+    """Lines with the rows that were left out, and why; `trained` as in `problems.in_flags`."""
     from .problems import in_words
 
     if len(table.report):

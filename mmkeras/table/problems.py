@@ -1,4 +1,4 @@
-"""What is wrong with a table: collected row by row, told all at once."""
+"""The problems of a table, which are collected row by row and reported all at once."""
 
 import difflib
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-HEADER = 1  # the number a spreadsheet gives to the first record
-SHOWN = 50  # problems that a message spells out
+HEADER = 1  # the number of the first record in a spreadsheet
+SHOWN = 50  # number of problems that a message spells out
 # The arguments of load_table that a reason may name as `argument=value`, or as `argument=`.
 _ARGUMENTS = (
     "text|image|audio|label|split|group|numbers|categories|classes|encoding|delimiter|"
@@ -19,14 +19,14 @@ _ARGUMENT = re.compile(rf"(?<![\w-])({_ARGUMENTS})=('[^']*'|[\w.,]*\w|)")
 
 
 class TableError(ValueError):
-    """A table with faults; all of those that were found, not only the first.
+    """A table has problems; the error holds all of them, not only the first.
 
     Attributes:
-        problems: pandas DataFrame with ``row`` (Int64, as a spreadsheet counts: the header is row
-            1; missing where the fault is of the whole table), ``column``, ``value`` and ``reason``
-            (str; column and value may be empty).
-        skippable: ``on_error="skip"`` would leave out rows that are at fault by themselves: none
-            of the problems is of the whole table, or of the encoding of the file.
+        problems: pandas DataFrame with ``row`` (Int64, counted as in a spreadsheet, where the
+            header is row 1; missing if the problem concerns the whole table), ``column``, ``value``
+            and ``reason`` (str; column and value may be empty).
+        skippable: whether ``on_error="skip"`` would help by leaving out rows, because no problem
+            concerns the whole table or the encoding of the file.
     """
 
     def __init__(self, path: Path | str, problems: pd.DataFrame) -> None:
@@ -37,10 +37,11 @@ class TableError(ValueError):
         super().__init__(_message(self.path, problems))
 
     def for_command(self, trained: bool = False) -> str:
-        """The message with the command's options where it names arguments of `load_table`.
+        """The message, in which options of the command replace the arguments of `load_table`.
 
         Args:
-            trained: it is a command on a trained run, which settled some of them: see `in_flags`.
+            trained: whether the command uses a trained run, which fixes some options: see
+                `in_flags`.
         """
         return _message(self.path, in_words(self.problems, trained))
 
@@ -48,7 +49,7 @@ class TableError(ValueError):
 NOT_OF_ENCODING = "byte 0x.. is not UTF-8"
 
 
-# What no command on a trained run has an option for.
+# Arguments for which the commands on a trained run have no option.
 _SETTLED = {
     "text": "the text",
     "image": "the pictures",
@@ -60,13 +61,13 @@ _SETTLED = {
 
 
 def in_flags(reason: str, trained: bool = False) -> str:
-    """A reason as the command says it: ``delimiter=';'`` becomes ``--delimiter ';'``.
+    """The reason in terms of the command: ``delimiter=';'`` becomes ``--delimiter ';'``.
 
-    Reasons are written for Python. This is the one place that knows how the options of the command
-    are spelt: as the arguments, with "-" for "_"; what is True there is given without a value here;
-    a tab is called tab; of several columns each has its own --number or --category. The command
-    has no option for fractions and max_pixels, and those on a trained run none for what the
-    training settled.
+    Reasons are written for Python. Only this function knows how the options of the command are
+    spelt: like the arguments, with "-" for "_", and without a value where the argument is True. A
+    tab is written as tab, and each of several columns has its own --number or --category. The
+    commands have no option for fractions and max_pixels, and the commands on a trained run have
+    none for what the training has fixed.
     """
 
     def flag(found: re.Match[str]) -> str:
@@ -82,7 +83,7 @@ def in_flags(reason: str, trained: bool = False) -> str:
 
 
 def in_words(problems: pd.DataFrame, trained: bool = False) -> pd.DataFrame:
-    """The problems with their reasons as a command says them, see `in_flags`."""
+    """The problems with their reasons in terms of the command, see `in_flags`."""
     return problems.assign(reason=[in_flags(reason, trained) for reason in problems["reason"]])
 
 
@@ -105,7 +106,7 @@ def _message(path: Path, problems: pd.DataFrame) -> str:
 
 @dataclass
 class Problems:
-    """What was found so far. Row 0 stands for the whole table while collecting."""
+    """The problems that were found so far. Row 0 stands for the whole table."""
 
     found: list[tuple[int, str, str, str]] = field(default_factory=list)
 
@@ -120,7 +121,7 @@ class Problems:
         return any(row <= HEADER for row, *_ in self.found)
 
     def frame(self) -> pd.DataFrame:
-        """In the order of the rows, those of the whole table first."""
+        """The problems in the order of the rows, with those of the whole table first."""
         table = pd.DataFrame(
             sorted(self.found, key=lambda one: one[0]), columns=["row", "column", "value", "reason"]
         )
@@ -129,9 +130,10 @@ class Problems:
 
 
 def did_you_mean(wrong: str, known: Sequence[str]) -> str:
-    """A half sentence: the closest of what there is, or all of it where it is not much.
+    """Half a sentence with the closest of the known names, or else with up to 12 of them.
 
-    It compares with every name: call it once for each wrong one, not once a row.
+    The wrong name is compared with every known name, so call this once per wrong name, not once per
+    row.
     """
     folded = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(wrong.casefold(), list(folded), n=1, cutoff=0.5)

@@ -1,7 +1,7 @@
-"""Reading a CSV without guessing: the one reader that training, prediction and `load_table` share.
+"""Reading a CSV without guessing: the reader that training, prediction and `load_table` share.
 
-Records are numbered as a spreadsheet numbers its rows. Lines without a cell before the header, or
-between rows, are counted and passed over; a first line ``sep=;``, as Excel writes it, says the
+Records are numbered as the rows of a spreadsheet. Lines without a cell before the header, or
+between rows, are counted and skipped. A first line ``sep=;``, as Excel writes it, gives the
 delimiter and is not counted.
 """
 
@@ -20,7 +20,7 @@ from .encodings import likely_encoding
 from .problems import HEADER, Problems, TableError, did_you_mean
 
 MAX_TABLE_BYTES = 2 * 1024**3
-MAX_CELL = 131_072  # characters of a cell that is used
+MAX_CELL = 131_072  # largest number of characters in a cell of a used column
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\x00\x00\xfe\xff", "utf-32"))
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _NOT_CSV = {
@@ -34,11 +34,11 @@ _NOT_CSV = {
 
 @dataclass
 class Cells:
-    """Columns of text, cut down to those that are used.
+    """The used columns of a CSV, as text.
 
     Attributes:
         rows: the number of each record in the file, from 2 on.
-        columns: name in the file → its cells, without whitespace around them; blank is "".
+        columns: name in the file → cells, without whitespace around them; blank is "".
     """
 
     rows: list[int]
@@ -52,17 +52,18 @@ def read_records(
     *,
     problems: Problems | None = None,
 ) -> Generator[tuple[int, list[str]], None, None]:
-    """(row number, cells) of every record that has a cell, the header first; cells as they stand.
+    """(row number, unchanged cells) of every record that has a cell, beginning with the header.
 
-    Rows of blank cells alone (",,") are given, empty lines are not. Bytes that are not of a UTF-8
-    file's encoding come through as lone surrogates, so that each row can be named.
+    Rows that have only blank cells (",,") are included, empty lines are not. Invalid bytes of a
+    UTF-8 file become lone surrogates, so that each row with them can be named.
 
     Args:
-        problems: where the fault is added, before it is raised.
+        path, encoding, delimiter: as for `load_table`.
+        problems: the problems to which a fault is added before it is raised.
 
     Raises:
         TableError: the file as a whole cannot be read.
-        ValueError: an encoding that Python does not know, a delimiter that is not one character.
+        ValueError: Python does not know the encoding, or the delimiter is not one character.
     """
     path, codec = Path(path), _codec(encoding)
     if len(delimiter) != 1:
@@ -94,14 +95,14 @@ def read_cells(
     delimiter: str,
     problems: Problems,
 ) -> Cells:
-    """The wanted columns (role → name or names) of a CSV; every cell is a string, and stays one.
+    """The wanted columns (role → name or names) of a CSV, whose cells are all strings.
 
-    Records that are ragged or not of this encoding are left out and added to ``problems``. The
-    columns of ``optional`` roles may be missing: then they are blank.
+    Records with another number of cells or bytes of another encoding are left out and added to
+    ``problems``. The columns of ``optional`` roles may be missing, and are then blank.
 
     Raises:
-        TableError: the file as a whole cannot be read; with everything that was found by then.
-        ValueError: an encoding that Python does not know, a delimiter that is not one character.
+        TableError: the file as a whole cannot be read; the error has all problems found so far.
+        ValueError: Python does not know the encoding, or the delimiter is not one character.
     """
     names = [
         (role, n) for role, of in wanted.items() for n in ([of] if isinstance(of, str) else of)
@@ -115,16 +116,16 @@ def read_cells(
 
 
 def header_of(record: Sequence[str]) -> list[str]:
-    """Names of columns as they are called: without what is invisible."""
+    """The names of the columns, without invisible characters."""
     return [visible(trimmed(name)) for name in record]
 
 
 class _Stop(Exception):
-    """The file as a whole is at fault; it stands in the problems."""
+    """The file as a whole cannot be used; the reason is in the problems."""
 
 
 def _codec(encoding: str) -> str:
-    """UTF-8 may carry a byte-order mark, as Excel writes it."""
+    """The codec of this encoding; that of UTF-8 accepts a byte-order mark, as Excel writes it."""
     try:
         name = codecs.lookup(encoding).name
     except LookupError:
@@ -163,7 +164,7 @@ def _check_bytes(path: Path, encoding: str, problems: Problems) -> None:
 
 @contextlib.contextmanager
 def _long_cells() -> Iterator[None]:
-    """A long cell in a column that nobody uses is no fault; those that are used are checked."""
+    """Allow long cells, since only cells of used columns are checked for their length."""
     before = csv.field_size_limit(2**31 - 1)
     try:
         yield
@@ -172,7 +173,7 @@ def _long_cells() -> Iterator[None]:
 
 
 def _records(stream: Any, delimiter: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
-    """All records with a cell, from the first that is not blank on: the header."""
+    """All records with a cell, from the first one that is not blank, which is the header."""
     reader, row, begun = csv.reader(stream, delimiter=delimiter, strict=True), 0, False
     while True:
         row += 1
@@ -204,13 +205,13 @@ def _quoting(error: str) -> str:
 
 @dataclass
 class _Columns:
-    """The wanted columns out of the records of one file."""
+    """Picks the wanted columns out of the records of one file."""
 
     path: Path
     wanted: Sequence[tuple[str, str]]  # (role, name)
     optional: Sequence[str]
     problems: Problems
-    likely: str | None = None  # encoding of a file that is not what it is said to be
+    likely: str | None = None  # the likely encoding of a file with bytes that do not fit
 
     def read(self, records: Iterator[tuple[int, list[str]]]) -> Cells:
         _, first = next(records)
@@ -287,7 +288,7 @@ class _Columns:
 
 
 def _misread(cell: str) -> str | None:
-    """The first byte that was not of the encoding, as 0xE9."""
+    """The first byte that did not fit the encoding, as "0xE9", or None."""
     if cell.isascii():
         return None
     lone = next((c for c in cell if "\udc80" <= c <= "\udcff"), None)

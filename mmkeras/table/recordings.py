@@ -1,4 +1,4 @@
-"""Recordings that a table names, decoded: checked whole, in bounded memory."""
+"""Decode the recordings that a table names, with complete checks and in bounded memory."""
 
 import os
 import struct
@@ -12,24 +12,24 @@ from .paths import Refused, opened
 
 SOUNDS = "WAV, FLAC, OGG, MP3, AIFF or AU"
 AUDIO_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU")
-RATES = range(1_000, 768_001)  # samples per second; what recorders write
+RATES = range(1_000, 768_001)  # samples per second that recorders use
 LOUDEST = 2.0  # peaks up to here are overshoots, and clipped; above, the scale is not [-1, 1]
-CANCELLED = 1e-3  # power of the mean of channels over that of the loudest, below which they cancel
-_UNKNOWN = 2**62  # frames from which on a length is not one
+CANCELLED = 1e-3  # channels cancel if the power of their mean is below this share of the loudest
+_UNKNOWN = 2**62  # from this number of frames on, the length is unknown
 
 
 def decode_audio(path: str, rate: int, seconds: float, max_seconds: float) -> np.ndarray:
-    """float32 (round(rate · seconds),) in [-1, 1]: the mean of the channels, resampled, cut or
-    padded with silence at its end.
+    """The recording as float32 (round(rate · seconds),) in [-1, 1].
 
-    Channels that cancel each other (one is the other turned over) are not averaged: the loudest is
-    taken. Resampling is polyphase with an antialiasing filter (`scipy.signal.resample_poly`): what
-    the new rate cannot carry is removed, not folded back. The whole recording is checked, the part
-    beyond ``seconds`` too.
+    The channels are averaged, resampled to ``rate``, and cut or padded with silence at the end. If
+    channels cancel each other (one is the other inverted), the loudest is used instead of the mean.
+    Resampling is polyphase with an antialiasing filter (`scipy.signal.resample_poly`), which
+    removes the frequencies that the new rate cannot represent. The whole recording is checked,
+    including the part beyond ``seconds``.
 
     Raises:
-        Refused: not WAV, FLAC, OGG, MP3, AIFF or AU, damaged or cut short, without samples, with
-            NaN or infinite samples, with values far outside [-1, 1], or longer than
+        Refused: the file is not WAV, FLAC, OGG, MP3, AIFF or AU, is damaged or cut short, has no
+            samples, NaN or infinite samples or values far outside [-1, 1], or is longer than
             ``max_seconds``.
     """
     import soundfile
@@ -50,10 +50,10 @@ def decode_audio(path: str, rate: int, seconds: float, max_seconds: float) -> np
 
 
 def _check_length(stream: BinaryIO) -> None:
-    """A WAV has the bytes that its data chunk promises; what its RIFF size says does not count.
+    """Refuse a WAV with fewer bytes than its data chunk announces; its RIFF size is ignored.
 
-    A recorder that writes into a pipe cannot know the length, and promises as much as it can: from
-    0x7FFFF000 bytes on, the data end where the file ends.
+    A recorder that writes into a pipe does not know the length, and announces a very large one:
+    from 0x7FFFF000 bytes on, the data end where the file ends.
     """
     start, size = stream.read(12), os.fstat(stream.fileno()).st_size
     if start[:4] not in (b"RIFF", b"RIFX") or start[8:] != b"WAVE":
@@ -70,7 +70,7 @@ def _check_length(stream: BinaryIO) -> None:
 
 
 def _read(sound: Any, rate: int, seconds: float, max_seconds: float) -> np.ndarray:
-    """(n, channels): the first samples that the resampled clip depends on; all are checked."""
+    """The first samples, (n, channels), that the resampled clip depends on; all are checked."""
     if sound.format not in AUDIO_FORMATS:
         raise Refused(f"not a {SOUNDS} recording, but {sound.format}")
     if sound.samplerate not in RATES:
@@ -82,9 +82,9 @@ def _read(sound: Any, rate: int, seconds: float, max_seconds: float) -> np.ndarr
     known = sound.frames < _UNKNOWN
     if known:
         _check_duration(sound.frames, sound.samplerate, max_seconds)
-    else:  # soundfile would seek after each block, which a file without a length cannot
+    else:  # soundfile would seek after each block, which needs a known length
         sound.seekable = lambda: False
-    reach = 12 * max(1, sound.samplerate // rate + 1)  # half of resample_poly's filter, and a bit
+    reach = 12 * max(1, sound.samplerate // rate + 1)  # more than half of resample_poly's filter
     wanted = int(seconds * sound.samplerate) + reach
     kept: list[np.ndarray] = []
     read, block = 0, max(1, (1 << 20) // sound.channels)  # 4 MB of float32
@@ -97,7 +97,7 @@ def _read(sound: Any, rate: int, seconds: float, max_seconds: float) -> np.ndarr
             _check_duration(read, sound.samplerate, max_seconds, "at least ")
     if not read:
         raise Refused("the recording is empty (no samples)")
-    if known and read < sound.frames and sound.format != "MP3":  # whose length is an estimate
+    if known and read < sound.frames and sound.format != "MP3":  # an MP3's length is an estimate
         raise Refused(f"cut short: {sound.frames:,} samples are promised, {read:,} can be read")
     return np.concatenate(kept)
 
@@ -130,7 +130,7 @@ def _fit(samples: np.ndarray, old: int, new: int, seconds: float) -> np.ndarray:
     from scipy.signal import resample_poly
 
     if old != new:
-        ratio = Fraction(new, old).limit_denominator(20_000)  # exact for usual rates
+        ratio = Fraction(new, old).limit_denominator(20_000)  # exact for the usual rates
         samples = resample_poly(samples, ratio.numerator, ratio.denominator)
     clip = np.zeros(clip_length(new, seconds), np.float32)
     clip[: len(samples)] = np.clip(samples[: len(clip)], -1, 1)

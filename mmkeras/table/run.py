@@ -1,11 +1,11 @@
-"""The folder of a run: made and locked before training, whole at every moment, read by others.
+"""The folder of a run, which is made and locked before training, and complete at any time.
 
-    run/                 model.keras, settings.json, report.html …: they come together, at the end
-    run/training/        options.json: what the run was begun with
+    run/                 model.keras, settings.json, report.html …, written together at the end
+    run/training/        options.json: the options with which the run was begun
     run/training/seed-0/ model.keras (the best so far), settings.json, state.npz (the last epoch)
 
-A folder of one seed is a run that `mmkeras predict` can use, whatever ended the training. What is
-in training/ goes when no more training can follow.
+The folder of one seed is a run that `mmkeras predict` can use, whatever ended the training. The
+folder training/ is deleted when the training cannot be continued any further.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from typing import Any
 from .. import files
 from .command import RunError
 
-FORMAT = 2  # of settings.json; 1 is that of version 0.1.0, which knew no numbers
+FORMAT = 2  # of settings.json; version 0.1.0, which had no numbers, wrote format 1
 READ = (1, 2)
 FILES = (
     "model.keras",
@@ -33,9 +33,9 @@ FILES = (
     "README.txt",
 )
 TRAINING, STATE, OPTIONS = "training", "state.npz", "options.json"
-MOST = 100  # classes up to which each has a column of probabilities
-NEEDED = ("table", "classes", "columns", "encoding", "delimiter")  # of settings.json, to predict
-# What may differ from the options that a run was begun with, when it goes on.
+MOST = 100  # up to this number of classes each has a column of probabilities
+NEEDED = ("table", "classes", "columns", "encoding", "delimiter")  # keys that predicting needs
+# Options that may differ from those with which a run was begun, when it is resumed.
 CHANGEABLE = ("epochs", "time_limit", "learning_rate", "seeds", "no_examples", "no_cache", "csv",
               "out", "force", "resume", "command")  # fmt: skip
 
@@ -44,15 +44,16 @@ CHANGEABLE = ("epochs", "time_limit", "learning_rate", "seeds", "no_examples", "
 
 @contextlib.contextmanager
 def opened(folder: Path, *, force: bool = False, resume: bool = False) -> Iterator[None]:
-    """Make the folder and lock it, for as long as the block runs; leave nothing empty behind.
+    """Make the folder and lock it while the block runs; leave no empty folder behind.
 
     Args:
-        folder: may be there, but holds no run unless one of the next two is given.
-        force: replace a run; what an earlier training left is deleted.
-        resume: go on with what an earlier training left.
+        folder: may exist, but must not hold a run unless `force` or `resume` is given.
+        force: replace a run, and delete what an earlier training left.
+        resume: continue what an earlier training left.
 
     Raises:
-        RunError: it is a file, holds files, cannot be written to, or another process trains in it.
+        RunError: the folder is a file, holds files, cannot be written to, or is used by another
+            process.
     """
     from filelock import FileLock, Timeout
 
@@ -87,20 +88,20 @@ def _check(folder: Path, force: bool, resume: bool) -> None:
     kept = folder / TRAINING
     if resume:
         if (folder / "settings.json").exists() and not kept.exists():
-            raise RunError(f"the run in {folder} is finished, there is nothing to go on with; "
+            raise RunError(f"the run in {folder} is finished, there is nothing to resume; "
                            "--force without --resume trains anew")  # fmt: skip
     elif force:
         shutil.rmtree(kept, ignore_errors=True)
     elif kept.exists():
-        raise RunError(f"{folder} holds a run that can go on: add --resume; or name another folder "
-                       "with --out, or replace it with --force")  # fmt: skip
+        raise RunError(f"{folder} holds a run that can be resumed: add --resume, name another "
+                       "folder with --out, or replace the run with --force")  # fmt: skip
     elif any(path.name != ".lock" for path in folder.iterdir()):
         what = "a run" if (folder / "settings.json").exists() else "files"
         raise RunError(f"{folder} holds {what} already; name another with --out, or --force")
 
 
 def _tidy(kept: Path) -> None:
-    """Delete what no finished epoch has made worth keeping."""
+    """Delete the folders of a training without a finished epoch."""
     for path in kept.glob("seed-*"):
         if not (path / STATE).exists():
             shutil.rmtree(path, ignore_errors=True)
@@ -110,10 +111,10 @@ def _tidy(kept: Path) -> None:
 
 
 def begin(folder: Path, options: Mapping[str, Any], csv: Path) -> None:
-    """Note what the run is begun with; where it goes on, compare.
+    """Write down the options of a new run, or compare them with those of a run to resume.
 
     Raises:
-        RunError: an option or the CSV has changed in a way that makes it another run.
+        RunError: an option or the CSV has changed, so that the run would be another one.
     """
     now = {key: value for key, value in options.items() if key not in CHANGEABLE}
     now = json.loads(json.dumps({"options": now, "data": files.sha256(csv)}, default=str))
@@ -129,7 +130,7 @@ def begin(folder: Path, options: Mapping[str, Any], csv: Path) -> None:
             f"--{key.replace('_', '-')} was {then['options'].get(key)!r}, and is now "
             f"{now['options'][key]!r}" for key in other
         )  # fmt: skip
-        raise RunError(f"the run in {folder} was begun in another way: {flags}. To go on:\n  "
+        raise RunError(f"the run in {folder} was begun with other options: {flags}. To resume:\n  "
                        f"{resuming(then['command'])}")  # fmt: skip
     if then["data"] != now["data"]:
         raise RunError(f"{csv} has changed since the run in {folder} was begun, so that its rows "
@@ -138,25 +139,25 @@ def begin(folder: Path, options: Mapping[str, Any], csv: Path) -> None:
 
 
 def resuming(command: str) -> str:
-    """The command that goes on with the run that another began."""
+    """The command that resumes the run that this command began."""
     words = command.split(" ")
     words = [word for word in words if word not in ("--force", "--resume")]
     return " ".join([*words, "--resume"])
 
 
 def seed_folder(folder: Path, seed: int) -> Path:
-    """Where the training with one seed keeps what it has."""
+    """The folder in which the training with one seed keeps its results."""
     return folder / TRAINING / f"seed-{seed}"
 
 
 def best_kept(folder: Path) -> Path | None:
-    """The seed's folder with the lowest validation loss, of a training that has not ended."""
+    """The folder of the seed with the lowest validation loss, in a training that has not ended."""
     states = sorted((folder / TRAINING).glob(f"seed-*/{STATE}"))
     return min(states, key=_best_loss).parent if states else None
 
 
 def _best_loss(state: Path) -> float:
-    """Infinite of a damaged file: this is asked after another error, and is to hide none."""
+    """The best loss; infinite for a damaged file, so as not to hide the error before this call."""
     import numpy as np
 
     try:
@@ -167,15 +168,15 @@ def _best_loss(state: Path) -> float:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """The whole file or nothing; a number that JSON does not have is an error."""
+    """Write the whole file or nothing; NaN and infinity, which JSON lacks, are errors."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     with files.whole(path, "w", encoding="utf-8") as file:
         file.write(text + "\n")
 
 
 def save_model(model: Any, path: Path) -> None:
-    """The whole file or nothing."""
-    part = path.with_name(f".{os.getpid()}.{path.name}")  # Keras wants the name to end so
+    """Write the whole file or nothing."""
+    part = path.with_name(f".{os.getpid()}.{path.name}")  # Keras requires this ending
     try:
         model.save(part)
         os.replace(part, path)
@@ -184,7 +185,7 @@ def save_model(model: Any, path: Path) -> None:
 
 
 def check_room(folder: Path, model: Any) -> None:
-    """Raises RunError where the disk is too full for what training will write."""
+    """Raise RunError if the disk has too little space for what the training will write."""
     needed = 16 * 4 * model.count_params()  # the state and the model, with Adam's moments, twice
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -195,16 +196,16 @@ def check_room(folder: Path, model: Any) -> None:
 
 
 def predictions(rows: Any, classes: list[str], y: Any, p: Any, columns: Sequence[str]) -> Any:
-    """What test_predictions.csv holds, a line a test row.
+    """The content of test_predictions.csv, with one line per test row.
 
     Args:
-        rows: of `Table.rows`.
-        classes, y, p: names (classes,), int (n,) and float (n, classes).
-        columns: of the cells that are shown as well.
+        rows: n rows of `Table.rows`.
+        classes, y, p: names (classes,), true classes int (n,) and probabilities float (n, classes).
+        columns: the columns whose cells are shown as well.
 
     Returns:
         DataFrame: row (its number in the CSV), truth, prediction, probability (of the prediction),
-        probability_<class> of each class unless they are more than MOST, and the cells.
+        probability_<class> of each class unless there are more than MOST, and the cells.
     """
     import pandas as pd
 
@@ -222,14 +223,14 @@ def predictions(rows: Any, classes: list[str], y: Any, p: Any, columns: Sequence
 
 
 def finish(folder: Path, best: Path, run: Any, predictions: Any, *, more: bool) -> None:
-    """Write all files of a run beside each other, then move them in; other files are left.
+    """Write all files of a run into a temporary folder, then move them in; other files are kept.
 
     Args:
-        folder: of the run.
-        best: folder of the seed that is kept.
+        folder: the folder of the run.
+        best: the folder of the seed that is kept.
         run: a `report.Run`.
         predictions: DataFrame for test_predictions.csv.
-        more: keep what is needed to train on.
+        more: whether to keep what is needed to continue the training.
     """
     from . import report
 
@@ -248,24 +249,26 @@ def finish(folder: Path, best: Path, run: Any, predictions: Any, *, more: bool) 
         shutil.rmtree(folder / TRAINING)
 
 
-ABOUT = """A model that answers the column {label} of {data}, made by mmkeras train. Begin with
-report.html. To answer new rows:
+ABOUT = """This folder holds a model that predicts the column {label} of {data}, made by mmkeras
+train. Begin with report.html. To predict new rows:
 
     mmkeras predict FOLDER new.csv
 
-and to judge it by other rows that have a label:
+To test the model on other rows that have a label:
 
     mmkeras evaluate FOLDER labelled.csv
 
-In Python, here in this folder, the two lines that load the model, and then its answers:
+To load the model in Python, in this folder:
 
-    import mmkeras.models, keras  # the first knows our layers
+    import mmkeras.models, keras  # the first import registers the layers of mmkeras
     model = keras.saving.load_model("model.keras")
+
+To predict new rows with it:
 
     import json, mmkeras as mm
     settings = json.load(open("settings.json", encoding="utf-8"))
     table = mm.load_table("new.csv", label=None, **settings["table"])
-    probabilities = model.predict(table.dataset("all"))  # (rows, classes); (rows, 1) of two
+    probabilities = model.predict(table.dataset("all"))  # (rows, classes); (rows, 1) for two
 """
 
 # ------------------------------------------------------------------------------ to read
@@ -275,7 +278,7 @@ def load(folder: Path) -> tuple[Any, dict[str, Any]]:
     """The model and the settings of a folder that `mmkeras train` wrote.
 
     Raises:
-        RunError: it is no such folder, damaged, or from a newer version of this package.
+        RunError: the folder is not a run, is damaged, or is from a newer version of this package.
     """
     settings = read_settings(folder)
     import keras
@@ -289,12 +292,12 @@ def load(folder: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def read_settings(folder: Path, needed: Sequence[str] = NEEDED) -> dict[str, Any]:
-    """What settings.json holds, all that is needed at least; raises as `load` says."""
+    """The content of settings.json, with all the needed keys; raises as `load` does."""
     file = folder / "settings.json"
     if not file.is_file() or not (folder / "model.keras").is_file():
         best = best_kept(folder)
         hint = (
-            f". Its training has not ended: --resume goes on with it, and the best model so far is "
+            f". Its training has not ended: --resume continues it, and the best model so far is "
             f"a run as well: {best}" if best else ""
         )  # fmt: skip
         raise RunError(
@@ -316,7 +319,7 @@ def read_settings(folder: Path, needed: Sequence[str] = NEEDED) -> dict[str, Any
 
 
 def inputs_of(settings: Mapping[str, Any]) -> list[str]:
-    """The columns that a run was trained with; version 0.1.0 knew no numbers."""
+    """The columns that a run was trained with; version 0.1.0 had no numbers."""
     return [
         *settings["columns"].values(),
         *settings.get("numbers", ()),

@@ -1,4 +1,4 @@
-"""Data sets to try `mmkeras train` and `mmkeras predict` with.
+"""The command `mmkeras sample`: write a small data set to try the other commands on.
 
 mmkeras sample weather
 mmkeras sample posts --set sentiment
@@ -18,13 +18,13 @@ def parser() -> argparse.ArgumentParser:
     """The options, with their defaults."""
     p = Parser(
         prog="mmkeras sample",
-        description="Write a tiny rendered data set (no real notes, pictures, recordings or "
+        description="Write a small rendered data set (no real notes, pictures, recordings or "
         "temperatures): data.csv with a label, new.csv without, and the pictures and sounds they "
         "name. Or posts in three classes of sentiment: real tweets, emoji as people used them, "
         "and a rendered voice.",
         epilog="Example: mmkeras sample weather, then mmkeras train weather/data.csv --label "
         "label. Or: mmkeras sample posts --set sentiment, then mmkeras train posts/data.csv "
-        f"--split split. The folder is made where you are. {STATUS}",
+        f"--split split. The folder is made in the current folder. {STATUS}",
     )
     p.add_argument("folder", type=Path, metavar="FOLDER", help="folder to write")
     p.add_argument("--set", choices=("weather", "sentiment"), default="weather", help="what to "
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns 0, or 1 when the folder cannot be used (argparse: 2)."""
+    """Run the command line; return 0, or 1 if the folder cannot be used (2: wrong usage)."""
     options = parser().parse_args(argv)
     folder = options.folder
     try:

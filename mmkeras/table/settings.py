@@ -1,4 +1,4 @@
-"""What settings.json of a run holds: how to read new rows, and all that shaped the result."""
+"""The content of a run's settings.json: how to read new rows, and every setting of the training."""
 
 import argparse
 import datetime
@@ -13,7 +13,7 @@ from . import run as runs
 def settings_of(
     options: argparse.Namespace, choice: Any, table: Any, weights: Any
 ) -> dict[str, Any]:
-    """What settings.json holds: `table` is what `load_table` needs to read new rows."""
+    """The content of settings.json; `table` is what `load_table` needs to read new rows."""
     from ..session import device
     from .prepare import ROLES, roles_of
 
@@ -60,7 +60,7 @@ def settings_of(
 
 
 def _numbers_chosen(choice: Any) -> dict[str, list[str]]:
-    """The modality "numbers" as the report tells it: its columns, and what was seen in them."""
+    """The modality "numbers" as the report shows it: its columns, and why they were chosen."""
     kinds = [("number", choice.numbers), ("category", choice.categories)]
     seen = [f"{column!r} is a {kind}: {why}" for kind, of in kinds for column, why in of.items()]
     columns = [*choice.numbers, *choice.categories]
@@ -68,7 +68,7 @@ def _numbers_chosen(choice: Any) -> dict[str, list[str]]:
 
 
 def parameters(options: argparse.Namespace, table: Any, weights: Any) -> dict[str, Any]:
-    """Every setting that shaped the result, flat, fit for JSON and for a table to read."""
+    """Every setting that affects the result, in one flat dict, for JSON and for a table."""
     from .fit import DROPOUT, batch_size, patience
 
     s, there = table.settings, table.modalities

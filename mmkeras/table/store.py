@@ -1,4 +1,4 @@
-"""Records on disk, and work that threads do ahead of its reader."""
+"""Decoded records on disk, and work that threads do ahead of its reader."""
 
 import contextlib
 import hashlib
@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 WORKERS = min(os.cpu_count() or 1, 16)
 LOCKED = 60  # seconds to wait for another process that writes
-SCRATCH = 1024**3  # bytes of a temporary file
-VERSION = 2  # of what is stored: raise it when the decoding changes
+SCRATCH = 1024**3  # largest size of a temporary file in bytes
+VERSION = 2  # version of the stored records; raise it when the decoding changes
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -27,9 +27,9 @@ Result = TypeVar("Result")
 def ahead(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
 ) -> Iterator[Result]:
-    """As `map`, in order, with threads that are a few items ahead of the reader, never more.
+    """As `map`, in order, by threads that are never more than a few items ahead of the reader.
 
-    Threads do: Pillow, libsndfile and SciPy let go of Python's lock while they work.
+    Threads suffice, since Pillow, libsndfile and SciPy release Python's lock while they work.
     """
     workers = workers or WORKERS
     with ThreadPoolExecutor(workers, thread_name_prefix="table") as pool:
@@ -46,11 +46,11 @@ def ahead(
 
 
 class Store:
-    """Decoded records of one length in one SQLite file, by key; readable by many threads at once.
+    """Decoded records of one length in one SQLite file, by key; many threads can read it at once.
 
-    A key stands for path, size, time of change and settings, so a changed file is decoded anew,
-    and a run that was killed goes on where it stopped. Nothing in it is unpickled: a record is raw
-    bytes of a known length. The file is for its owner only.
+    A key stands for path, size, time of change and settings, so that a changed file is decoded
+    anew, and decoding that was killed continues where it stopped. Nothing in the file is unpickled:
+    a record is raw bytes of a known length. Only its owner can read the file.
     """
 
     def __init__(self, path: Path, length: int) -> None:
@@ -59,16 +59,16 @@ class Store:
         path.touch(mode=0o600)
         try:
             self._prepare()
-        except sqlite3.OperationalError:  # locked by another process, a full disk: not ours to mend
+        except sqlite3.OperationalError:  # locked by another process, or a full disk: give up
             raise
-        except sqlite3.DatabaseError:  # damaged, or not ours: start again
+        except sqlite3.DatabaseError:  # damaged, or another kind of file: start again
             path.unlink()
             path.touch(mode=0o600)
             self._prepare()
 
     @classmethod
     def open(cls, path: Path, length: int) -> "Store | None":
-        """A store, or None and a warning where the folder cannot be written to."""
+        """A store, or None with a warning if the folder cannot be written to."""
         try:
             return cls(path, length)
         except (OSError, sqlite3.Error) as error:
@@ -85,7 +85,7 @@ class Store:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """One transaction. Opening costs little beside a batch, and any thread may do it."""
+        """A connection for one transaction; opening one is cheap, and works in any thread."""
         with (
             contextlib.closing(sqlite3.connect(self.path, timeout=LOCKED)) as connection,
             connection,
@@ -106,7 +106,7 @@ class Store:
         return {key: data for key, data in whole if len(data) == self.length}
 
     def digests(self) -> dict[int, int]:
-        """Key → digest of the record, of all that are there and whole."""
+        """Key → digest of the record, for all complete records in the file."""
         query = "SELECT key, digest FROM records WHERE length(data) = ?"
         with self._connection() as connection:
             return dict(connection.execute(query, (self.length,)).fetchall())
@@ -117,16 +117,16 @@ class Store:
             connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", rows)
 
     def keep_only(self, keys: Iterable[int]) -> None:
-        """Forget what the table no longer names."""
+        """Delete the records of files that the table no longer names."""
         stale = self.digests().keys() - set(keys)
         with self._connection() as connection:
             connection.executemany("DELETE FROM records WHERE key = ?", ((key,) for key in stale))
 
 
 class Scratch:
-    """As a `Store`, in a temporary file without a name: it goes with the process, nothing stays.
+    """As a `Store`, but in an unnamed temporary file, which vanishes with the process.
 
-    It holds up to ``limit`` bytes; what comes later is decoded again.
+    It holds up to ``limit`` bytes; later records are decoded at each pass.
     """
 
     path = Path("temporary file")
@@ -148,7 +148,7 @@ class Scratch:
         return {key: data for key, data in found.items() if len(data) == self.length}
 
     def digests(self) -> dict[int, int]:
-        """None: nothing is left from earlier."""
+        """Nothing, since no records are left from earlier processes."""
         return {}
 
     def put(self, records: Iterable[tuple[int, bytes]]) -> None:
@@ -162,9 +162,9 @@ class Scratch:
             self._file.flush()
 
     def keep_only(self, keys: Iterable[int]) -> None:
-        """Nothing to forget."""
+        """Nothing is deleted."""
 
 
 def digest(data: bytes) -> int:
-    """64 bits, signed; equal for equal bytes, and as good as never for others."""
+    """A signed number of 64 bits, equal for equal bytes, and almost never equal for others."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little", signed=True)

@@ -19,26 +19,27 @@ from .store import ahead
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of a CSV, ready to be read in batches. Made by `load_table`.
+    """Rows of a CSV, ready to be read in batches. `load_table` makes it.
 
     Attributes:
-        modalities: those that are given, in the order "text", "image", "audio", "numbers"; the
-            columns of ``present``.
-        classes: class names; y counts along them. Empty if the table has no label.
+        modalities: the given ones, in the order "text", "image", "audio", "numbers", which is that
+            of the columns of ``present``.
+        classes: class names, in the order of the class numbers ``y``. Empty without a label.
         vocabulary: words by id: "" (padding), "[UNK]" (unknown), then the most frequent first.
             Empty if there is no text.
         number_names: what each feature of "numbers" is: "age", "age is blank", "ward = B",
             "ward = other". Empty if there are neither numbers nor categories.
         rows: DataFrame of the rows that were kept: ``row`` (number in the file, the header is 1),
-            ``label`` and ``group`` (if given), ``part``, and a column of cells (str, "" is blank)
-            for each modality; of "numbers" what is filled, as "age=54, ward=B".
-        report: DataFrame of what was skipped: ``row``, ``column``, ``value``, ``reason``.
-        settings: what other rows need to be prepared in the same way, fit for JSON:
+            ``label`` and ``group`` (if given), ``part``, and for each modality a column of cells
+            (str, "" is blank); that of "numbers" holds the filled cells, as in "age=54, ward=B".
+        report: DataFrame of the problems of skipped rows: ``row``, ``column``, ``value``,
+            ``reason``.
+        settings: the arguments, for JSON, with which other rows are prepared in the same way:
             ``load_table("new.csv", label=None, **table.settings)``.
-        duplicates: "rows" that equal an earlier one, as "kinds" (in "cells", "file bytes",
-            "pictures", "recordings"); "crossing": how many of the rows outside the training part
-            equal one in it, or did before equal rows were kept together; "together": were they?
-            "warning": what to beware of, or "".
+        duplicates: a dict. "rows": number of rows that equal an earlier one; "kinds": these by kind
+            ("cells", "file bytes", "pictures", "recordings"); "crossing": number of rows outside
+            the training part that equal one in it, or did before equal rows were kept together;
+            "together": whether equal rows were kept together; "warning": a warning, or "".
     """
 
     modalities: tuple[str, ...]
@@ -73,7 +74,7 @@ class Table:
 
     @property
     def parts(self) -> dict[str, int]:
-        """Number of rows per part; without a label all rows are in "all"."""
+        """Number of rows per part; without a label, all rows are in the part "all"."""
         counts = Counter(self.rows["part"])
         return {part: counts[part] for part in (("all",) if "all" in counts else PARTS)}
 
@@ -95,21 +96,21 @@ class Table:
         Args:
             part: "train", "valid", "test" or "all".
             batch_size: rows per batch, at least 1.
-            shuffle: a new order in each pass; None: for "train" only. Otherwise the rows come as
-                in the file.
-            seed: of the orders: the same seed gives the same sequence of orders.
-            present: include the presence mask, for `multimodal_model(…, missing=True)`.
-            first_pass: skip so many orders: a training that goes on in epoch 5 passes 5.
+            shuffle: whether each pass has a new order; None: only for "train". Without it the rows
+                have the order of the file.
+            seed: int from 0; the same seed gives the same sequence of orders.
+            present: whether to include the presence mask, for `multimodal_model(…, missing=True)`.
+            first_pass: number of orders to skip; pass 5 to resume a training with epoch 5.
 
         Returns:
             ``x`` is a dict with, if given, "text" int32 (batch, words), "image" uint8 (batch,
             height, width, 3) from 0 to 255, "audio" float32 (batch, samples) in [-1, 1],
             "numbers" float32 (batch, len(number_names)), standardised or 0 and 1, and
-            "present" float32 (batch, modalities), 1 where a modality is there and 0 where it is
-            absent; what is absent is all zeros. ``y`` is int32 (batch,).
+            "present" float32 (batch, modalities), 1 where a modality is present and 0 where it is
+            absent; the arrays of absent modalities are all zeros. ``y`` is int32 (batch,).
 
         Raises:
-            ValueError: an unknown part, one without rows, a wrong batch size.
+            ValueError: the part is unknown or has no rows, or the batch size is wrong.
         """
         import tensorflow as tf
 
@@ -141,7 +142,7 @@ class Table:
         return index
 
     def _batch(self, index: np.ndarray) -> Any:
-        """NumPy arrays of some rows; texts are still bytes."""
+        """NumPy arrays of these rows, in which texts are still bytes."""
         x: dict[str, np.ndarray] = {}
         present = np.ones((len(index), len(self.modalities)), np.float32)
         for column, modality in enumerate(self.modalities):

@@ -1,10 +1,10 @@
-"""Your CSV in, a trained and tested model with a report out.
+"""The command `mmkeras train`: train and test a model on your CSV, and write a report.
 
     mmkeras train data.csv --label label
 
 The command finds the columns of text, pictures, sounds, numbers and categories, trains one encoder
-a modality and their fusion, stops on the validation part, tests on the test part, and writes a
-folder with the model, its test predictions and a report. `mmkeras predict` uses it.
+per modality and their fusion, stops by the validation part, tests on the test part, and writes a
+folder with the model, its test predictions and a report. `mmkeras predict` uses this folder.
 """
 
 import argparse
@@ -29,7 +29,7 @@ HINTS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; see `options.parser` for the exit status."""
+    """Run the command line and return its exit status; see `options.parser`."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     p = parser()
     options = p.parse_args(arguments)
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         p.error(f"--seed {options.seed} with --seeds {options.seeds}: the last must be below 2**32")
     options.command = shlex.join(["mmkeras", "train", *arguments])
     options.out = options.out or options.csv.parent / "run"
-    options.begun = False  # nothing is ours yet in options.out
+    options.begun = False  # nothing has been written to options.out yet
     advice = "" if options.skip_bad_rows else "To go on without these rows: --skip-bad-rows"
     return exit_status(
         lambda: _run(options),
@@ -49,13 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    """Everything but telling the errors."""
+    """Run the command, except for the handling of errors."""
     out = options.out
     with runs.opened(out, force=options.force, resume=options.resume):
         train(options)
     print(f"Wrote {out}: {', '.join(runs.FILES)}")
     if (out / runs.TRAINING).exists():
-        print("It could be trained for longer: raise --epochs or --time-limit in\n  "
+        print("The training can be continued: raise --epochs or --time-limit in\n  "
               f"{runs.resuming(options.command)}")  # fmt: skip
     print("To load the model in Python: import mmkeras.models, keras\n"
           f"  model = keras.saving.load_model({str(out / 'model.keras')!r})")  # fmt: skip
@@ -63,14 +63,14 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def kept(options: argparse.Namespace) -> str:
-    """What is there of a run that did not come to its end, and how to go on; "" if nothing is."""
+    """What is kept of a run that did not finish, and how to resume it; "" if nothing is kept."""
     best = runs.best_kept(options.out) if options.begun else None
     if best is None:
         return ""
     return (
         f"Nothing trained is lost: the best model so far is in {best}, which "
         "mmkeras predict can use.\n"
-        f"To go on, and to get the report: {runs.resuming(options.command)}"
+        f"To resume, and to get the report: {runs.resuming(options.command)}"
     )
 
 
@@ -117,7 +117,7 @@ def _say(lines: Iterable[str]) -> None:
 
 @dataclass
 class _One:
-    """What one seed gave: a model, and how its training went (`fit.Fitted`)."""
+    """The result of one seed: a model, and the course of its training (`fit.Fitted`)."""
 
     seed: int
     model: Any
@@ -139,7 +139,7 @@ def _one(
     seed: int,
     seconds: float,
 ) -> _One:
-    """Train with one seed, or go on where that was stopped."""
+    """Train with one seed, or continue where this training was stopped."""
     from . import fit
 
     folder = runs.seed_folder(options.out, seed)
@@ -165,7 +165,7 @@ def _finish(
     found: Sequence[_One],
     best: _One,
 ) -> None:
-    """Measure the best, and write the run."""
+    """Measure the best model, and write the run."""
     from .measure import answer, measure
     from .problems import in_words
     from .report import Run
@@ -210,15 +210,15 @@ def _of_test(model: Any, table: Any) -> Any:
 
 
 def spread(seeds: Sequence[int], y: Any, answers: Sequence[Any]) -> dict[str, Any]:
-    """How far the results of several seeds on the same rows are apart.
+    """The spread of the results of several seeds on the same rows.
 
     Args:
-        seeds: of the models.
-        y: int (n,).
-        answers: of each model, probabilities (n, classes).
+        seeds: the seeds of the models.
+        y: int (n,), the true classes.
+        answers: the probabilities of each model, float (n, classes).
 
     Returns:
-        Lists over the seeds, and "mean" and "sd" (n - 1) of each measure.
+        Lists over the seeds, and "mean" and "sd" (with n - 1) of each measure.
     """
     import numpy as np
 
@@ -236,7 +236,7 @@ def spread(seeds: Sequence[int], y: Any, answers: Sequence[Any]) -> dict[str, An
 
 
 def summary(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """Lines: the result on the test part, and what to beware of."""
+    """Lines with the result on the test part, and the warnings."""
     yield f"Test, {metrics['rows']['test']} rows     accuracy (95% interval)"
     for name, of in metrics["models"].items():
         yield f"  {name:18} {with_interval(of['accuracy'], digits=2)}"

@@ -1,9 +1,9 @@
-"""The rendered data set of `mmkeras sample`: the weather, told in several ways.
+"""The rendered data set of `mmkeras sample`: three kinds of weather in four modalities.
 
-Notes, pictures, sounds and thermometers of three kinds of weather, all made by this script:
-nothing here was written, photographed, recorded or measured by anybody. Each modality tells the
-weather in about half of the rows and is vague, or blank, in the others, but at least one of them
-tells it in every row. So each knows a part of the answer, and all together know it all.
+This script makes the notes, pictures, sounds and temperatures; nobody wrote, photographed, recorded
+or measured them. Each modality shows the weather in about half of the rows and is vague, or blank,
+in the others, but in every row at least one modality shows it. So each modality knows a part of the
+answer, and all together know the whole answer.
 """
 
 import csv
@@ -41,14 +41,14 @@ HINTS = {
         "Sunglasses lost at the lake.",
     ),
 }
-STATIONS = {"harbour": 0.0, "valley": 3.0, "summit": -9.0}  # by how much it is warmer there
+STATIONS = {"harbour": 0.0, "valley": 3.0, "summit": -9.0}  # degrees warmer than in the harbour
 DEGREES = {"rain": 8.0, "snow": -6.0, "sun": 22.0}  # in the harbour; in between it may be anything
 BETWEEN = (1.0, 15.0)
 VAGUE = ("Nothing special.", "Stayed indoors.", "Meetings all day.", "Read the paper.")
 ABOUT = """Rendered data, made by mmkeras sample with seed {seed}: no real notes, photographs,
 recordings or measurements. The thermometers (degrees Celsius) hang at three stations, of which the
 summit is the coldest. data.csv has {rows} rows with the weather as label, new.csv {new} rows
-without. Good for trying the commands; results on it say nothing about any real task.
+without. It is good for trying the commands; results on it say nothing about any real task.
 """
 
 
@@ -61,17 +61,17 @@ def write(folder: str | Path, *, rows: int = 108, new: int = 9, seed: int = 0) -
     are left alone.
 
     Args:
-        folder: made if need be.
-        rows: of data.csv, at least 9; the three classes take turns.
-        new: rows of new.csv, at least 1.
+        folder: the folder to write, which is created if necessary.
+        rows: number of rows of data.csv, at least 9; the three classes take turns.
+        new: number of rows of new.csv, at least 1.
         seed: int ≥ 0.
 
     Returns:
         The path of data.csv.
 
     Raises:
-        ValueError: too few rows.
-        OSError: the folder cannot be written.
+        ValueError: there are too few rows.
+        OSError: the folder cannot be written to.
     """
     if rows < 9 or new < 1:
         raise ValueError(f"rows must be at least 9 and new at least 1, got {rows} and {new}")
@@ -97,7 +97,7 @@ def _write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
 
 
 def _row(rng: np.random.Generator, folder: Path, number: int, label: str) -> list[str]:
-    """The cells of a row; the files that two of them name are written."""
+    """The cells of a row; the files that two of them name are written, too."""
     vague = rng.permutation(4)[: rng.choice([1, 2, 3], p=[0.3, 0.4, 0.3])]
     cells: list[str] = []
     for modality, render in enumerate((_note, _picture, _sound, _weather_station)):
@@ -117,7 +117,7 @@ def _note(rng: np.random.Generator, folder: Path, number: int, kind: str | None)
 def _weather_station(
     rng: np.random.Generator, folder: Path, number: int, kind: str | None
 ) -> list[str]:
-    """Degrees and where they were read: the summit in sunshine is as warm as the valley in rain."""
+    """Temperature and station; the summit in sunshine is as warm as the valley in rain."""
     station = str(rng.choice(list(STATIONS)))
     if kind is None:
         return ["", station]

@@ -1,12 +1,12 @@
-"""Numbers as they stand in the report, the model card and the console."""
+"""The form of numbers in the report, in the model card and on the console."""
 
 from collections.abc import Mapping
 
-ROUNDING = 1e-9  # below it a number is 0 but for the rounding of sums
+ROUNDING = 1e-9  # a smaller number is 0 except for the rounding of sums
 
 
 def percent(share: float | None) -> str:
-    """0.75 → 75%, 0.996 → 99.6%; only what is all reads 100%, and only what is nothing 0%."""
+    """0.75 → 75%, 0.996 → 99.6%; only exactly 1 becomes 100%, and only exactly 0 becomes 0%."""
     if share is None:
         return "undefined"
     if 0.9995 <= share < 1 - ROUNDING:
@@ -18,7 +18,7 @@ def percent(share: float | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """0.75 → 0.750, 0.99999 → >0.999, 0.00001 → <0.001; what is undefined is a dash."""
+    """0.75 → 0.750, 0.99999 → >0.999, 0.00001 → <0.001; an undefined number becomes a dash."""
     if value is None:
         return "–"
     least = 10.0**-digits
@@ -30,7 +30,7 @@ def number(value: float | None, digits: int = 3) -> str:
 def with_interval(entry: Mapping[str, float | None], digits: int = 3) -> str:
     """A value or difference with its 95% interval, if it has one: 0.750 (0.500 to 0.917).
 
-    There are as many digits as it takes to tell the ends apart, 6 at most.
+    There are as many digits as are needed to distinguish the ends, but at most 6.
     """
     value, low, high = entry.get("value", entry.get("difference")), entry["low"], entry["high"]
     if value is None or low is None:

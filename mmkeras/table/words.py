@@ -1,6 +1,6 @@
-"""Text of a table as numbers of words: what counts as a word, and which are known.
+"""From the texts of a table to word ids: what counts as a word, and which words are known.
 
-Derived in chapter 02, but for what is done with punctuation.
+Derived in chapter 02, except for the treatment of punctuation.
 """
 
 from collections.abc import Sequence
@@ -9,28 +9,28 @@ from typing import Any
 import numpy as np
 
 UNKNOWN = "[UNK]"
-# What to replace, in this order, in text that is lower case already (in RE2's notation). Emoji are
-# words, and stay; so do the joiners U+200C and U+200D, which belong to emoji and to letters.
+# The replacements, in this order, in text in lower case (in RE2's notation). Emoji are words, and
+# are kept; so are the joiners U+200C and U+200D, which belong to emoji and to letters.
 RULES = (
     (r"[^\P{Cf}\x{200c}\x{200d}]", ""),  # invisible: soft hyphen, zero-width space, byte-order mark
-    (r"['’]+([^\pL'’]|$)", r" \1"),  # an apostrophe stays where letters are on both sides, …
+    (r"['’]+([^\pL'’]|$)", r" \1"),  # an apostrophe is kept between two letters, …
     (r"(^|[^\pL'’])['’]+", r"\1 "),
-    (r"(\pL)['’](\pL)", r"\1\2"),  # … and is left out there: don't is the word dont
+    (r"(\pL)['’](\pL)", r"\1\2"),  # … and then removed: don't becomes the word dont
     (r"(\pL)['’](\pL)", r"\1\2"),
-    (r"[.,]+([^\p{Nd}.,]|$)", r" \1"),  # point and comma stay between digits: 12.50 is one word
+    (r"[.,]+([^\p{Nd}.,]|$)", r" \1"),  # point and comma are kept between digits: 12.50 is one word
     (r"(^|[^\p{Nd}.,])[.,]+", r"\1 "),
     (r"[.,][.,]+", " "),
-    (r"[^\PP.,]|[$+<=>^`|~]", " "),  # other punctuation parts words: red/green are two
+    (r"[^\PP.,]|[$+<=>^`|~]", " "),  # other punctuation separates words: red/green are two
 )
-SPACE = r"[\s\p{Z}\p{Cc}]+"  # of all scripts: RE2's \s is ASCII
+SPACE = r"[\s\p{Z}\p{Cc}]+"  # of all scripts, while RE2's \s is only ASCII
 
 
 def standardize(text: Any, tokens: str = "word") -> Any:
-    """String tensor → lower case (in all scripts), invisible characters and punctuation gone.
+    """String tensor → lower case (in all scripts), without invisible characters and punctuation.
 
-    Punctuation becomes a space, but for a point or comma between digits, which stays, and an
-    apostrophe between letters, which is left out as Keras does. Words are parted by one space,
-    whatever space it was; as characters, there is none.
+    Punctuation becomes a space, except for a point or comma between digits, which is kept, and an
+    apostrophe between letters, which is removed, as in Keras. Words are separated by one space,
+    whatever the space was; with tokens="character" there are no spaces.
     """
     import tensorflow as tf
 
@@ -49,8 +49,8 @@ def vectorizer(
 ) -> Any:
     """A `keras.layers.TextVectorization`: string (batch,) → int64 ids (batch, words).
 
-    It standardizes as `standardize` says. The words are those of ``vocabulary``, or the most
-    frequent of ``texts``; if these hold none, the layer knows none, and answers nothing.
+    It standardizes by `standardize`. The words are those of ``vocabulary``, or the most frequent
+    words of ``texts``; if these have no words, the layer knows none, and cannot be used.
     """
     import keras
 
@@ -68,5 +68,5 @@ def vectorizer(
 
 
 def words_of(layer: Any) -> list[str]:
-    """By id: "" (padding), "[UNK]" (unknown), then the most frequent first."""
+    """The words by id: "" (padding), "[UNK]" (unknown), then the most frequent first."""
     return [] if layer is None else [str(word) for word in layer.get_vocabulary()]

@@ -1,4 +1,4 @@
-"""What is written about a run: one HTML page, and a model card."""
+"""The report on a run: one HTML page, and a model card."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ SECTIONS = (
 
 
 def page(run: Run) -> str:
-    """The whole HTML page, in one file; of a training, or of an evaluation on other rows."""
+    """The whole HTML page, in one file, on a training or on an evaluation with other rows."""
     title = f"Report: {run.settings['label']} of {run.settings['data']}"
     warnings = [tag("p", text, class_="warning") for text in run.metrics["warnings"]]
     parts = [tag("h1", title), tag("p", headline(run), class_="lead"), *warnings]
@@ -28,7 +28,7 @@ def page(run: Run) -> str:
 
 
 def write(run: Run, folder: Path) -> None:
-    """report.html and model_card.md."""
+    """Write report.html and model_card.md."""
     for name, text in (("report.html", page(run)), ("model_card.md", card(run))):
         with files.whole(folder / name, "w", encoding="utf-8") as file:
             file.write(text)

@@ -10,11 +10,11 @@ from ..wording import number, with_interval
 from .outcome import Run
 from .scores import COLUMNS
 
-MOST = 50  # classes in the card
+MOST = 50  # largest number of classes in the card
 
 
 def plain(text: Any) -> str:
-    """Text for a line of Markdown: nothing in it is markup, a table cell or a line break."""
+    """Escape text for a line of Markdown: no markup, table cell or line break is left in it."""
     escaped = html.escape(" ".join(str(text).split()), quote=False)
     return "".join(f"\\{c}" if c in "\\`*_[]#|~$" else c for c in escaped)
 
@@ -27,7 +27,7 @@ answer.
 
 ## Model details
 - Predicts `label` = {label}, one of {count} classes: {classes}.
-- Reads: {columns}. A modality may be absent; a learned vector stands in for it.
+- Reads: {columns}. A modality may be absent; a learned vector replaces its features.
 - Keras model: encoders of {modalities}, {fusion} fusion, {weights:,} weights.
 - Trained on {day} with {versions}.
 - Made by: {command}
@@ -40,13 +40,13 @@ answer.
   as the training data is out of scope until it has been tested on it.
 
 ## Factors
-- *Which groups of people, instruments, places or periods are in the data, and on which may it do
-  worse?* They were not examined here; only classes and modalities were.
+- *Which groups of people, instruments, places or periods are in the data, and for which may the
+  model do worse?* They were not examined here; only classes and modalities were.
 
 ## Metrics
 - Accuracy, balanced accuracy (mean recall of the classes), ROC AUC (mean of each class against the
   rest), Brier score, expected calibration error. {interval}
-- A class is predicted when it is the most probable; no costs of mistakes were taken into account.
+- The most probable class is predicted; the costs of mistakes were not taken into account.
 
 ## Evaluation data
 - {test} rows of {data} that took no part in training, {how}.
@@ -110,7 +110,7 @@ def card(run: Run) -> str:
 
 
 def _columns(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Modality → its columns."""
+    """Modality → the names of its columns."""
     chosen = settings["columns_chosen"]
     return {m: chosen[m][0] for m in MODALITIES if m in chosen}
 

@@ -1,4 +1,4 @@
-"""Rows of the test part to look at: what was said, and what the model saw."""
+"""Rows of the test part to look at, with what the model saw and what it predicted."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -34,9 +34,9 @@ class Example:
 
 
 def pick(y: Array, p: Array, mistakes: int = MISTAKES, right: int = RIGHT) -> tuple[Array, Array]:
-    """Positions of the surest mistakes, the surest first, and of right answers of every kind.
+    """Positions of the surest mistakes, the surest first, and of some right answers.
 
-    Right ones are spread evenly from the surest to the least sure, the surest first.
+    The right answers are spread evenly from the surest to the least sure.
     """
     predicted, sure = p.argmax(axis=1), p.max(axis=1)
     order = np.argsort(-sure, kind="stable")
@@ -46,7 +46,7 @@ def pick(y: Array, p: Array, mistakes: int = MISTAKES, right: int = RIGHT) -> tu
 
 
 def examples(table: Any, y: Array, p: Array, part: str = "test") -> list[Example]:
-    """The worst mistakes of a part, then some right answers, as the model saw them."""
+    """The surest mistakes of a part, then some right answers, as the model saw them."""
     mistakes, right = pick(y, p)
     return at(table, y, p, [*mistakes, *right], part)
 

@@ -1,4 +1,4 @@
-"""The plots of the report; each reads in grey, and holds no text from the data."""
+"""The plots of the report; each can be read in grey, and holds no text from the data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,9 +51,10 @@ def _values(entries: Mapping[str, Mapping[str, float | None]]) -> tuple[Figure, 
 
 
 def ranking(y: Array, p: Array, classes: Sequence[int]) -> list[Figure]:
-    """ROC and precision-recall curve; of several classes a curve each, against the rest.
+    """ROC and precision-recall curves; with several classes, one curve for each against the rest.
 
-    classes: which to draw, by their number; [1] is a binary problem.
+    Args:
+        classes: the numbers of the classes to draw; [1] for a binary problem.
     """
     names = {"classes": {f"class {k + 1}": k for k in classes}} if len(classes) > 1 else {}
     found = []
@@ -89,7 +90,7 @@ def thresholds(y: Array, p: Array) -> Figure:
 
 
 def calibration(y: Array, p: Array) -> Figure:
-    """How often the answer is right against the probability it was given."""
+    """The frequency of right answers over their predicted probability."""
     figure, ax = _figure(SQUARE, SQUARE + 0.9)
     plots.reliability(p.argmax(axis=1) == y, {"model": p.max(axis=1)}, ax=ax)
     ax.set(xlabel="probability of the answer (mean of each bin)", ylabel="share right")

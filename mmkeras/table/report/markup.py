@@ -1,8 +1,8 @@
-"""The parts of a page that is one HTML file: no scripts, nothing loaded, all pictures inside.
+"""The parts of a page that is one HTML file, without scripts, with all pictures inside.
 
-Text from the data is escaped by construction: `tag` makes `markupsafe.Markup`, and escapes every
-child that is not `Markup` itself. User text is never handed to the plotting library, which would
-read a `$` as a formula.
+Text from the data is always escaped: `tag` makes `markupsafe.Markup`, and escapes every child that
+is not `Markup` itself. Text from the data is never passed to the plotting library, which would read
+a `$` as a formula.
 """
 
 import base64
@@ -18,7 +18,7 @@ from PIL import Image
 
 
 def tag(name: str, *children: Any, **attributes: str) -> Markup:
-    """An element; `class_` is the attribute class, `aria_label` is aria-label."""
+    """An HTML element; `class_` is the attribute class, `aria_label` is aria-label."""
     given = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), value)
         for key, value in attributes.items()
@@ -29,12 +29,16 @@ def tag(name: str, *children: Any, **attributes: str) -> Markup:
 def table(
     header: Sequence[Any], rows: Iterable[Sequence[Any]], left: Collection[int] = ()
 ) -> Markup:
-    """Rows of text, or of finished <td>; the first column heads its row. left: columns of words."""
+    """A table with rows of text or of finished <td>; the first column has the headings of the rows.
+
+    Args:
+        left: the numbers of the columns of words, which are aligned to the left.
+    """
     kinds = [{"class_": "left"} if i in left else {} for i in range(len(header))]
     heads = (tag("th", c, scope="col", **k) for c, k in zip(header, kinds, strict=True))
     body = (_line(row, kinds) for row in rows)
     inside = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body))
-    return tag("div", inside, class_="wide", tabindex="0")  # keys can scroll what a finger can
+    return tag("div", inside, class_="wide", tabindex="0")  # so that keys can scroll it, too
 
 
 def _line(row: Sequence[Any], kinds: Sequence[dict[str, str]]) -> Markup:
@@ -51,14 +55,14 @@ def _uri(kind: str, data: bytes) -> str:
 
 
 def picture(pixels: np.ndarray, alt: str) -> Markup:
-    """uint8 or float (height, width, 3), 0 to 255 → an <img> that holds it."""
+    """uint8 or float (height, width, 3), 0 to 255 → an <img> with these pixels."""
     file = io.BytesIO()
     Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, "PNG")
     return tag("img", src=_uri("image/png", file.getvalue()), alt=alt, class_="pixels")
 
 
 def sound(wave: np.ndarray, rate: int, label: str) -> Markup:
-    """float (samples,) in [-1, 1] → a player that holds it."""
+    """float (samples,) in [-1, 1] → a player with this sound."""
     file = io.BytesIO()
     soundfile.write(file, np.clip(wave, -1, 1), rate, format="WAV", subtype="PCM_16")
     return tag("audio", controls="", src=_uri("audio/wav", file.getvalue()), aria_label=label)
@@ -73,7 +77,7 @@ def plot(figure: Figure, alt: str) -> Markup:
 
 
 def side_by_side(*parts: Markup) -> Markup:
-    """Beside each other where there is room, else one below the other."""
+    """The parts side by side if there is room, else one below the other."""
     return tag("div", *parts, class_="beside")
 
 
@@ -117,7 +121,7 @@ POLICY = (
 
 
 def document(title: str, parts: Iterable[Markup]) -> str:
-    """The whole file."""
+    """The text of the whole HTML file."""
     head = Markup(
         '<meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'

@@ -1,4 +1,4 @@
-"""All that is known of a run when it is told: settings, numbers, rows to look at."""
+"""The content of a report: settings, results, rows to look at."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,16 +13,16 @@ from .examples import Example
 
 @dataclass
 class Run:
-    """Everything the page and the card tell.
+    """The content of the page and the card.
 
     Attributes:
-        settings: what settings.json holds; "parameters" is a flat dict of all that was set.
-        metrics: what metrics.json holds; "training" and "seeds" may be absent.
+        settings: the content of settings.json; "parameters" is a flat dict of all settings.
+        metrics: the content of metrics.json; "training" and "seeds" may be absent.
         y: int (n,), the classes of the test rows.
-        probabilities: float (n, classes) of the whole model.
-        examples: rows of the test part, mistakes and right ones; None if rows of the data may not
+        probabilities: float (n, classes), those of the whole model.
+        examples: rows of the test part, mistakes and right answers; None if no rows of the data may
             be shown.
-        skipped: columns row, column, value, reason.
+        skipped: the skipped rows, with columns row, column, value, reason.
     """
 
     settings: dict[str, Any]

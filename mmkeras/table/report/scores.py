@@ -11,8 +11,8 @@ from . import figures
 from .markup import plot, side_by_side, table, tag
 from .outcome import Run
 
-CROWDED = 20  # classes above which not all of them are shown
-CURVES = 6  # classes up to which each has its ROC curve: as many as there are line styles
+CROWDED = 20  # with more classes, not all of them are shown
+CURVES = 6  # up to this number of classes each has a ROC curve: the number of line styles
 COLUMNS = {
     "accuracy": "accuracy",
     "recall": "balanced accuracy",
@@ -30,20 +30,20 @@ def results(run: Run) -> list[Markup]:
         [name, with_interval(of["accuracy"])] for name, of in run.metrics["differences"].items()
     ]
     sure = (
-        f"Below each value: its 95% interval ({interval['kind']}). It tells how much the result "
+        f"Below each value is its 95% interval ({interval['kind']}). It shows how much the result "
         "depends on which rows were drawn for the test, not how much on the seed or the split, and "
         "says nothing about data of another origin. Where all draws are equal there is none. "
         if interval["kind"]
         else "There are no intervals: all test rows are of one group. "
     )
     words = (
-        f"{sure}Balanced accuracy is the mean recall of the classes. A modality alone: the same "
-        "model with all others marked absent, not a model trained on it alone."
+        f"{sure}Balanced accuracy is the mean recall of the classes. A modality alone means the "
+        "same model with all others marked absent, not a model trained on it alone."
     )
     if all(of["roc_auc"]["value"] is None for of in models.values()):
         words += (
-            " ROC AUC, a mean of each class against the rest, is not given: a class has no test "
-            "row, or there are more than 1,000 classes."
+            " ROC AUC, the mean over each class against the rest, is not given, because a class "
+            "has no test row, or there are more than 1,000 classes."
         )
     alt = "Accuracy of each model with its interval; the numbers are those of the table above"
     return [
@@ -71,8 +71,8 @@ def seeds(run: Run) -> list[Markup]:
     for name, what in (("mean", "mean"), ("sd", "standard deviation")):
         rows.append([what, number(of[name]["accuracy"]), number(of[name]["log_loss"])])
     words = (
-        "The same split and settings, other first weights and orders of the rows. This spread "
-        "comes on top of the intervals above, which hold for one trained model."
+        "These runs have the same split and settings, but other first weights and orders of the "
+        "rows. This spread comes on top of the intervals above, which hold for one trained model."
     )
     return [
         tag("h2", "Other seeds"),
@@ -90,12 +90,13 @@ def importance(run: Run) -> list[Markup]:
     rows = [[m, _share(of, "accuracy"), _share(of, "log_loss")] for m, of in shares.items()]
     told = [[name, number(of["accuracy"]), number(of["log_loss"])] for name, of in subsets.items()]
     words = (
-        "Shapley values (Shapley 1953): what a modality adds to the score, averaged over all "
-        "orders in which the modalities could be shown to this model; they add up to what the "
-        "model has more than with nothing. Of the log loss: by how much it gets smaller, in nats. "
-        "A modality that says what another says as well shares the credit with it."
+        "A Shapley value (Shapley 1953) is what a modality adds to the score, averaged over all "
+        "orders in which the modalities could be shown to this model. The values add up to the "
+        "gain of the model over no modality. For the log loss they say by how much it falls, in "
+        "nats. "
+        "Modalities that carry the same information share the credit for it."
     )
-    seen = "What the model does when it sees only these; with nothing it says what is frequent:"
+    seen = "Scores of the model with only these modalities; with none it predicts by frequency:"
     alt = "Shapley value of each modality in accuracy, with its interval; numbers as in the table"
     return [
         title,
@@ -117,7 +118,7 @@ def classes(run: Run) -> list[Markup]:
     header = ["class", "test rows", "precision", "recall", "recall, 95% interval", "F1"]
     of_class = run.metrics["per_class"]
     rows = [_class_line(of) for of in of_class]
-    words = "The interval of the recall is of the kind that the accuracy has."
+    words = "The intervals of the recall are of the same kind as those of the accuracy."
     if len(rows) > CROWDED:
         tested = sorted((of for of in of_class if of["rows"]), key=lambda of: of["recall"])
         rows = [_class_line(of) for of in tested[:CROWDED]]
@@ -159,7 +160,8 @@ def _confusion(metrics: Mapping[str, Any]) -> list[Markup]:
     return [
         table(["true class ↓   predicted →", *names], rows),
         tag(
-            "p", "Rows of the test part, and their share of the true class; right ones are framed."
+            "p",
+            "Rows of the test part, and their share of the true class; right answers are framed.",
         ),
     ]
 
@@ -171,20 +173,20 @@ def _shaded(count: int, share: float, diagonal: bool) -> Markup:
 
 
 def curves(run: Run) -> list[Markup]:
-    """ROC, precision-recall and, of two classes, recall and precision over the threshold."""
+    """ROC and precision-recall; for two classes also recall and precision over the threshold."""
     names, y, p = list(run.metrics["classes"]), run.y, run.probabilities
     here = [k for k in range(len(names)) if 0 < (y == k).sum() < len(y)]
-    title = tag("h2", "Who is ranked above whom")
+    title = tag("h2", "How well the model ranks the rows")
     if len(names) > CURVES or not here:
         why = f"more than {CURVES} classes" if here else "test rows of one class only"
         return [title, tag("p", f"ROC and precision-recall curves are not drawn: {why}.")]
     if len(names) == 2:
         drawn = [*figures.ranking(y, p, [1]), figures.thresholds(y, p[:, 1])]
-        words = f"Positive is {names[1]!r}. The dotted lines: chance, and threshold 0.5."
+        words = f"Positive is {names[1]!r}. The dotted lines show chance, and the threshold 0.5."
         key = []
     else:
         drawn = figures.ranking(y, p, here)
-        words = "Each class against the rest."
+        words = "Each curve is of one class against the rest."
         key = [table(["curve", "class"], [[f"class {k + 1}", names[k]] for k in here], left=(1,))]
     alts = (
         "ROC curve: true positive rate over false positive rate, with the area under it",
@@ -197,12 +199,12 @@ def curves(run: Run) -> list[Markup]:
 
 def calibration(run: Run) -> list[Markup]:
     text = (
-        "How often the answer is right (up) against the probability the model gave it (right); "
-        "on the dotted line it is calibrated. Few rows make the line ragged."
+        "The picture shows how often the answer is right (vertical) over its predicted probability "
+        "(horizontal). A calibrated model lies on the dotted line. Few rows make the line ragged."
     )
     if (run.metrics.get("training") or {}).get("class_weight"):
         text += (
-            " Classes were weighted in training, so the probabilities are those of data in which "
+            " Classes were weighted in training, so the probabilities are those for data in which "
             "all classes are equally frequent."
         )
     alt = (
@@ -210,7 +212,7 @@ def calibration(run: Run) -> list[Markup]:
         f"{number(run.metrics['models'][ALL]['ece']['value'])}"
     )
     drawn = plot(figures.calibration(run.y, run.probabilities), alt)
-    return [tag("h2", "Are the probabilities to be trusted?"), tag("p", text), drawn]
+    return [tag("h2", "Can the probabilities be trusted?"), tag("p", text), drawn]
 
 
 def training(run: Run) -> list[Markup]:
@@ -222,6 +224,6 @@ def training(run: Run) -> list[Markup]:
     alts = (f"{name} over the epochs, training dashed" for name in ("Loss", "Accuracy"))
     return [
         tag("h2", "Learning curves"),
-        tag("p", f"{words} (Dotted line. With modality dropout on, training is the harder task.)"),
+        tag("p", f"{words} (Dotted line. Modality dropout makes the training the harder task.)"),
         side_by_side(*(plot(figure, alt) for figure, alt in zip(drawn, alts, strict=True))),
     ]

@@ -1,4 +1,4 @@
-"""The sections of the report on data and making: each takes a `Run` and returns finished HTML."""
+"""The sections of the report on the data and the settings: each turns a `Run` into HTML."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from .markup import picture, sound, table, tag
 from .outcome import Run
 from .scores import CROWDED, REST
 
-SHOWN = 200  # skipped rows in the page
-TEXT = 400  # characters of a cell in the page
+SHOWN = 200  # largest number of skipped rows in the page
+TEXT = 400  # largest number of characters of a cell in the page
 
 
 def examples(run: Run) -> list[Markup]:
@@ -22,11 +22,11 @@ def examples(run: Run) -> list[Markup]:
     wrong = [e for e in run.examples if e.predicted != e.truth]
     right = [e for e in run.examples if e.predicted == e.truth]
     text = (
-        "Rows of the test part, as the model saw them. Look for wrong labels, unreadable input, "
-        "and what the mistakes share. This page holds rows of your data: think of that before you "
-        "pass it on (--no-examples leaves them out)."
+        "These rows of the test part are shown as the model saw them. Look for wrong labels, "
+        "unreadable input, and what the mistakes have in common. This page holds rows of your "
+        "data: remember that before you share it (--no-examples leaves them out)."
     )
-    none = [tag("p", "There is none in the test part.")]
+    none = [tag("p", "There are none in the test part.")]
     return [
         title,
         tag("p", text),
@@ -106,12 +106,12 @@ def problems(run: Run) -> list[Markup]:
     count = len(run.skipped)
     title = tag("h2", "Problems in the data")
     if not count:
-        return [title, tag("p", "None was found; no row was skipped.")]
+        return [title, tag("p", "No problem was found, and no row was skipped.")]
     rows = [
         ["" if pd.isna(row) else row, *(_short(str(text)) for text in rest)]
         for row, *rest in run.skipped.head(SHOWN).itertuples(index=False)
     ]
-    more = [tag("p", f"The first {SHOWN} of {count}.")] if count > SHOWN else []
+    more = [tag("p", f"These are the first {SHOWN} of {count}.")] if count > SHOWN else []
     words = f"{run.metrics['skipped']} rows were skipped, as --skip-bad-rows asked; the reasons:"
     header = ["row", "column", "value", "reason"]
     return [title, tag("p", words), *more, table(header, rows, left=(1, 2, 3))]
