@@ -127,7 +127,10 @@ def test_curves_are_those_of_the_classes_that_have_test_rows():
 
     two, three = page(40, 40), page(20, 20, 20, 0)
     assert "Positive is 'c1'." in two and "over the threshold" in two
-    assert "Each class against the rest." in three and "over the threshold" not in three
+    assert (
+        "Each curve is of one class against the rest." in three
+        and "over the threshold" not in three
+    )
     assert '<tr><th scope="row">class 3</th><td class="left">c2</td></tr>' in three
     assert '<th scope="row">class 4</th>' not in three  # no row of it
     assert "not drawn: more than 6 classes" in page(*[7] * 7)

@@ -79,7 +79,7 @@ def test_what_no_epoch_has_ended_is_tidied_away_and_what_one_has_stays(tmp_path)
         (_made(run.seed_folder(folder, 0)) / run.STATE).write_text("")
         raise KeyboardInterrupt
     assert run.seed_folder(folder, 0).exists()
-    with pytest.raises(run.RunError, match="can go on: add --resume"), run.opened(folder):
+    with pytest.raises(run.RunError, match="can be resumed: add --resume"), run.opened(folder):
         raise AssertionError
     with run.opened(folder, resume=True):
         pass

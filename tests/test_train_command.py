@@ -305,7 +305,7 @@ def test_a_file_that_goes_in_mid_training_is_named(tmp_path, monkeypatch):
 def test_a_run_is_not_replaced_unless_asked_and_ctrl_c_leaves_it_alone(trained, monkeypatch):
     before = contents(trained.run)
     status, _, err = call("train", trained.data)
-    assert status == 1 and "holds a run that can go on: add --resume" in err
+    assert status == 1 and "holds a run that can be resumed: add --resume" in err
 
     def stop(*_):
         raise KeyboardInterrupt
