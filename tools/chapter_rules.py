@@ -1,6 +1,6 @@
 """What a chapter must have: its head, its sections, a warning, exercises, references.
 
-The rules have the form of those in notebook_rules.py, where all of them are listed.
+The rules have the same form as those in notebook_rules.py, which lists all of them.
 """
 
 import re
@@ -23,7 +23,7 @@ from notebook_page import (
 BEFORE = "before the first code cell"
 SECTIONS = ("Recap", "Exercises", "References")
 PICTURE_WITHIN = 5  # cells after the first code cell
-CHAPTERS = 22  # of the course when it is complete
+CHAPTERS = 22  # number of the last chapter when the course is complete
 
 
 def header(page: Page) -> Findings:
@@ -124,7 +124,7 @@ def section_numbers(page: Page) -> Findings:
 
 
 def first_picture(page: Page) -> Findings:
-    """A figure or a picture in the text, among the first cells after the head."""
+    """There is a figure, or a picture in the text, among the first cells after the head."""
     start = page.code[0][0] if page.code else 0
     for _, cell in page.cells[start : start + PICTURE_WITHIN]:
         drawn = any("image/png" in o.get("data", {}) for o in cell.get("outputs", []))
@@ -135,9 +135,9 @@ def first_picture(page: Page) -> Findings:
 
 
 def predictions(page: Page) -> Findings:
-    """After `**Predict` the cell ends, the next cell is run, and a later text says what it shows.
+    """After `**Predict` the cell ends, the next cell is code, and a later text says what it shows.
 
-    That the answer stands nowhere before is for the reader to see.
+    A person must check that no earlier text gives the answer away.
     """
     last = next((b.cell for b in page.blocks if (b.level, b.text) == (2, "Recap")), None)
     for n, cell in page.markdown:
@@ -164,7 +164,7 @@ def _taken_up(page: Page, answer: int) -> bool:
 
 
 def cross_references(page: Page) -> Findings:
-    """Every "section N" and "chapter N" exists; a chapter to come is marked "(planned)"."""
+    """Every "section N" and "chapter N" exists; a future chapter is marked "(planned)"."""
     cited = {block.text for block in page.section("References")}
     texts = [(b.cell, prose(b.text)) for b in page.blocks if b.level >= 0 and b.text not in cited]
     for n, text in texts + [(n, cell.source) for n, cell in page.code]:

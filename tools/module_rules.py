@@ -1,7 +1,7 @@
-"""The head of a module says which chapter derives it, and that chapter knows the module.
+"""The head of a module says which chapter derives it, and that chapter mentions the module.
 
-`Derived in chapter 07.` (or `in chapter 01 (the mask) and chapter 07`) stands in the docstring of a
-module whose code a chapter writes out or explains. The chapter has to exist, and to name something
+The docstring of a module whose code a chapter writes out or explains contains `Derived in chapter
+07.` (or `in chapter 01 (the mask) and chapter 07`). The chapter must exist, and must name something
 public of the module.
 """
 
@@ -16,7 +16,7 @@ DERIVED = re.compile(r"Derived in\s+chapter[^.]*")  # to the end of the sentence
 
 
 def modules(root: Path) -> list[Path]:
-    """The modules of the package that a chapter could derive: all but the checks."""
+    """The modules of the package that a chapter could derive, which are all but the checks."""
     found = sorted((root / "mmkeras").rglob("*.py"))
     return [p for p in found if p.parent.name != "checks"]
 
@@ -28,14 +28,14 @@ def chapters_of(module: Path) -> list[str]:
 
 
 def public_names(module: Path) -> set[str]:
-    """Functions and classes of a module that its users may call."""
+    """The public functions and classes of a module."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     kinds = (ast.FunctionDef, ast.ClassDef)
     return {n.name for n in tree.body if isinstance(n, kinds) and not n.name.startswith("_")}
 
 
 def problems(root: Path) -> Iterator[str]:
-    """What is wrong with the heads, and what to do, one line each."""
+    """The problems of the heads, one line each, with what to do."""
     for module in modules(root):
         name = module.relative_to(root).as_posix()
         for number in chapters_of(module):

@@ -1,4 +1,4 @@
-"""A notebook as the lint reads it: its cells, its story in reading order, what a cell shows."""
+"""A notebook as the lint reads it: its cells, its text in reading order, what a cell shows."""
 
 import ast
 import re
@@ -15,11 +15,11 @@ BOX_OPEN = '<div class="alert alert-warning" style="color: black; background: #f
 BOX_LEAD = "> ⚠ **What goes wrong"
 IGNORE, RAISES = "nbval-ignore-output", "raises-exception"
 
-Findings = Iterator[tuple[int | None, str]]  # the number of a cell and what is wrong with it
+Findings = Iterator[tuple[int | None, str]]  # the number of a cell, and its problem
 
 
 class Block(NamedTuple):
-    """A piece of the story in reading order: a heading (level 1 to 6), text (0) or code (-1)."""
+    """A piece of a notebook in reading order: a heading (level 1 to 6), text (0) or code (-1)."""
 
     cell: int
     level: int
@@ -28,7 +28,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """A notebook as the rules see it: where it belongs, its cells, its bytes on disk."""
+    """A notebook as the rules see it: its place, its cells, its size on disk."""
 
     path: Path
     nb: NotebookNode
@@ -70,7 +70,7 @@ class Page:
 
     @property
     def share(self) -> float:
-        """The part of the cells with output that nbval does not compare, 0 to 1."""
+        """The share of the cells with output that nbval does not compare, 0 to 1."""
         return len(self.ignored) / max(len(self.with_output), 1)
 
     @cached_property
@@ -84,7 +84,7 @@ class Page:
         return blocks
 
     def section(self, title: str) -> list[Block]:
-        """What stands under `## title`, up to the next heading of that level; [] without one."""
+        """The blocks under `## title`, up to the next heading of that level; [] without one."""
         found, inside = [], False
         for block in self.blocks:
             if 0 < block.level <= 2:
@@ -134,7 +134,7 @@ def prose(source: str) -> str:
 
 
 def boxes(source: str) -> list[str]:
-    """What stands in the warning boxes of a markdown cell."""
+    """The content of the warning boxes of a markdown cell."""
     return re.findall(rf"(?ms)^{re.escape(BOX_OPEN)}\n\n(>.*?)\n\n</div>(?:\n\n|\s*\Z)", source)
 
 
@@ -157,7 +157,7 @@ def links(source: str) -> list[str]:
 
 
 def anchors(markdown: str) -> set[str]:
-    """What `#…` may name: headings as JupyterLab or GitHub spells them, and explicit ids."""
+    """The possible targets of `#…`: headings as in JupyterLab and in GitHub, and explicit ids."""
     found = set(re.findall(r"\b(?:id|name)\s*=\s*[\"']([^\"']+)[\"']", markdown))
     for level, title in split_headings(markdown):
         if level:
@@ -168,7 +168,7 @@ def anchors(markdown: str) -> set[str]:
 
 
 def text_of(output: NotebookNode) -> str:
-    """What a reader can read in an output, pictures left out."""
+    """The text that a reader can read in an output, without pictures."""
     if output.output_type == "stream":
         return str(output.text)
     if output.output_type == "error":
@@ -207,7 +207,7 @@ def read(file: Path, place: Path | None = None) -> Page:
 
     Args:
         file: the notebook on disk.
-        place: where it belongs in the repository, if it was written elsewhere; links start here.
+        place: its place in the repository, if it was written elsewhere; links are relative to it.
 
     Raises:
         ValueError: the file is not a notebook.

@@ -1,10 +1,10 @@
-"""What a committed notebook must be: one small function per rule, and the list of them at the end.
+"""The rules for committed notebooks: one small function per rule, and a list of them at the end.
 
-chapter_rules.py has those that hold for chapters alone.
+chapter_rules.py has the rules that hold only for chapters.
 
-A rule takes a `Page` and yields what is wrong as pairs: the number of the cell (from 1, all cells
+A rule takes a `Page` and yields problems as pairs: the number of the cell (from 1, all cells
 counted; None for the whole notebook) and a message that says what to do. Rules read the file as
-committed and run nothing: that the outputs are true is for nbval to prove.
+committed and run nothing; nbval proves that the outputs are true.
 """
 
 import ast
@@ -294,7 +294,7 @@ def partner(page: Page) -> Findings:
     try:
         theirs = read(other).checks
     except ValueError:
-        return  # `valid` says so of the other file
+        return  # `valid` reports this for the other file
     if page.checks != theirs:
         message = (
             f"calls the checks {', '.join(page.checks) or 'none'}; "
@@ -340,7 +340,7 @@ RULES: dict[str, Rule] = {rule.__name__: rule for rule in EVERYWHERE + CHAPTERS_
 
 
 def problems_of(page: Page, name: str) -> list[Problem]:
-    """What one rule finds on a page. Rules for chapters find nothing in a solution."""
+    """The problems that one rule finds on a page. Rules for chapters find none in a solution."""
     if page.is_solution and RULES[name] in CHAPTERS_ONLY:
         return []
     return [Problem(page.path, name, cell, message) for cell, message in RULES[name](page)]

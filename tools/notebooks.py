@@ -1,13 +1,14 @@
-"""Execute, clean and lint the notebooks. The committed outputs are made by this tool only.
+"""Execute, clean and lint the notebooks. Only this tool makes the committed outputs.
 
-    python tools/notebooks.py run                       every notebook and solution, in place
-    python tools/notebooks.py run notebooks/05_*.ipynb  only these
+    python tools/notebooks.py run                       run every notebook and solution, in place
+    python tools/notebooks.py run notebooks/05_*.ipynb  run only these
     python tools/notebooks.py run --out DIR             write into DIR, not in place
     python tools/notebooks.py lint                      check what is committed, run nothing
 
 A notebook is executed from top to bottom in a fresh kernel of the Python that runs this tool, and
-cleaned of everything that changes from run to run. A notebook that raises is left as it was. The
-rules of the lint are in notebook_rules.py; the exit status is 1 if a notebook raised or broke one.
+cleaned of everything that changes from run to run. A notebook that raises stays unchanged. The
+rules of the lint are in notebook_rules.py. The exit status is 1 if a notebook raised or broke a
+rule.
 Without names, `lint` also reads the heads of the package's modules (module_rules.py).
 """
 
@@ -54,7 +55,7 @@ METADATA = {
 
 @dataclass
 class Result:
-    """What became of one notebook: its page, the seconds it ran, and the error if it raised."""
+    """The result for one notebook: its page, its run time in seconds, and its error, if any."""
 
     path: Path
     page: Page | None = None
@@ -109,7 +110,7 @@ async def execute(path: Path, timeout: int = CELL_TIMEOUT) -> NotebookNode:
         on_cell_execute=remember,
         resources={"metadata": {"path": str(path.resolve().parent)}},
     )
-    with tempfile.TemporaryFile() as log:  # what the kernel says on its way out
+    with tempfile.TemporaryFile() as log:  # what the kernel prints when it dies
         try:
             return await client.async_execute(cleanup_kc=True, env=env, stderr=log)
         except CellTimeoutError:
@@ -130,7 +131,7 @@ def _restore_ctrl_c(notebook: NotebookNode) -> None:
 
 
 def clean(nb: NotebookNode) -> NotebookNode:
-    """Drop what differs from run to run: stderr, metadata, ids, folders; shrink pictures."""
+    """Remove what differs from run to run (stderr, metadata, ids, folders), and shrink pictures."""
     seen: dict[str, int] = {}
     for cell in nb.cells:
         tags = cell.metadata.get("tags")
@@ -211,7 +212,7 @@ def _short(path: Path) -> str:
 
 
 def table(results: list[Result]) -> str:
-    """One line a notebook: run time, cells, how many show and are not compared by nbval, size."""
+    """One line per notebook: run time, cells, those with output, those not compared, size."""
     rows = [("notebook", "run time", "cells", "with output", "uncompared", "size")]
     for result in results:
         name = _short(result.path)
@@ -260,7 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             results = asyncio.run(run(paths, options.out, options.jobs))
         except KeyboardInterrupt:
-            print("stopped: what was still running is left as it was", file=sys.stderr)
+            print("stopped: notebooks that were still running are unchanged", file=sys.stderr)
             return 130
     else:
         results = [Result(path) for path in paths]
@@ -269,7 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     for result in results:
         if result.error:
-            print(f"{result.error}\n{result.path.name} is left as it was.\n")
+            print(f"{result.error}\n{result.path.name} is unchanged.\n")
         for problem in result.problems:
             print(problem)
     print(table(results))

@@ -1,12 +1,12 @@
 """Copies of the notebooks to write in: work/NN_slug.ipynb and work/solutions, which git ignores.
 
-    python tools/work.py            copy what is missing; renew what nobody has changed
+    python tools/work.py            copy missing notebooks, and renew unchanged copies
     python tools/work.py --fresh    copy everything anew; changed copies move to work/before-…
 
-`work` lies as deep as `notebooks`, so links, pictures and data paths hold. A copy whose cells say
-what they said when they were copied is renewed as soon as the course has a newer one (opening and
-running change the file, not its cells). A copy with changed cells is the student's: it is never
-overwritten or deleted. `work/.copied.json` remembers what was copied.
+`work` lies as deep as `notebooks`, so that links, pictures and data paths work. A copy with
+unchanged cells is renewed as soon as the course has a newer version (opening and running a notebook
+change the file, not the sources of its cells). A copy with changed cells belongs to the student,
+and is never overwritten or deleted. `work/.copied.json` records what was copied.
 """
 
 import argparse
@@ -22,7 +22,7 @@ RECORD = ".copied.json"
 
 
 def cells(file: Path) -> str:
-    """A digest of what the cells say, whatever they have printed; of the bytes, if it is broken."""
+    """A digest of the sources of the cells without outputs, or of the bytes of a broken file."""
     raw = file.read_bytes()
     try:
         said = [[cell["cell_type"], "".join(cell["source"])] for cell in json.loads(raw)["cells"]]
@@ -39,7 +39,7 @@ def bring(root: Path, fresh: bool = False) -> list[str]:
         fresh: also replace the copies that were changed; these move to work/before-DATE-TIME.
 
     Returns:
-        Lines that say what became of changed copies; none if there are none to speak of.
+        Lines that say what happened to changed copies; none if there are none.
     """
     work = root / "work"
     before = work / time.strftime("before-%Y%m%d-%H%M%S")
