@@ -2,8 +2,8 @@
 
     python benchmarks/article.py
 
-Writes benchmarks/results/fusion_article.csv, which chapter 07 reads: one row per test picture, 1
-where a model was right. It takes about 25 minutes on two cores and needs the extra `bench`.
+It writes benchmarks/results/fusion_article.csv, which chapter 07 reads: one row per test picture,
+with 1 where a model was right. It takes about 25 minutes on two cores and needs the extra `bench`.
 """
 
 import sys
@@ -75,9 +75,9 @@ def torch_twin(
 
 
 def article(seeds: range) -> Iterator[pd.DataFrame]:
-    """1 where right, for the article's model, the concatenation and its twin; one artist per seed.
+    """1 where the article's model, the concatenation or its twin is right; one artist per seed.
 
-    All three train for SHORT epochs on training and validation part, as chapter 06 does.
+    All three are trained for SHORT epochs on training and validation part, as in chapter 06.
     """
     data, blocks = EmojiData(), []
     artists = data.artists
@@ -106,7 +106,7 @@ def article(seeds: range) -> Iterator[pd.DataFrame]:
 def main() -> None:
     mm.start(seed=0)
     RESULTS.mkdir(exist_ok=True)
-    for rows in article(SEEDS["emoji"]):  # written after each seed: a run cut short leaves some
+    for rows in article(SEEDS["emoji"]):  # written after each seed, in case the run is stopped
         rows.to_csv(RESULTS / "fusion_article.csv", index=False)
 
 

@@ -1,9 +1,10 @@
-"""What the fusions cost: weights, time per step, time to a quality, peak memory.
+"""What the fusions cost: weights, time per step, time to a set quality, peak memory.
 
     python benchmarks/cost.py
 
-Writes benchmarks/results/fusion_cost.csv, which chapter 07 reads, in about 15 minutes on two idle
-cores. All methods train at the one rate with which `benchmarks/fusion.py` compiles them.
+It writes benchmarks/results/fusion_cost.csv, which chapter 07 reads, in about 15 minutes on two
+idle cores. All methods have the same learning rate, with which `benchmarks/fusion.py` compiles
+them.
 """
 
 import argparse
@@ -73,7 +74,7 @@ def quality(trainer: Trainer, place: dict[str, Any], data: str) -> float:
 
 
 def seconds_to(trainer: Trainer, place: dict[str, Any], data: str, seed: int) -> float:
-    """Training time until the quality is reached, asked every 10 steps with the clock stopped."""
+    """Training time until the quality is reached; tests every 10 steps are not timed."""
     trainer.restart(seed)
     spent = 0.0
     for step, (x, y) in enumerate(batches(place, data, seed), start=1):
@@ -116,7 +117,7 @@ def cost() -> Iterator[pd.DataFrame]:
                     "ms_step": np.median(t).round(2),
                     "ms_step_min": t.min().round(2),
                     "ms_step_max": t.max().round(2),
-                    # The median run; empty where at least half of the runs never got there.
+                    # The median run; empty if at least half of the runs never reach the quality.
                     "seconds_to_quality": round(float(np.sort(reached)[len(reached) // 2]), 2),
                     "peak_mb": int(said.split()[-1]),
                 }
@@ -126,7 +127,7 @@ def cost() -> Iterator[pd.DataFrame]:
 
 
 def memory(data: str, method: str) -> None:
-    """Print the most memory, in MB, that this process has held by the end of 20 steps."""
+    """Print the peak memory of this process, in MB, at the end of 20 steps."""
     model = emoji_model(method) if data == "emoji" else heart_model(method)
     rng = np.random.default_rng(0)
     n = BATCH if data == "emoji" else heart_bench.BATCH
@@ -137,7 +138,7 @@ def memory(data: str, method: str) -> None:
 
 
 def peak_kb() -> int:
-    """Of this process; ru_maxrss, where there is nothing better, counts what its parent held."""
+    """Peak memory of this process; ru_maxrss, the fallback, includes that of its parent."""
     status = Path("/proc/self/status")
     if status.exists():
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
@@ -155,7 +156,7 @@ def main() -> None:
     if options.what == "memory":
         return memory(options.data, options.method)
     RESULTS.mkdir(exist_ok=True)
-    for rows in cost():  # written after each method: a run cut short leaves some
+    for rows in cost():  # written after each method, so that an interrupted run leaves some
         rows.to_csv(RESULTS / "fusion_cost.csv", index=False)
 
 

@@ -1,10 +1,10 @@
-"""What the cheap default image encoder gives up for its speed: accuracy on emoji, from scratch.
+"""Does the cheap default image encoder lose accuracy? Training from scratch on the emoji.
 
     python benchmarks/encoders.py
 
-Writes benchmarks/results/image_encoders.csv, one row per test picture (1 where an encoder was
-right): new concepts by a new artist, 4 artists and 5 seeds, in about half an hour on two cores.
-Then it prints the mean accuracies, and how far the default is ahead of the others.
+It writes benchmarks/results/image_encoders.csv with one row per test picture (1 where an encoder
+was right) of new concepts by a new artist, for 4 artists and 5 seeds, in about half an hour on two
+cores. Then it prints the mean accuracies, and how far the default is ahead of the others.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def right(trainer: Trainer, part: Emoji) -> np.ndarray:
 
 
 def stream(part: Emoji, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """STEPS batches: passes in random order, the last cut short; half of the pictures mirrored."""
+    """STEPS batches from passes in random order; half of the pictures are mirrored."""
     rng = np.random.default_rng(seed)
     wanted = STEPS * BATCH
     order = [rng.permutation(len(part)) for _ in range(-(-wanted // len(part)))]
@@ -54,7 +54,7 @@ def stream(part: Emoji, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def accuracy(seeds: range) -> Iterator[pd.DataFrame]:
-    """The encoders on every held-out artist and seed; new concepts by a new artist."""
+    """1 where an encoder is right, for every held-out artist and seed, on new concepts."""
     emoji = load_emoji(SIDE)
     trainers = {encoder: Trainer(lambda e=encoder: build(e)) for encoder in COMPARED}
     blocks = []
@@ -81,9 +81,9 @@ def accuracy(seeds: range) -> Iterator[pd.DataFrame]:
 
 
 def gain(table: pd.DataFrame, base: str, replicates: int = 1000) -> pd.Series:
-    """Mean over runs of the accuracy of the default less that of `base`, with a 95% interval.
+    """Mean over runs of the accuracy of the default minus that of `base`, with a 95% interval.
 
-    Bootstrap over families of concepts; a family that is drawn is drawn in every run.
+    The bootstrap draws families of concepts; a family that is drawn is drawn in every run.
     """
     table = table.assign(gain=table[DEFAULT] - table[base], pictures=1)
     runs = table.groupby(["artist", "seed", "family"])[["gain", "pictures"]].sum().unstack()
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="default 5")
     options = parser.parse_args()
     mm.start(seed=0)
-    for table in accuracy(range(1, 1 + options.seeds)):  # a run cut short leaves what it has
+    for table in accuracy(range(1, 1 + options.seeds)):  # an interrupted run leaves what it has
         table.to_csv(RESULTS, index=False)
     print(table.groupby(["artist", "seed"])[list(COMPARED)].mean().round(3))
     print(pd.DataFrame({base: gain(table, base) for base in COMPARED[1:]}).round(3))

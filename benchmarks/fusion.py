@@ -1,23 +1,23 @@
-"""Every fusion on two data sets, tuned alike. The heart signals are rendered; no clinical use.
+"""Every fusion on two data sets, equally tuned. Heart signals are rendered; not for clinical use.
 
     python benchmarks/fusion.py tune       the settings below for every method, on validation data
     python benchmarks/fusion.py emoji      new concepts by a new artist: 4 artists, 5 seeds
     python benchmarks/fusion.py heart      2 folds by patient, 3 seeds, end to end from scratch
 
-All write benchmarks/results/fusion_<name>.csv (tune: fusion_tuning.csv), which chapter 07 reads,
-and take about 25, 10 and 6 minutes of one core. `fusion_emoji.csv` has one row per test picture
+They write benchmarks/results/fusion_<name>.csv (tune: fusion_tuning.csv), which chapter 07 reads,
+and take about 25, 10 and 6 minutes on one core. `fusion_emoji.csv` has one row per test picture
 (1 where a method was right), `fusion_heart.csv` one per patient (the probability of each method).
 
-Each method, the modalities alone included, gets the same SETTINGS: four learning rates, the two
+Each method, including each modality alone, gets the same SETTINGS: four learning rates, the two
 highest also with a warm-up, in which the rate grows from 0. The setting with the best mean score on
-validation data of the development seed is used; the stored answers come from other seeds. Those are
-other divisions of the same concepts and patients, so a row that was validated on can be tested on
-under another seed. On the heart signals the test halves of the development seed take the place of
+the validation data of the development seed is used; the stored answers come from other seeds. These
+divide the same concepts and patients differently, so a validation row of one seed can be a test row
+of another. On the heart signals, the test halves of the development seed take the place of
 validation data; together they are all patients. Everything else is as chapters 06 and 12 chose it
 for concatenation: the widths, the dropout and, on the heart signals, the weight decay.
 
-On the emoji a method trains until its validation accuracy has not risen for PATIENCE epochs, and is
-tested with the weights of its best epoch. On the heart signals all get the same STEPS.
+On the emoji, a method is trained until its validation accuracy has not risen for PATIENCE epochs,
+and is tested with the weights of its best epoch. On the heart signals, all get the same STEPS.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from mmkeras.training import Trainer
 RESULTS = Path(__file__).parent / "results"
 SEEDS, DEVELOPMENT = {"emoji": range(1, 6), "heart": range(1, 4)}, 0
 LENGTH, IDS, UNITS, CLASSES = 8, 1000, 64, 6
-EPOCHS, BATCH, PATIENCE = 60, 256, 8  # of the emoji; at most so many epochs
+EPOCHS, BATCH, PATIENCE = 60, 256, 8  # on the emoji; the largest number of epochs
 FOLDS, STEPS = 2, 171  # 12 passes over half of the patients, the last one cut short
 MODALITIES = {"emoji": ("text", "image"), "heart": ("note", "ecg", "scan")}
 SEQUENCES = ("cross_attention", "bottleneck")  # on the heart signals they get the tokens
@@ -131,7 +131,7 @@ class EmojiData:
         return train, valid, test
 
     def inputs(self, known: np.ndarray) -> dict[str, np.ndarray]:
-        """Of all rows; the vocabulary is that of the names that are known."""
+        """The inputs of all rows; the vocabulary is that of the names of the known rows."""
         words = keras.layers.TextVectorization(max_tokens=IDS, output_sequence_length=LENGTH)
         words.adapt(self.names[known])
         return {"text": np.asarray(words(self.names), "int32"), "image": self.features}
@@ -160,12 +160,12 @@ class EmojiRun:
         return max(history.history["val_accuracy"])
 
     def right(self, trainer: Trainer) -> np.ndarray:
-        """1 where the test picture's group is named, else 0."""
+        """1 where the group of the test picture is predicted, else 0."""
         return (trainer.predict(self.x[2]).argmax(axis=1) == self.y[2]).astype(int)
 
 
 def emoji(seeds: range) -> Iterator[pd.DataFrame]:
-    """1 where a method names the group of a held-out concept by a held-out artist."""
+    """1 where a method predicts the group of a held-out concept by a held-out artist."""
     data, settings, fitted = EmojiData(), chosen("emoji"), trainers("emoji")
     blocks = []
     for seed in seeds:
@@ -259,7 +259,7 @@ def tune(data: str) -> Iterator[pd.DataFrame]:
 
 
 def chosen(data: str) -> dict[str, Setting]:
-    """The setting of each method: the best mean score on validation data; of equals the first."""
+    """The setting of each method with the best mean validation score; the first of equal ones."""
     table = pd.read_csv(RESULTS / "fusion_tuning.csv").query("data == @data")
     keys = ["method", "rate", "warm_up"]
     best = table.groupby(keys, sort=False)["score"].mean().groupby("method").idxmax()

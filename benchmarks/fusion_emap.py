@@ -2,11 +2,12 @@
 
     python benchmarks/fusion_emap.py
 
-Writes benchmarks/results/fusion_emap.csv, which chapter 07 reads, in about 5 minutes of one core:
-one row per tested patient (two divisions by patient, every third patient of the test half), and
-for each method its probability and, in the column "<method>, additive", that of its best additive
-approximation (Hessel & Lee 2020; `mmkeras.evaluate.emap`). The branches read each patient once:
-only what follows them is asked about recombined patients. Rendered signals, no clinical use.
+It writes benchmarks/results/fusion_emap.csv, which chapter 07 reads, in about 5 minutes on one
+core. There is one row per tested patient (two divisions by patient, every third patient of the test
+half), with the probability of each method and, in the column "<method>, additive", that of its best
+additive approximation (Hessel & Lee 2020; `mmkeras.evaluate.emap`). The branches read each patient
+once; only the layers after them are evaluated on recombined patients. The signals are rendered; not
+for clinical use.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ def after_the_branches(model: keras.Model) -> Callable[[dict[str, np.ndarray]], 
 
 
 def additive(seed: int) -> Iterator[pd.DataFrame]:
-    """Probabilities as they are and of the additive approximation, one block per fold."""
+    """Probabilities of the model and of its additive approximation, one block per fold."""
     cohort, settings = load_heart(), chosen("heart")
     fitted = {m: trainer for m, trainer in trainers("heart").items() if m in METHODS}
     blocks = []

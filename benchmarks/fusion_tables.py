@@ -1,4 +1,4 @@
-"""The tables of docs/results.md about fusion, as Markdown, from the stored files.
+"""Print the tables of docs/results.md about fusion, as Markdown, from the stored files.
 
     python benchmarks/fusion_tables.py
 
@@ -34,7 +34,7 @@ def table() -> None:
         times = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), REPLICATES)
         weights = np.concatenate([np.ones((1, len(rows))), times[:, member]])
         names = [column for column in rows if column not in KEYS]
-        values = {m: 100 * scores(rows, m, weights) for m in names}  # first: as they are
+        values = {m: 100 * scores(rows, m, weights) for m in names}  # the first has every row once
         looked_at = len(set(names) - {"concatenate", "shuffled", *SINGLE})
         level = 1 - 0.05 / looked_at
         print(f"\n| {data} | value | 95% | minus concatenation | {level:.1%} |")
@@ -46,12 +46,12 @@ def table() -> None:
 
 
 def accuracy(rows: pd.DataFrame, method: str, weights: np.ndarray) -> np.ndarray:
-    """Of all runs together, for each line of weights."""
+    """Accuracy of all runs together, for each row of weights."""
     return weights @ rows[method].to_numpy() / weights.sum(axis=1)
 
 
 def mean_auc(rows: pd.DataFrame, method: str, weights: np.ndarray) -> np.ndarray:
-    """Mean over seeds and folds of the AUC, for each line of weights."""
+    """Mean over seeds and folds of the AUC, for each row of weights."""
     parts = []
     for _, places in rows.groupby(["seed", "fold"]).indices.items():
         part = rows.iloc[places]

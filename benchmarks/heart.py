@@ -4,9 +4,9 @@
     python benchmarks/heart.py hospitals    one hospital left out at a time
     python benchmarks/heart.py simulated    simulated patients, 300 to 10,000, against the oracle
 
-Each writes benchmarks/results/heart_<name>.csv, which the chapters read, and prints the table. On
-two cores they take about 20, 20 and 20 minutes. The settings below were compared on the folds of
-seed 0; the tables use seeds from 1 on: other folds of the same patients, other simulated patients.
+Each writes benchmarks/results/heart_<name>.csv, which the chapters read, and prints the table. Each
+takes about 20 minutes on two cores. The settings below were compared on the folds of seed 0; the
+tables use seeds from 1 on, with other folds of the same patients, and other simulated patients.
 
 On simulated patients every network gets the same number of training steps, whatever the number of
 patients, and is tested with the weights that had the highest AUC on VALID other patients.
@@ -33,18 +33,18 @@ from mmkeras.training import Trainer
 
 RESULTS = Path(__file__).parent / "results"
 WORDS, LENGTH, UNITS = 400, 52, 32
-RECORDINGS = range(1, 9)  # of the training patients; recording 0 is the one that is tested
+RECORDINGS = range(1, 9)  # of the training patients; recording 0 is used for the test
 EPOCHS, BATCH, RATE, DECAY, DROPOUT = 12, 32, 2e-3, 1e-3, 0.3
 SIZES = (300, 1000, 3000, 10_000)  # simulated patients to learn from
 SIMULATED = (*((m,) for m in MODALITIES), MODALITIES)  # the subsets that the chapters show
-STEPS, CHECKS, VALID = 2000, 20, 1000  # training steps; how often checked, on how many patients
+STEPS, CHECKS, VALID = 2000, 20, 1000  # training steps; number of validations; validation patients
 REPLICATES = 500  # of the bootstrap, which draws simulated test patients
 
 
 def build(
     subset: tuple[str, ...], steps: int, fusion: str = "concatenate", tokens: bool = False
 ) -> keras.Model:
-    """The joint model of some modalities, compiled for so many steps in all."""
+    """The joint model of some modalities, compiled for this total number of steps."""
     kind = {"units": UNITS, "tokens": tokens}
     branches = {
         "note": lambda: mm.text_branch(WORDS, LENGTH, encoder="conv", name="note", **kind),
@@ -68,13 +68,13 @@ def vocabulary(notes: np.ndarray) -> keras.layers.Layer:
 
 
 def arrays(heart: Heart, words: keras.layers.Layer) -> dict[str, np.ndarray]:
-    """Model inputs by name; rows in the order of the cohort."""
+    """The inputs of the model by name, with rows in the order of the cohort."""
     ids = np.asarray(words(note_words(heart.note)), "int32")
     return {"note": ids, "ecg": heart.ecg, "scan": heart.scan}
 
 
 def trainer_of(subset: tuple[str, ...], steps: int) -> Trainer:
-    """Of one subset, for so many steps."""
+    """A trainer of one subset, for this number of steps."""
     return Trainer(functools.partial(build, subset, steps))
 
 
@@ -118,7 +118,7 @@ def real(by: str, seeds: range) -> Iterator[pd.DataFrame]:
 def stream(
     inputs: list[dict[str, np.ndarray]], y: np.ndarray, train: np.ndarray, rng: np.random.Generator
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """EPOCHS passes over the training patients in random order, each pass another recording."""
+    """EPOCHS passes over the training patients in random order, each with another recording."""
     order = np.concatenate([rng.permutation(train) for _ in range(EPOCHS)])
     takes = np.repeat(1 + np.arange(EPOCHS) % len(RECORDINGS), len(train))
     out = {}
@@ -132,7 +132,7 @@ def stream(
 
 
 class Best(keras.callbacks.Callback):
-    """Keeps the weights that have the highest AUC on validation data, and the step they are of."""
+    """Keeps the weights with the highest AUC on validation data, and their step."""
 
     def __init__(self, x: dict[str, np.ndarray], y: np.ndarray) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Best(keras.callbacks.Callback):
 
 
 def simulated(seeds: range) -> Iterator[pd.DataFrame]:
-    """AUC by number of training patients, beside the oracle, on 10,000 others; STEPS steps each."""
+    """AUC by number of training patients, and that of the oracle, on 10,000 other patients."""
     valid, test = simulate_heart(VALID, seed=20_000), simulate_heart(10_000, seed=10_000)
     drawn = np.random.default_rng(0).multinomial(len(test), np.full(len(test), 1 / len(test)),
                                                  REPLICATES)  # fmt: skip
@@ -188,7 +188,7 @@ def simulated(seeds: range) -> Iterator[pd.DataFrame]:
 def fit_steps(
     trainer: Trainer, x: dict[str, np.ndarray], y: np.ndarray, seed: int, watch: Best
 ) -> None:
-    """STEPS batches, however many patients there are, each pass over them in a new order."""
+    """Train on STEPS batches, whatever the number of patients, with a new order in each pass."""
     rng, wanted = np.random.default_rng(seed), STEPS * BATCH
     order = np.concatenate([rng.permutation(len(y)) for _ in range(-(-wanted // len(y)))])[:wanted]
     held = {m: tf.constant(values) for m, values in x.items()}, tf.constant(y)
@@ -201,7 +201,7 @@ def fit_steps(
 
 
 def weighted_auc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUC for each line of weights (replicates, n)."""
+    """AUC for each row of weights (replicates, n)."""
     (model,) = answers(y, {"it": p.astype(float)}).values()
     return METRICS["roc_auc"].weighted(model, weights.astype(float))
 
@@ -218,7 +218,7 @@ def main() -> None:
         tables = simulated(seeds)
     else:
         tables = real("patient" if options.what == "folds" else "hospital", seeds)
-    for table in tables:  # written after each step, so that a run cut short has left something
+    for table in tables:  # written after each step, so that an interrupted run leaves some
         table.to_csv(RESULTS / f"heart_{options.what}.csv", index=False)
     if options.what == "simulated":
         print(

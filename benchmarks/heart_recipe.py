@@ -1,12 +1,13 @@
-"""The tutorials' two-branch recipe against ours, one part exchanged at a time; rendered signals.
+"""The two-branch recipe of many tutorials against our model, one part exchanged at a time.
 
     python benchmarks/heart_recipe.py
 
-Note and scan of the heart cohort, 5 folds by patient, 3 seeds. "ours" is the model of chapter 11.
-Each of "LSTM", "Flatten" and "hidden layer" is ours with one part of the recipe in it, "article"
-has all three. Everything else (rows, recordings, their order, steps, learning rate) is the same.
-Writes the answers to patients that a model has not seen to benchmarks/results/heart_recipe.csv,
-which chapter 11 reads. It takes about 10 minutes on two cores.
+The models read note and scan of the heart cohort (rendered signals), in 5 folds by patient with 3
+seeds. "ours" is the model of chapter 11. Each of "LSTM", "Flatten" and "hidden layer" is ours with
+one part of the recipe in it, and "article" has all three. Everything else (rows, recordings, their
+order, steps, learning rate) is the same. The answers for patients that a model has not seen are
+written to benchmarks/results/heart_recipe.csv, which chapter 11 reads. It takes about 10 minutes on
+two cores.
 """
 
 from collections.abc import Iterator

@@ -1,14 +1,15 @@
-"""What a training step costs: image encoders, text and picture beside PyTorch, tiny models.
+"""What a training step costs: image encoders, a text and picture model and its PyTorch twin, tiny
+models.
 
-    python benchmarks/speed.py steps       processor time a step, oneDNN off and on
-    python benchmarks/speed.py profile     where a step of the Keras model and of its twin goes
+    python benchmarks/speed.py steps       processor time per step, with oneDNN off and on
+    python benchmarks/speed.py profile     which operations take the time, in Keras and in PyTorch
 
-Everything computes on one thread, and what counts is the processor's seconds: other work on the
-machine moves them little, where it doubles the time that passes. All variants of a group take turns
-in one process, forwards and backwards in alternation, and a ratio is taken turn by turn, so that it
-is fair where the milliseconds are not. TensorFlow's oneDNN kernels are off in one half of the table
-and on, as they come, in the other. The PyTorch twin has the same layers, weights and inputs and
-needs the extra `bench`; without it the rest is still measured. `steps` writes
+Everything runs on one thread, and processor time is measured, because other work on the machine
+changes it little, while it may double the elapsed time. All variants of a group take turns in one
+process, forwards and backwards in alternation, and the ratio is taken for each turn, so that it is
+fair even if the milliseconds vary. TensorFlow's oneDNN kernels are off in one half of the table and
+on, which is the default, in the other. The PyTorch twin has the same layers, weights and inputs and
+needs the extra `bench`; without it, the rest is still measured. `steps` writes
 benchmarks/results/speed.csv in about 10 minutes, `profile` speed_profile.csv in half a minute.
 """
 
@@ -39,8 +40,8 @@ CLASSES, UNITS = 6, 64
 IDS, LENGTH = 800, 8  # of the names of the emoji
 BATCH, ROUNDS = 64, 15
 SIDE, LARGE, LARGE_BATCH, LARGE_ROUNDS = 48, 224, 4, 5
-SIDES, EPOCH, EPOCHS = (48, 96), 20, 8  # text and picture: steps in a row, and how often
-TINY_EPOCH, TINY_ROUNDS, AT_ONCE = 500, 7, 20  # steps in a row; of which so many a call
+SIDES, EPOCH, EPOCHS = (48, 96), 20, 8  # text and picture: steps per turn, number of turns
+TINY_EPOCH, TINY_ROUNDS, AT_ONCE = 500, 7, 20  # steps per turn, turns, steps per call
 DEFAULT, REFERENCE = "conv", "stack"
 
 
@@ -48,7 +49,7 @@ DEFAULT, REFERENCE = "conv", "stack"
 
 
 def compiled(inputs: keras.Model | list[keras.Model], **options: Any) -> keras.Model:
-    """Branches with a linear head; a step is forward, backward and Adam."""
+    """Branches with a linear head, compiled; a step is forward, backward and Adam."""
     model = mm.multimodal_model(inputs, {"group": CLASSES}, **options)
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
     return model
@@ -70,16 +71,16 @@ def joint_model(side: int) -> keras.Model:
 
 
 def tiny_model() -> keras.Model:
-    """Two vectors of 16 numbers: a step is all overhead."""
+    """A model of two vectors of 16 numbers, whose step is only overhead."""
     return compiled([mm.vector_branch(16, units=16, name=name) for name in ("text", "image")])
 
 
 def torch_twin() -> Any:
     """`joint_model` in PyTorch, layer by layer: the same sizes, and pictures channels-last.
 
-    A stride of 2 leaves one row over. Keras' "same" pads it at the end, PyTorch's at the start:
-    mirrored pictures and kernels give the same answers (if the pooled maps have an even side), and
-    nothing is copied to pad it.
+    With a stride of 2, one row is left over. Keras' "same" pads at the end, PyTorch at the start.
+    Mirrored pictures and kernels give the same answers (if the pooled maps have an even side), and
+    no copy is needed for the padding.
     """
     sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # crashes beside TensorFlow
     import torch
@@ -116,15 +117,15 @@ def torch_twin() -> Any:
 
 
 def race(runners: dict[str, Callable[[], None]], rounds: int, steps: int) -> pd.DataFrame:
-    """Milliseconds of the processor a step; runners take turns, two turns of each to warm up.
+    """Milliseconds of processor time per step; the runners take turns, after two warm-up turns.
 
     Args:
         runners: name → a function that trains for `steps` steps.
-        rounds: turns of each that count; in every second one the last goes first.
-        steps: training steps a turn.
+        rounds: number of measured turns of each runner; every second turn has the reverse order.
+        steps: training steps per turn.
 
     Returns:
-        Columns are the names, one row a turn.
+        A table with one column per runner, and one row per turn.
     """
     turns = []
     for n in range(rounds + 2):
@@ -138,7 +139,7 @@ def race(runners: dict[str, Callable[[], None]], rounds: int, steps: int) -> pd.
 
 
 def summary(group: str, times: pd.DataFrame, weights: dict[str, int], base: str) -> pd.DataFrame:
-    """One row a variant; the ratio to `base` is the median, least and greatest of the turns."""
+    """One row per variant; the ratio to `base` has the median, minimum and maximum over turns."""
     ratio = times.div(times[base], axis=0)
     table = {"group": group, "variant": times.columns, "weights": [weights[n] for n in times]}
     for name, values in {"ms": times, "ratio": ratio}.items():
@@ -152,7 +153,7 @@ def step_of(model: keras.Model, x: dict[str, np.ndarray], y: np.ndarray) -> Call
 
 
 def encoders(side: int, batch: int, rounds: int, base: str) -> pd.DataFrame:
-    """Image encoders alone, with a head."""
+    """The times of image encoders alone, with a head."""
     rng = np.random.default_rng(0)
     x = {"image": rng.integers(0, 256, (batch, side, side, 3)).astype("float32")}
     y = rng.integers(0, CLASSES, batch)
@@ -167,7 +168,7 @@ def encoders(side: int, batch: int, rounds: int, base: str) -> pd.DataFrame:
 
 
 def random_rows(side: int, steps: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Ids and pictures of so many batches, and their labels."""
+    """Ids and pictures for this number of batches, and their labels."""
     rng = np.random.default_rng(0)
     n = steps * BATCH
     ids = rng.integers(1, IDS, (n, LENGTH)).astype("int32")
@@ -195,7 +196,7 @@ def fitted(model: keras.Model, x: dict[str, np.ndarray], y: np.ndarray) -> Calla
 
 
 def joint(side: int) -> pd.DataFrame:
-    """The concatenation model in Keras and in PyTorch; ratios are times that of Keras' step."""
+    """The concatenation model in Keras and in PyTorch; ratios are relative to Keras' step."""
     x, y = random_rows(side, EPOCH)
     model = joint_model(side)
     base = "train_on_batch"
@@ -210,7 +211,7 @@ def joint(side: int) -> pd.DataFrame:
 
 
 def tiny() -> pd.DataFrame:
-    """What a step costs that computes next to nothing, and `steps_per_execution` spares of it."""
+    """The cost of a step that computes almost nothing, with and without `steps_per_execution`."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, CLASSES, TINY_EPOCH * BATCH)
     x = {name: rng.random((len(y), 16), "float32") for name in ("text", "image")}
@@ -273,7 +274,7 @@ def one_thread() -> None:
 
 
 def both_settings() -> pd.DataFrame:
-    """TensorFlow reads the setting once, so that each needs a process of its own."""
+    """All groups with both settings, each in a separate process: TensorFlow reads it only once."""
     tables = []
     for setting in "01":
         environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": setting}
@@ -293,8 +294,8 @@ def both_settings() -> pd.DataFrame:
 def profile() -> pd.DataFrame:
     """Milliseconds of a step of the joint model, by operation, in Keras and in PyTorch.
 
-    The row "(step)" is the processor's time of a whole step without the profiler. It is dealt among
-    the operations as the profiler's clock, which other work on the machine slows, saw them.
+    The row "(step)" is the processor time of a whole step without the profiler. It is divided among
+    the operations in proportion to the profiler's times, which other work on the machine lengthens.
     """
     x, y = random_rows(SIDE, EPOCH)
     table = [busy("Keras", one_by_one(joint_model(SIDE), x, y), tensorflow_times)]
@@ -333,7 +334,7 @@ def tensorflow_times(epoch: Callable[[], None]) -> Counter:
         for line in plane.lines:
             for event in line.events:  # operations are named "name:Kind"
                 kind = plane.event_metadata[event.metadata_id].name.rpartition(":")[2]
-                kind = kind.strip("_").removeprefix("MklNative")  # so oneDNN calls its own
+                kind = kind.strip("_").removeprefix("MklNative")  # the prefix of oneDNN's kernels
                 if hasattr(tf.raw_ops, kind):
                     spent[kind] += event.duration_ps / 1e9
     return spent

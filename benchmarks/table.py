@@ -1,16 +1,16 @@
-"""How fast and how large `load_table` is: 1,000, 10,000 and 100,000 rows.
+"""The speed and the memory of `load_table` with 1,000, 10,000 and 100,000 rows.
 
     python benchmarks/table.py rows     load a table twice and read it; memory; about a minute
-    python benchmarks/table.py files    what threads, the cache and tf.data bring; about 2 minutes
+    python benchmarks/table.py files    effect of threads, cache and tf.data; about 2 minutes
     python benchmarks/table.py show     print the stored tables
 
-`rows` points many rows to few files, so that what grows with the rows is seen by itself: each table
-has 200 pictures (JPEG, 640×480) and 200 recordings (WAV, 22,050 samples per second, 2 s) and a text
-of its own in every row. Every size runs in a process of its own, after a small table has loaded
-all libraries; the growth is that of the largest resident memory from there on. `files` has as
-many files as rows, and alternates the variants in one process. Writes benchmarks/results/table.csv
-(one row a measurement, the group "rows" or "files"). Timings are of the machine they were made
-on, two idle cores; rows per second of processor time depend on that less.
+In `rows`, many rows share few files, so that only the growth with the rows is measured: each table
+has 200 pictures (JPEG, 640×480) and 200 recordings (WAV, 22,050 samples per second, 2 s), and every
+row has its own text. Every size runs in a separate process, after a small table has loaded all
+libraries; the growth is that of the peak resident memory from there on. `files` has as many files
+as rows, and alternates the variants in one process. Both write benchmarks/results/table.csv (one
+row per measurement, in the group "rows" or "files"). The timings are those of two idle cores of one
+machine; rows per second of processor time depend less on the machine.
 """
 
 import argparse
@@ -42,7 +42,7 @@ BATCH = 32
 
 
 def make(folder: Path, rows: int, distinct: int) -> Path:
-    """A table whose rows take turns with the files."""
+    """Write a table whose rows use the files in turn."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (distinct, 12, 16, 3), dtype=np.uint8)
     for i in range(distinct):
@@ -64,20 +64,20 @@ def read(table: Table) -> int:
 
 
 def timed(work: Callable[[], Any]) -> tuple[np.ndarray, Any]:
-    """(seconds that passed, seconds of processor time over all threads), and the result."""
+    """(elapsed seconds, seconds of processor time over all threads), and the result."""
     start = np.array([time.perf_counter(), time.process_time()])
     result = work()
     return np.array([time.perf_counter(), time.process_time()]) - start, result
 
 
 def peak() -> float:
-    """Largest resident memory of this process so far, in MB."""
+    """Peak resident memory of this process so far, in MB."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def child(small: Path, large: Path, cache: Path) -> dict[str, float]:
-    """In a process of its own: load and read a table, and say what that took."""
+    """Load and read a table in a separate process, and return what that took."""
     read(load_table(small, **COLUMNS, cache=cache))
     start = peak()
     first, table = timed(lambda: load_table(large, **COLUMNS, cache=cache))
@@ -111,7 +111,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def with_tf_data(table: Table, folder: Path) -> int:
-    """The usual way: tf.data calls Python for every row, as many at once as it finds best."""
+    """The usual way: tf.data calls Python for every row, with a parallelism that it chooses."""
     import tensorflow as tf
 
     def one(image: bytes, audio: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +134,7 @@ def speed(count: int, seconds: np.ndarray) -> dict[str, float]:
 
 
 def files() -> list[dict[str, Any]]:
-    """The seconds that a first load, and a pass over all rows, take with each way to read."""
+    """The seconds for a first load, and for a pass over all rows, with each way to read."""
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

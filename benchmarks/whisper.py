@@ -1,11 +1,11 @@
-"""Whisper beside its originals: the answers that the tests know, its speed, tones by depth.
+"""Whisper: the stored answers of the original, the speed, and which layers know tones.
 
-    python benchmarks/whisper.py answers    tests/data/whisper/answers.npz, from the originals
-    python benchmarks/whisper.py speed      clips per second, and the seconds to load
-    python benchmarks/whisper.py tones      which layer knows the tone of a Mandarin syllable?
+    python benchmarks/whisper.py answers    make tests/data/whisper/answers.npz by the original
+    python benchmarks/whisper.py speed      measure clips per second, and the seconds to load
+    python benchmarks/whisper.py tones      measure which layer knows the tone of a syllable
 
-All need the asset "whisper-tiny-en", `tones` needs "mandarin-syllables", too, and `answers` the
-extra `bench`. The sentence of the tests is rendered, by eSpeak NG 1.51 (resampled to 16 kHz):
+All need the asset "whisper-tiny-en"; `tones` also needs "mandarin-syllables", and `answers` the
+extra `bench`. The sentence of the tests is rendered by eSpeak NG 1.51 (and resampled to 16 kHz):
 
     espeak-ng -v en-us -s 160 -w s.wav "Please close the window before you leave the room."
 """
@@ -42,7 +42,7 @@ def original():
 
 
 def original_features(wave):
-    """The log-mel spectrogram of faster-whisper, (frames, 80), and what CTranslate2 makes of it."""
+    """The log-mel spectrogram of faster-whisper, (frames, 80), and CTranslate2's features of it."""
     from ctranslate2 import StorageView
     from faster_whisper.feature_extractor import FeatureExtractor
 
@@ -52,7 +52,7 @@ def original_features(wave):
 
 
 def original_text(wave):
-    """The tokens of a wave filled to 30 s, and the probability that nobody speaks."""
+    """The tokens of a wave padded to 30 s, and the probability of no speech."""
     from ctranslate2 import StorageView
 
     _, heard = original_features(np.pad(wave, (0, 480_000 - len(wave))))
@@ -70,7 +70,7 @@ def waves():
 
 
 def answers():
-    """Every eighth frame of the spectrograms, every sixteenth of the features."""
+    """Store every eighth frame of the spectrograms and every sixteenth of the features."""
     kept = {}
     for name, wave in waves().items():
         mel, features = original_features(wave)
@@ -102,7 +102,7 @@ def speed():
 
 
 def tones(seeds=3):
-    """Logistic regression on the mean of a layer, for syllables that were not trained on."""
+    """Logistic regression on the mean of each layer, tested on held-out syllables."""
     syllables = load_syllables(16_000)
     syllables = syllables.take(syllables.table["tone"].to_numpy() < 5)
     model = whisper_tiny(0.64)
