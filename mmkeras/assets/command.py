@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for command, summary, without in (
-        ("list", "what there is, and what is in the cache", "all, one line each"),
+        ("list", "list the assets, and which of them are in the cache", "all, one line each"),
         (
             "fetch",
             "download what is not in the cache, and mend what is damaged",

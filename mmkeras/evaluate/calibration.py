@@ -81,9 +81,9 @@ def calibration_line(
         probabilities: float (n,) or (n, 1), of class 1; below 1e-7 they count as 1e-7.
         groups: (n,) labels such as patients; all rows of a group are drawn together. None: each
             row is a group.
-        replicates, confidence, seed: of the bootstrap (percentile intervals). Draws of one class
-            and draws in which the probabilities separate the classes are left out; if they are more
-            than half of all draws, the interval is NaN.
+        replicates, confidence, seed: number of draws, coverage and seed of the bootstrap
+            (percentile intervals). Draws of one class and draws in which the probabilities separate
+            the classes are left out; if they are more than half of all draws, the interval is NaN.
 
     Returns:
         A table with index intercept, slope and columns value, low, high.

@@ -101,7 +101,8 @@ def net_benefit(
         baseline: a model, "all" or "none", which is subtracted on the same draws; None for nothing.
         groups: (n,) labels such as patients; all rows of a group are drawn together. None: each
             row is a group.
-        replicates, confidence, seed: of the bootstrap (percentile intervals).
+        replicates, confidence, seed: number of draws, coverage and seed of the bootstrap
+            (percentile intervals).
 
     Returns:
         A table with columns value, low, high and index (model, threshold), with "all" and "none"
