@@ -194,7 +194,7 @@ def test_one_voice_cannot_be_held_out_and_few_syllables_not_split(rendered: Syll
     low = rendered.take((rendered.table["voice"] == "low").to_numpy())
     with pytest.raises(ValueError, match="the only voice here"):
         low.split("low")
-    with pytest.raises(ValueError, match="at least 10 different syllables, here are 2"):
+    with pytest.raises(ValueError, match="at least 10 different syllables, but here are 2"):
         low.take(range(8)).split()
 
 

@@ -258,7 +258,7 @@ To test the model on other rows that have a label:
 
     mmkeras evaluate FOLDER labelled.csv
 
-To load the model in Python, in this folder:
+In Python, started in this folder, load the model by:
 
     import mmkeras.models, keras  # the first import registers the layers of mmkeras
     model = keras.saving.load_model("model.keras")
