@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 # Both are read when the libraries load. What XLA compiles here is called once: it need not be fast.
@@ -19,9 +20,9 @@ import pytest  # noqa: E402
 # package are imported where they are used.
 HOSTILE = "<script>alert(1)</script>"
 # Files that take longest go first, so that no worker is left alone with one of them at the end.
-COMMANDS = "train_command predict_command evaluate_command".split()
-LONGEST = ["battery", *COMMANDS]
-LONGEST += "training fusion wheel models table notebook_tool session report browser".split()
+TOGETHER = "train_command predict_command evaluate_command training session".split()
+LONGEST = ["battery", *TOGETHER, "pretrained", "pretrained_whisper"]
+LONGEST += "wheel fusion models table notebook_tool report browser".split()
 
 
 def pytest_collection_modifyitems(items):
@@ -31,13 +32,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
 def pytest_xdist_make_scheduler(config, log):
-    """A file to a worker, as `--dist loadfile` has it, and what looks at the same runs together."""
+    """A file to a worker, as `--dist loadfile` has it, and what shares runs or forks together."""
     from xdist.scheduler import LoadFileScheduling
 
     class Together(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return "commands" if file[len("tests/test_") : -len(".py")] in COMMANDS else file
+            return "together" if file[len("tests/test_") : -len(".py")] in TOGETHER else file
 
     return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
@@ -72,6 +73,20 @@ def own_cache(tmp_path_factory, load_once):
 def short_page(monkeypatch):
     """A report of nothing but its title, where a test does not look at it: it takes a second."""
     monkeypatch.setattr("mmkeras.table.report.SECTIONS", ())
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory):
+    """See forks.py; with the environment of a user who leaves oneDNN to TensorFlow."""
+    if not hasattr(os, "fork"):
+        pytest.skip("Windows knows no fork")
+    from forks import Forks
+
+    own = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    root = str(Path(__file__).resolve().parents[1])
+    made = Forks(tmp_path_factory.mktemp("forks"), {**own, "PYTHONPATH": root})
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

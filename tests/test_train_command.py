@@ -2,12 +2,9 @@
 
 import html
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -104,16 +101,13 @@ def test_the_predictions_of_the_test_rows_are_those_that_were_measured(trained):
 
 
 @pytest.mark.slow
-def test_the_lines_beside_the_model_load_it_in_a_plain_process(trained):
+def test_the_lines_beside_the_model_load_it_in_a_plain_process(trained, forks):
     """model.keras alone is refused by Keras: its layers are ours."""
     text = (trained.run / "README.txt").read_text("utf-8")
     code = "\n".join(line[4:] for line in text.split("In Python,")[1].splitlines()
                      if line.startswith("    ")).replace("new.csv", "../new.csv")  # fmt: skip
-    ran = subprocess.run(
-        [sys.executable, "-c", f"{code}\nprint(model.count_params(), probabilities.shape)"],
-        cwd=trained.run, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+    told = "\nprint(model.count_params(), probabilities.shape)"
+    ran = forks.run(f"{code}{told}", cwd=trained.run)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == f"{trained.settings['weights']} (9, 3)"
 
