@@ -36,6 +36,7 @@ class Answers:
 
     @property
     def binary(self) -> bool:
+        """Whether this is a binary problem, with scores of class 1 alone."""
         return len(self.scores) == 1
 
     @functools.cached_property

@@ -63,6 +63,7 @@ class Options:
 
     @property
     def csv(self) -> Path:
+        """The path of the CSV."""
         return Path(self.path)
 
     @property
@@ -72,14 +73,17 @@ class Options:
 
     @property
     def number_columns(self) -> list[str]:
+        """The names of the columns of numbers."""
         return list(self.trained["numbers"] if self.trained else self.numbers or ())
 
     @property
     def category_columns(self) -> list[str]:
+        """The names of the columns of categories."""
         return list(self.trained["categories"] if self.trained else self.categories or ())
 
     @property
     def size(self) -> tuple[int, int]:
+        """(height, width) of pictures in pixels."""
         return self.image_size[0], self.image_size[1]
 
     @property

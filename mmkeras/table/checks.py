@@ -71,6 +71,7 @@ def _canonical(label: str) -> str:
 
 
 def check_parts(cells: Cells, column: str, problems: Problems) -> None:
+    """Add rows whose cell names no part."""
     wrong = dict.fromkeys(part for part in cells.columns[column] if part not in PARTS)
     reasons = {
         part: "must be 'train', 'valid' or 'test'; "

@@ -277,6 +277,7 @@ def vectors(numbers: Numbers, settings: Mapping[str, Any]) -> np.ndarray:
 
 
 def warn_of_constants(settings: Mapping[str, Any]) -> None:
+    """Warn of columns of numbers that are constant in the training rows, which are left out."""
     for name, s in settings["numbers"].items():
         if not s["spread"]:
             warnings.warn(f"column {name!r}: every training row has one number; it tells nothing "

@@ -46,6 +46,7 @@ class Fitted:
 
     @property
     def best_loss(self) -> float:
+        """The lowest validation loss."""
         return min(self.history["val_loss"])
 
 

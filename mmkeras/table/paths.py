@@ -105,6 +105,7 @@ def _listing(folder: str) -> dict[str, str]:
 
 
 def opened(path: str) -> BinaryIO:
+    """The file, opened for reading; Refused if that is not possible."""
     try:
         return open(path, "rb")
     except OSError as error:

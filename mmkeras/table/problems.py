@@ -111,13 +111,16 @@ class Problems:
     found: list[tuple[int, str, str, str]] = field(default_factory=list)
 
     def add(self, row: int, column: str | None, value: str, reason: str) -> None:
+        """Add one problem; row 0 stands for the whole table."""
         printable = value.encode("utf-8", "replace").decode("utf-8")  # no lone surrogates
         self.found.append((row, column or "", printable, reason))
 
     def rows(self) -> set[int]:
+        """The numbers of the rows that have a problem."""
         return {row for row, *_ in self.found if row > HEADER}
 
     def of_the_table(self) -> bool:
+        """Whether a problem concerns the whole table or its header."""
         return any(row <= HEADER for row, *_ in self.found)
 
     def frame(self) -> pd.DataFrame:

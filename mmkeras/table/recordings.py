@@ -138,4 +138,5 @@ def _fit(samples: np.ndarray, old: int, new: int, seconds: float) -> np.ndarray:
 
 
 def clip_length(rate: int, seconds: float) -> int:
+    """The number of samples in a clip of this length in seconds."""
     return round(rate * seconds)

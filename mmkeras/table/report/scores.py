@@ -24,6 +24,7 @@ REST = "; metrics.json has all of them."
 
 
 def results(run: Run) -> list[Markup]:
+    """The results of all models on the test part."""
     models, interval = run.metrics["models"], run.metrics["interval"]
     rows = [[name, *(_two_lines(of[key]) for key in COLUMNS)] for name, of in models.items()]
     gaps = [
@@ -64,6 +65,7 @@ def _two_lines(entry: Mapping[str, float | None]) -> Markup:
 
 
 def seeds(run: Run) -> list[Markup]:
+    """The results of all seeds, if there are several."""
     if not (of := run.metrics.get("seeds")):
         return []
     lines = zip(of["seed"], of["accuracy"], of["log_loss"], strict=True)
@@ -82,6 +84,7 @@ def seeds(run: Run) -> list[Markup]:
 
 
 def importance(run: Run) -> list[Markup]:
+    """The Shapley values of the modalities, and the scores of their subsets."""
     subsets, shares = run.metrics["subsets"], run.metrics["importance"]
     title = tag("h2", "What each modality is worth")
     if shares is None:
@@ -115,6 +118,7 @@ def _share(of: Mapping[str, float | None], name: str) -> Markup:
 
 
 def classes(run: Run) -> list[Markup]:
+    """The results of each class, and the confusion matrix."""
     header = ["class", "test rows", "precision", "recall", "recall, 95% interval", "F1"]
     of_class = run.metrics["per_class"]
     rows = [_class_line(of) for of in of_class]
@@ -198,6 +202,7 @@ def curves(run: Run) -> list[Markup]:
 
 
 def calibration(run: Run) -> list[Markup]:
+    """The calibration of the probabilities."""
     text = (
         "The picture shows how often the answer is right (vertical) over its predicted probability "
         "(horizontal). A calibrated model lies on the dotted line. Few rows make the line ragged."
@@ -216,6 +221,7 @@ def calibration(run: Run) -> list[Markup]:
 
 
 def training(run: Run) -> list[Markup]:
+    """The learning curves, if there was a training."""
     if not (of := run.metrics.get("training")):
         return []
     best = of["best_epoch"]

@@ -16,6 +16,7 @@ TEXT = 400  # largest number of characters of a cell in the page
 
 
 def examples(run: Run) -> list[Markup]:
+    """Mistakes and right answers, with what the model saw."""
     title = tag("h2", "Mistakes, and right answers")
     if run.examples is None:
         return [title, tag("p", "Rows of the data are not shown (--no-examples).")]
@@ -58,6 +59,7 @@ def _short(text: str) -> str:
 
 
 def data(run: Run) -> list[Markup]:
+    """The rows by class and part, the gaps, and the equal rows."""
     counts, parts = run.metrics["classes"], list(run.metrics["rows"])
     shown, words = list(counts), f"How the rows were divided: {run.settings['how_split']}."
     if len(counts) > CROWDED:
@@ -103,6 +105,7 @@ def _duplicates(run: Run) -> list[Markup]:
 
 
 def problems(run: Run) -> list[Markup]:
+    """The rows that were skipped, and why."""
     count = len(run.skipped)
     title = tag("h2", "Problems in the data")
     if not count:
@@ -118,6 +121,7 @@ def problems(run: Run) -> list[Markup]:
 
 
 def making(run: Run) -> list[Markup]:
+    """The settings, the command and the versions."""
     s = run.settings
     parameters = s.get("parameters") or {"fusion": s["fusion"], "seed": s["seed"]}
     rows = [[name, _plain(value)] for name, value in parameters.items()]
