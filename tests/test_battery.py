@@ -15,6 +15,7 @@ from keras import layers
 
 import mmkeras as mm
 from mmkeras.attention import AttentionBlock, MultiHeadAttention, PositionEmbedding
+from mmkeras.branches import MeanAndSpread, Standardise, TfIdfSum
 from mmkeras.fusion import METHODS, DecisionFusion
 from mmkeras.missing import BlankAbsent, ModalityDropout
 from mmkeras.pretrained.whisper import Sizes, encoder
@@ -163,6 +164,9 @@ PARTS = {
     "position_embedding": called(PositionEmbedding, X, int8=False),
     "blank_absent": called(lambda: BlankAbsent(1), VECTORS, mask=PRESENT, int8=False),
     "modality_dropout": called(hidden, VECTORS, VECTORS, mask=PRESENT[:, :2], int8=False),
+    "standardise": called(Standardise, VECTORS, int8=False),
+    "tf_idf_sum": called(lambda: TfIdfSum(12, U), IDS, int8=False),
+    "mean_and_spread": called(MeanAndSpread, X, int8=False),
     "heads": Case(whole(), FED),
     "gaps": Case(whole(fusion="gated", missing=True), {**FED, "present": PRESENT[:, :2]}),
     "votes": Case(whole(fusion="decision", missing="zero"), {**FED, "present": PRESENT[:, :2]}),

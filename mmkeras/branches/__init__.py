@@ -17,6 +17,7 @@ from .audio import (
     frame_length,
     signal_branch,
 )
+from .fixed import MeanAndSpread, Standardise, TfIdfSum, inverse_frequency
 from .image import IMAGE_ENCODERS, PATCH, SMALLEST, image_branch
 from .parts import FEW_STEPS, UnitLength, transformer_block
 from .text import (
@@ -45,14 +46,18 @@ __all__ = [
     "LogMel",
     "MaskedAverage",
     "MaskedTokens",
+    "MeanAndSpread",
     "PaddingMask",
     "PositionEmbedding",
+    "Standardise",
+    "TfIdfSum",
     "UnitLength",
     "WhisperLogMel",
     "WordsFirst",
     "audio_branch",
     "frame_length",
     "image_branch",
+    "inverse_frequency",
     "signal_branch",
     "text_branch",
     "transformer_block",

@@ -9,7 +9,7 @@ from typing import Any
 from ..arguments import check_integer, check_seed
 from .columns import MODALITIES
 from .problems import HEADER, Problems
-from .words import UNKNOWN
+from .words import TOKENS, UNKNOWN
 
 FILES = ("image", "audio")
 
@@ -37,6 +37,7 @@ class Options:
     classes: Sequence[str] | None
     words: int
     tokens: str
+    ngrams: int
     vocabulary: Sequence[str] | None
     vocabulary_size: int
     image_size: Sequence[int]
@@ -132,8 +133,13 @@ class Options:
         fractions, classes, vocabulary = self.fractions, self.classes, self.vocabulary
         if self.on_error not in ("raise", "skip"):
             raise ValueError(f"on_error must be 'raise' or 'skip', got {self.on_error!r}")
-        if self.tokens not in ("word", "character"):
-            raise ValueError(f"tokens must be 'word' or 'character', got {self.tokens!r}")
+        if self.tokens not in TOKENS:
+            raise ValueError(
+                f"tokens must be {', '.join(map(repr, TOKENS[:-1]))} or {TOKENS[-1]!r}, "
+                f"got {self.tokens!r}"
+            )
+        if self.tokens == "wordpiece" and self.ngrams != 1:
+            raise ValueError("ngrams are of words or characters: leave it out for 'wordpiece'")
         if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
             raise ValueError(
                 "fractions must be three shares (train, valid, test) that add up to 1, "
@@ -151,6 +157,8 @@ class Options:
                 f"without a label there is no training part to learn {unlearned[0]} from: pass "
                 f"{what} of the table that the model was trained on"
             )
+        if self.tokens == "wordpiece":
+            return  # its vocabulary is checked by `WordPiece`
         if vocabulary and (vocabulary[0] != "" or len(set(vocabulary)) < max(2, len(vocabulary))):
             raise ValueError(
                 f"vocabulary must start with '' and {UNKNOWN!r} and not repeat a word, as "
@@ -163,8 +171,8 @@ class Options:
         sides = [check_integer(f"image_size[{i}]", n) for i, n in enumerate(self.image_size)]
         # Any integer type is accepted; Python's int is kept, which suits JSON and Keras.
         object.__setattr__(self, "image_size", tuple(sides))
-        for name, least in (("words", 1), ("vocabulary_size", 3), ("audio_rate", 1000),
-                            ("least_rows", 1)):  # fmt: skip
+        for name, least in (("words", 1), ("ngrams", 1), ("vocabulary_size", 3),
+                            ("audio_rate", 1000), ("least_rows", 1)):  # fmt: skip
             object.__setattr__(self, name, check_integer(name, getattr(self, name), least))
         object.__setattr__(self, "seed", check_seed(self.seed))
         seconds = self.audio_seconds

@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> None:
     import mmkeras as mm
 
     from .prepare import skipped
-    from .train import summary
+    from .results import summary
 
     mm.start()
     model, settings = runs.load(options.run)

@@ -48,6 +48,7 @@ def load_table(
     classes: Sequence[str] | None = None,
     words: int = 32,
     tokens: str = "word",
+    ngrams: int = 1,
     vocabulary: Sequence[str] | None = None,
     vocabulary_size: int = 5000,
     image_size: Sequence[int] = (64, 64),
@@ -92,6 +93,8 @@ def load_table(
         words: number of tokens to which a text is cut or padded.
         tokens: "word" (split at whitespace), or "character" for scripts without spaces. In both
             cases text becomes lower case, and punctuation a space: see `words.standardize`.
+            Or "wordpiece": what `mmkeras.pretrained.minilm_l6` reads, by its own vocabulary.
+        ngrams: sequences of 2, … up to so many tokens are tokens, too, after the single ones.
         vocabulary: that of another table; None: learned from the training rows alone.
         vocabulary_size: largest number of tokens to learn, padding and unknown included.
         image_size: (height, width) in pixels.
@@ -181,6 +184,7 @@ def _settings(
         "classes": classes or None,
         "words": o.words,
         "tokens": o.tokens,
+        "ngrams": o.ngrams,
         "vocabulary": vocabulary or None,
         "image_size": list(o.size),
         "audio_rate": o.audio_rate,
@@ -316,7 +320,7 @@ def _learn(
         if not o.vocabulary and not any(texts):
             problems.add(0, o.text, "", "no training row has text to learn a vocabulary from")
         elif not problems.found or (o.on_error == "skip" and not problems.of_the_table()):
-            ids = vectorizer(texts, o.words, o.tokens, o.vocabulary, o.vocabulary_size)
+            ids = vectorizer(texts, o.words, o.tokens, o.vocabulary, o.vocabulary_size, o.ngrams)
             if len(words_of(ids)) < 3 and not o.vocabulary:
                 reason = "no training row has a word to learn a vocabulary from: punctuation only"
                 problems.add(0, o.text, "", reason)

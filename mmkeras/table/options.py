@@ -1,6 +1,7 @@
 """The options of `mmkeras train`, with their defaults."""
 
 import argparse
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,22 @@ from .command import (
 FUSIONS = ("concatenate", "weighted_sum", "product", "gated", "attention", "tensor", "low_rank",
            "cross_attention", "bottleneck", "decision")  # fmt: skip
 IMAGE_ENCODERS = ("conv", "small", "stack", "patch")
+ENCODERS = ("auto", "scratch", "pretrained")
 Add = Callable[..., Any]
 EPILOG = f"""Example: mmkeras train weather/data.csv --label label. Or:
 mmkeras train visits.csv --label diagnosis --number age --category ward --ignore id --group patient
 --time-limit 30m --seeds 3. Paths in the CSV are relative to its folder; a blank cell means that
-this row lacks the modality. Each finished epoch is kept: after Ctrl-C, a kill or a full disk, the
-same command with --resume continues the training. {STATUS}"""
+this row lacks the modality. Each finished epoch is kept, and so are the features of frozen
+encoders: after Ctrl-C, a kill or a full disk, the same command with --resume continues the
+training. {STATUS}"""
+
+
+class Network(argparse.Action):
+    """An option of networks that are trained from scratch: that it was given is noted."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        namespace.network = [*namespace.network, option]
+        setattr(namespace, self.dest, values)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
     add_reading(p.add_argument_group("reading").add_argument)
     _sizes(p.add_argument_group("sizes").add_argument)
     _training(p.add_argument_group("training").add_argument)
+    scratch = p.add_argument_group("networks from scratch (any of these asks for one)")
+    _network(functools.partial(scratch.add_argument, action=Network))
+    p.set_defaults(network=[])
     _writing(p.add_argument_group("writing").add_argument)
     return p
 
@@ -81,22 +95,36 @@ def _sizes(add: Add) -> None:
     add("--words", type=at_least(1), metavar="N", help="length to which texts are cut or "
         "padded, in words, or in characters where a script has no spaces (default: enough for "
         "95%% of the texts)")  # fmt: skip
-    add("--image-size", type=at_least(8), default=64, metavar="N", help="height and width to which "
-        "pictures are scaled, in pixels (default: 64)")  # fmt: skip
-    add("--audio-rate", type=at_least(1000), default=8000, metavar="HZ", help="rate to which "
-        "recordings are resampled, in samples per second (default: 8000)")  # fmt: skip
+    add("--image-size", type=at_least(8), metavar="N", help="height and width to which pictures "
+        "are scaled, in pixels (default: 64; 96 for a pretrained encoder, which takes 32 and "
+        "more)")  # fmt: skip
+    add("--audio-rate", type=at_least(1000), metavar="HZ", help="rate to which recordings are "
+        "resampled, in samples per second (default: 8000; 16000 for a pretrained "
+        "encoder)")  # fmt: skip
     add("--audio-seconds", type=at_least(0.05, float), metavar="S", help="length to which "
         "recordings are cut or padded, in seconds (default: enough for nine of ten, at most "
         "10)")  # fmt: skip
 
 
 def _training(add: Add) -> None:
-    add("--epochs", type=at_least(1), default=40, metavar="N", help="largest number of passes over "
-        "the training part; the training ends earlier when the validation loss no longer falls "
-        "(default: 40)")  # fmt: skip
+    add("--encoders", choices=ENCODERS, help="scratch: networks that learn from this data alone; "
+        "pretrained: frozen encoders of text, pictures and speech with small heads, which compete "
+        "on the validation part; auto: the same with those that are in the cache, beside TF-IDF "
+        "and mel statistics (default: auto)")  # fmt: skip
     add("--time-limit", type=seconds, metavar="TIME", help="longest time to train, such as 90s, "
         "10m or 1.5h, where a number alone means minutes; the best model so far is kept (default: "
         "no limit)")  # fmt: skip
+    add("--class-weight", default="auto", choices=("auto", "balanced", "none"), help="weight "
+        "of the classes in the loss: balanced by their frequency, none, or auto, which balances "
+        "where one class is three times as frequent as another (default: auto)")  # fmt: skip
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the split, the first "
+        "weights and the order of the rows (default: 0)")  # fmt: skip
+
+
+def _network(add: Add) -> None:
+    add("--epochs", type=at_least(1), default=40, metavar="N", help="largest number of passes over "
+        "the training part; the training ends earlier when the validation loss no longer falls "
+        "(default: 40)")  # fmt: skip
     add("--batch-size", type=at_least(1), metavar="N", help="rows per training step (default: 8 to "
         "32, depending on the number of rows)")  # fmt: skip
     add("--learning-rate", type=at_least(1e-12, float), default=1e-3, metavar="X", help="step "
@@ -105,11 +133,6 @@ def _training(add: Add) -> None:
         f"modalities are joined: {', '.join(FUSIONS)} (default: concatenate)")  # fmt: skip
     add("--image-encoder", default="conv", choices=IMAGE_ENCODERS, metavar="NAME",
         help=f"how pictures are encoded: {', '.join(IMAGE_ENCODERS)} (default: conv)")  # fmt: skip
-    add("--class-weight", default="auto", choices=("auto", "balanced", "none"), help="weight "
-        "of the classes in the loss: balanced by their frequency, none, or auto, which balances "
-        "where one class is three times as frequent as another (default: auto)")  # fmt: skip
-    add("--seed", type=seed, default=0, metavar="N", help="seed of the split, the first "
-        "weights and the order of the rows (default: 0)")  # fmt: skip
     add("--seeds", type=at_least(1), default=1, metavar="N", help="train with N seeds, from --seed "
         "on; keep the model that is best on the validation part (default: 1)")  # fmt: skip
 

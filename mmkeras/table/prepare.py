@@ -10,9 +10,11 @@ import numpy as np
 
 from .columns import Choice, choose, kind_of
 from .command import RunError, reading_of
+from .encoders.choice import here
 from .kinds import least_words, sample_cells, unspaced
 from .parts import PARTS
 
+NGRAMS = 20_000  # most words and pairs of words for TF-IDF
 ROLES = {"label": "is learned", "split": "says the part", "group": "equal values stay together"}
 
 
@@ -100,14 +102,19 @@ def load(options: argparse.Namespace, choice: Choice, cells: Mapping[str, list[s
     from .loader import load_table
 
     sizes: dict[str, Any] = {**choice.columns}
+    frozen = options.encoders != "scratch"
     if "text" in choice.columns:
         texts = cells[choice.columns["text"]]
         sizes["tokens"] = "character" if unspaced(texts) else "word"
         sizes["words"] = options.words or least_words(texts)
+        if frozen:  # single words, then pairs
+            sizes |= {"ngrams": 2, "words": 2 * sizes["words"], "vocabulary_size": NGRAMS}
     if "audio" in choice.columns:
         paths = cells[choice.columns["audio"]]
-        sizes["audio_rate"] = options.audio_rate
+        rate = 16_000 if frozen and here("audio") else 8_000
+        sizes["audio_rate"] = options.audio_rate or rate
         sizes["audio_seconds"] = options.audio_seconds or _usual_seconds(options, paths)
+    side = options.image_size or (96 if frozen else 64)
     return load_table(
         options.csv,
         numbers=list(choice.numbers) or None,
@@ -119,7 +126,7 @@ def load(options: argparse.Namespace, choice: Choice, cells: Mapping[str, list[s
         group=options.group,
         seed=options.seed,
         classes=options.classes,
-        image_size=(options.image_size, options.image_size),
+        image_size=(side, side),
         encoding=options.encoding,
         delimiter=options.delimiter,
         **reading_of(options),

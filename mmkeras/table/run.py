@@ -37,7 +37,7 @@ MOST = 100  # up to this number of classes each has a column of probabilities
 NEEDED = ("table", "classes", "columns", "encoding", "delimiter")  # keys that predicting needs
 # Options that may differ from those with which a run was begun, when it is resumed.
 CHANGEABLE = ("epochs", "time_limit", "learning_rate", "seeds", "no_examples", "no_cache", "csv",
-              "out", "force", "resume", "command")  # fmt: skip
+              "out", "force", "resume", "command", "network")  # fmt: skip
 
 # ------------------------------------------------------------------------------ to write
 

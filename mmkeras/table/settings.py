@@ -69,20 +69,37 @@ def _numbers_chosen(choice: Any) -> dict[str, list[str]]:
 
 def parameters(options: argparse.Namespace, table: Any, weights: Any) -> dict[str, Any]:
     """Every setting that affects the result, in one flat dict, for JSON and for a table."""
-    from .fit import DROPOUT, batch_size, patience
-
     s, there = table.settings, table.modalities
     sizes: dict[str, Any] = {}
     if "text" in there:
         sizes |= {"words": s["words"], "tokens": s["tokens"], "vocabulary": len(table.vocabulary)}
     if "image" in there:
-        sizes |= {"image size": options.image_size, "image encoder": options.image_encoder}
+        sizes |= {"image size": s["image_size"][0]}
     if "audio" in there:
         sizes |= {"audio rate (Hz)": s["audio_rate"], "audio length (s)": s["audio_seconds"]}
     if "numbers" in there:
         sizes |= {"number features": len(table.number_names)}
     return {
         **sizes,
+        "encoders": options.encoders,
+        **(_network(options, table) if options.encoders == "scratch" else {}),
+        "time limit (s)": options.time_limit,
+        "class weights": "equal" if weights is None else "balanced",
+        "seed": options.seed,
+        "least rows of a class": options.least_rows,
+        "equal rows on both sides": options.allow_duplicates,
+        "longest recording (s)": options.max_audio_seconds,
+        "largest file (bytes)": options.max_file_bytes,
+    }
+
+
+def _network(options: argparse.Namespace, table: Any) -> dict[str, Any]:
+    """Of a network from scratch."""
+    from .fit import DROPOUT, batch_size, patience
+
+    image = {"image encoder": options.image_encoder} if "image" in table.modalities else {}
+    return {
+        **image,
         "fusion": options.fusion,
         "dropout": DROPOUT,
         "optimiser": "Adam",
@@ -90,12 +107,5 @@ def parameters(options: argparse.Namespace, table: Any, weights: Any) -> dict[st
         "batch size": batch_size(table, options),
         "epochs, at most": options.epochs,
         "patience (epochs)": patience(options.epochs),
-        "time limit (s)": options.time_limit,
-        "class weights": "equal" if weights is None else "balanced",
-        "seed": options.seed,
         "seeds": options.seeds,
-        "least rows of a class": options.least_rows,
-        "equal rows on both sides": options.allow_duplicates,
-        "longest recording (s)": options.max_audio_seconds,
-        "largest file (bytes)": options.max_file_bytes,
     }

@@ -5,7 +5,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..arguments import check_positive
 from .media import Files
 from .parts import PARTS
 from .store import ahead
+from .words import Pieces, words_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +132,24 @@ class Table:
         )
         return stream.map(self._finish(present)).prefetch(2)
 
+    def reading_text(self, vectorizer: Any, words: int, tokens: str, ngrams: int = 1) -> "Table":
+        """The same rows, with texts as `words.vectorizer` gives them with these settings."""
+        vocabulary = words_of(vectorizer)
+        own = {"words": words, "tokens": tokens, "ngrams": ngrams, "vocabulary": vocabulary}
+        return replace(
+            self, vocabulary=vocabulary, settings={**self.settings, **own}, _vectorizer=vectorizer
+        )
+
+    def of(self, modality: str) -> "Table":
+        """The same rows with one of the modalities only: nothing else is read."""
+        return replace(
+            self,
+            modalities=(modality,),
+            _files={name: of for name, of in self._files.items() if name == modality},
+            _vectorizer=self._vectorizer if modality == "text" else None,
+            _numbers=self._numbers if modality == "numbers" else None,
+        )
+
     def _index(self, part: str) -> np.ndarray:
         if part not in (*PARTS, "all"):
             raise ValueError(f"part must be one of {', '.join((*PARTS, 'all'))}, got {part!r}")
@@ -148,7 +167,7 @@ class Table:
         for column, modality in enumerate(self.modalities):
             if modality == "text":
                 texts = self.rows["text"].iloc[index].tolist()
-                x["text"] = np.array([text.encode() for text in texts], object)
+                x["text"] = self._words(texts)
                 present[:, column] = [bool(text) for text in texts]
             elif modality == "numbers":
                 x["numbers"] = self._numbers[index]  # type: ignore[index]
@@ -161,10 +180,18 @@ class Table:
         x["present"] = present
         return x if self.y is None else (x, self.y[index])
 
+    def _words(self, texts: list[str]) -> np.ndarray:
+        """Ids int32 (n, words) where Python makes them; bytes where the graph does."""
+        if isinstance(self._vectorizer, Pieces):
+            return self._vectorizer.ids(texts)
+        return np.array([text.encode() for text in texts], object)
+
     def _signature(self) -> Any:
         import tensorflow as tf
 
         x = {name: tf.TensorSpec((None,), tf.string) for name in self.modalities}
+        if isinstance(self._vectorizer, Pieces):
+            x["text"] = tf.TensorSpec((None, self._vectorizer.length), tf.int32)
         for name, files in self._files.items():
             x[name] = tf.TensorSpec((None, *files.shape), files.dtype)
         if self._numbers is not None:
@@ -177,7 +204,7 @@ class Table:
 
         def finish(x: dict[str, Any], *y: Any) -> Any:
             x = dict(x)
-            if self._vectorizer is not None:
+            if self._vectorizer is not None and x["text"].dtype == tf.string:
                 x["text"] = tf.cast(self._vectorizer(x["text"]), tf.int32)
             if not present:
                 del x["present"]

@@ -12,14 +12,14 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import run as runs
 from .command import RunError, exit_status
 from .options import parser
-from .wording import with_interval
+from .results import by_class, spread, write
 
 HINTS = {
     "too few for every part": "To leave out classes with few rows: --least-rows 3",
@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     p = parser()
     options = p.parse_args(arguments)
+    if options.network and options.encoders not in (None, "scratch"):
+        p.error(f"{options.network[0]} is for networks that are trained from scratch: leave it "
+                f"out, or --encoders {options.encoders}")  # fmt: skip
     if options.seed + options.seeds > 2**32:
         p.error(f"--seed {options.seed} with --seeds {options.seeds}: the last must be below 2**32")
     options.command = shlex.join(["mmkeras", "train", *arguments])
@@ -82,10 +85,14 @@ def train(options: argparse.Namespace) -> None:
     import mmkeras as mm
 
     from . import prepare
+    from .encoders import choice as encoders
     from .settings import settings_of
 
     choice, cells, rare = prepare.inspect(options)
     _say(prepare.chosen(choice, cells, rare, options))
+    modalities = [*choice.columns, *(["numbers"] if choice.numbers or choice.categories else [])]
+    asked, options.encoders = options.encoders, encoders.resolved(options, modalities)
+    _say(encoders.told(options, asked, modalities))
     runs.begin(options.out, vars(options), options.csv)
     options.begun = True
     mm.start(options.seed)
@@ -97,6 +104,53 @@ def train(options: argparse.Namespace) -> None:
     weights = _class_weights(options, table)
     settings = settings_of(options, choice, table, weights)
     settings["parameters"]["classes left out"] = prepare.told(rare) or None
+    if options.encoders == "scratch":
+        _networks(options, table, settings, weights)
+    else:
+        _frozen(options, table, settings, weights)
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def _frozen(
+    options: argparse.Namespace, table: Any, settings: dict[str, Any], weights: Any
+) -> None:
+    """Frozen encoders and small heads compete."""
+    from .encoders.race import Race
+    from .measure import answer
+
+    print("Candidates, on the validation part")
+    began = time.monotonic()
+    found = Race(table, options, weights, options.encoders).run()
+    winner = found.winner
+    print(f"Taken: {winner.fusion}. {found.why}")
+    settings |= {
+        "table": found.table.settings,
+        "fusion": winner.fusion,
+        "encoders": winner.encoders,
+        "training": f"{time.monotonic() - began:.0f} s",
+        "seed": options.seed,
+        "weights": found.model.count_params(),
+    }
+    settings["parameters"] |= found.parameters
+    folder = runs.seed_folder(options.out, options.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    runs.check_room(folder, found.model)
+    runs.save_model(found.model, folder / "model.keras")
+    print("Measuring, and writing the report …", flush=True)
+    y, answers = answer(found.head, found.features, "test")
+    race = {"board": found.board, "winner": winner.fusion, "why": found.why}
+    training = {"class_weight": by_class(found.table, weights), "race": race}
+    write(options, found.table, settings, (y, answers), training, folder, more=False)
+
+
+def _networks(
+    options: argparse.Namespace, table: Any, settings: dict[str, Any], weights: Any
+) -> None:
+    """Networks from scratch, one a seed; the best is kept."""
     began, found = time.monotonic(), []
     for number in range(options.seeds):
         if options.seeds > 1:
@@ -108,11 +162,6 @@ def train(options: argparse.Namespace) -> None:
     settings |= {"training": f"{time.monotonic() - began:.0f} s", "seed": best.seed,
                  "weights": best.model.count_params()}  # fmt: skip
     _finish(options, table, settings, weights, found, best)
-
-
-def _say(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line)
 
 
 @dataclass
@@ -166,37 +215,24 @@ def _finish(
     best: _One,
 ) -> None:
     """Measure the best model, and write the run."""
-    from .measure import answer, measure
-    from .problems import in_words
-    from .report import Run
-    from .report.examples import examples
+    from .measure import answer
 
     print("Measuring, and writing the report …", flush=True)
     y, answers = answer(best.model, table, "test")
-    metrics = measure(table, y, answers, options.seed)
-    metrics["training"] = {
+    training = {
         "epochs": len(best.fitted.history["loss"]),
         "best_epoch": best.fitted.best_epoch,
         "ended_by": best.fitted.why,
-        "class_weight": None
-        if weights is None
-        else dict(zip(table.classes, weights.round(4).tolist(), strict=True)),
+        "class_weight": by_class(table, weights),
         "history": best.fitted.history,
     }
+    seeds = None
     if len(found) > 1:
         said = [_of_test(one.model, table) for one in found]
-        metrics["seeds"] = spread([one.seed for one in found], y, said)
-    p = answers[table.modalities]
-    shown = None if options.no_examples else examples(table, y, p)
-    run = Run(settings, metrics, y, p, shown, in_words(table.report))
-    rows = table.rows[table.rows["part"] == "test"]
-    predictions = runs.predictions(
-        rows, table.classes, y, p, () if options.no_examples else table.modalities
-    )
+        seeds = spread([one.seed for one in found], y, said)
     more = best.fitted.why in ("epochs", "time")
-    best_folder = runs.seed_folder(options.out, best.seed)
-    runs.finish(options.out, best_folder, run, predictions, more=more)
-    _say(summary(metrics))
+    folder = runs.seed_folder(options.out, best.seed)
+    write(options, table, settings, (y, answers), training, folder, more=more, seeds=seeds)
 
 
 def _of_test(model: Any, table: Any) -> Any:
@@ -207,41 +243,3 @@ def _of_test(model: Any, table: Any) -> Any:
 
     batches = table.dataset("test").as_numpy_iterator()
     return np.concatenate([probabilities(model, x, len(table.classes)) for x, _ in batches])
-
-
-def spread(seeds: Sequence[int], y: Any, answers: Sequence[Any]) -> dict[str, Any]:
-    """The spread of the results of several seeds on the same rows.
-
-    Args:
-        seeds: the seeds of the models.
-        y: int (n,), the true classes.
-        answers: the probabilities of each model, float (n, classes).
-
-    Returns:
-        Lists over the seeds, and "mean" and "sd" (with n - 1) of each measure.
-    """
-    import numpy as np
-
-    right = np.arange(len(y)), y
-    values = {
-        "accuracy": [float((p.argmax(axis=1) == y).mean()) for p in answers],
-        "log_loss": [float(-np.log(np.maximum(p[right], 1e-7)).mean()) for p in answers],
-    }
-    return {
-        "seed": list(seeds),
-        **values,
-        "mean": {name: float(np.mean(some)) for name, some in values.items()},
-        "sd": {name: float(np.std(some, ddof=1)) for name, some in values.items()},
-    }
-
-
-def summary(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """Lines with the result on the test part, and the warnings."""
-    yield f"Test, {metrics['rows']['test']} rows     accuracy (95% interval)"
-    for name, of in metrics["models"].items():
-        yield f"  {name:18} {with_interval(of['accuracy'], digits=2)}"
-    if seeds := metrics.get("seeds"):
-        mean, sd, n = seeds["mean"]["accuracy"], seeds["sd"]["accuracy"], len(seeds["seed"])
-        yield f"  {n} seeds: mean {mean:.2f}, sd {sd:.3f}; the best by validation is kept"
-    for text in metrics["warnings"]:
-        yield f"Beware: {text}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 UNKNOWN = "[UNK]"
+TOKENS = ("word", "character", "wordpiece")
 # The replacements, in this order, in text in lower case (in RE2's notation). Emoji are words, and
 # are kept; so are the joiners U+200C and U+200D, which belong to emoji and to letters.
 RULES = (
@@ -46,18 +47,23 @@ def vectorizer(
     tokens: str,
     vocabulary: Sequence[str] | None,
     vocabulary_size: int,
+    ngrams: int = 1,
 ) -> Any:
     """A `keras.layers.TextVectorization`: string (batch,) → int64 ids (batch, words).
 
     It standardizes by `standardize`. The words are those of ``vocabulary``, or the most frequent
-    words of ``texts``; if these have no words, the layer knows none, and cannot be used.
+    words of ``texts``; if these have no words, the layer knows none, and cannot be used. For
+    "wordpiece" it is `Pieces`.
     """
+    if tokens == "wordpiece":
+        return Pieces(words, vocabulary)
     import keras
 
     layer = keras.layers.TextVectorization(
         max_tokens=None if vocabulary else vocabulary_size,
         standardize=lambda text: standardize(text, tokens),
         split="whitespace" if tokens == "word" else "character",
+        ngrams=ngrams if ngrams > 1 else None,
         output_sequence_length=words,
         vocabulary=list(vocabulary) if vocabulary else None,
         name="text_ids",
@@ -70,3 +76,27 @@ def vectorizer(
 def words_of(layer: Any) -> list[str]:
     """The words by id: "" (padding), "[UNK]" (unknown), then the most frequent first."""
     return [] if layer is None else [str(word) for word in layer.get_vocabulary()]
+
+
+class Pieces:
+    """What stands in the place of the layer for "wordpiece", and runs before the graph does.
+
+    Args:
+        length: pieces of a text, [CLS] and [SEP] included.
+        vocabulary: of another table, or None for that of `mmkeras.pretrained.minilm_tokenizer`.
+    """
+
+    def __init__(self, length: int, vocabulary: Sequence[str] | None = None) -> None:
+        from ..pretrained import WordPiece, minilm_tokenizer
+
+        self.length = length
+        self.tokenizer = WordPiece(vocabulary) if vocabulary else minilm_tokenizer()
+
+    def ids(self, texts: Sequence[str]) -> np.ndarray:
+        """int32 (n, length); nothing but 0 where the text is blank."""
+        found = self.tokenizer(texts, self.length)
+        return found * np.array([bool(text) for text in texts], np.int32)[:, None]
+
+    def get_vocabulary(self) -> list[str]:
+        """The pieces by id; the first is "[PAD]"."""
+        return self.tokenizer.vocabulary

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ... import files
-from . import scores, sections
+from . import race, scores, sections
 from .card import card
 from .markup import document, tag
 from .outcome import Run, headline
@@ -11,7 +11,7 @@ from .scores import COLUMNS
 
 __all__ = ["COLUMNS", "Run", "card", "headline", "page", "write"]
 SECTIONS = (
-    scores.results, scores.importance, scores.seeds, scores.classes, scores.curves,
+    scores.results, race.board, scores.importance, scores.seeds, scores.classes, scores.curves,
     scores.calibration, scores.training, sections.examples, sections.data, sections.problems,
     sections.making,
 )  # fmt: skip

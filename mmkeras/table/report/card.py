@@ -27,8 +27,8 @@ answer.
 
 ## Model details
 - Predicts `label` = {label}, one of {count} classes: {classes}.
-- Reads: {columns}. A modality may be absent; a learned vector replaces its features.
-- Keras model: encoders of {modalities}, {fusion} fusion, {weights:,} weights.
+- Reads: {columns}. A modality may be absent; {stand_in} replaces its features.
+- Keras model: encoders of {modalities}, {fusion} fusion, {weights:,} weights.{frozen}
 - Trained on {day} with {versions}.
 - Made by: {command}
 - *Who is responsible for it, and how can they be reached? Under which licence may it be used?*
@@ -93,6 +93,8 @@ def card(run: Run) -> str:
         classes=", ".join(map(plain, _most(m["classes"]))) + _more(m["classes"]),
         columns=", ".join(f"{k} from {plain(v)}" for k, v in _columns(s).items()),
         modalities=", ".join(_columns(s)),
+        stand_in="the mean of the training rows" if s.get("encoders") else "a learned vector",
+        frozen=_frozen(s),
         fusion=plain(s["fusion"]),
         weights=s["weights"],
         day=s["day"],
@@ -107,6 +109,13 @@ def card(run: Run) -> str:
         caveats="\n".join(f"- {plain(text)}" for text in _caveats(m)),
         **m["rows"],
     )  # fmt: skip
+
+
+def _frozen(settings: Mapping[str, Any]) -> str:
+    """Which encoders were not trained here, if they were not."""
+    named = settings.get("encoders") or {}
+    told = ", ".join(f"{m} by {plain(name)}" for m, name in named.items())
+    return f" Frozen encoders, not trained on this data: {told}." if named else ""
 
 
 def _columns(settings: Mapping[str, Any]) -> dict[str, str]:

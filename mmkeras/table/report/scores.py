@@ -222,7 +222,8 @@ def calibration(run: Run) -> list[Markup]:
 
 def training(run: Run) -> list[Markup]:
     """The learning curves, if there was a training."""
-    if not (of := run.metrics.get("training")):
+    of = run.metrics.get("training") or {}
+    if "history" not in of:
         return []
     best = of["best_epoch"]
     words = f"Epoch {best} of {of['epochs']} had the lowest validation loss and was kept."

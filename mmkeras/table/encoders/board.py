@@ -1,0 +1,134 @@
+"""The leader board: what each candidate was worth on the validation part, and which one wins."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..intervals import Intervals
+from ..table import Table
+from ..wording import number
+from .linear import losses
+
+Array = np.ndarray
+# The fusions, the simplest first. "alone" reads one modality: it is there to compare, and the
+# encoder of each modality is chosen by it.
+ALONE, LINEAR, LATE, CONCATENATE, GATED = "alone", "linear", "late", "concatenate", "gated"
+FUSIONS = {
+    ALONE: "one modality, logistic regression",
+    LINEAR: "logistic regression on all features",
+    LATE: "the mean answer of a logistic regression per modality",
+    CONCATENATE: "all features into a hidden layer",
+    GATED: "a hidden layer per modality, joined by gates",
+}
+DRAWS = 200  # of the bootstrap, where there are groups
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A candidate.
+
+    Attributes:
+        encoders: modality → name of the encoder.
+        fusion: of `FUSIONS`.
+        p: probabilities (n, classes) of the validation rows, or None where it was not tried.
+        seconds: that it took on top of what was there, its encoders included.
+        note: why it was not tried, or "".
+    """
+
+    encoders: dict[str, str]
+    fusion: str
+    p: Array | None = None
+    seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass
+class Board:
+    """The candidates so far, told as they come.
+
+    Args:
+        y: int (n,), classes of the validation rows.
+        groups: of these rows, or None.
+        seed: of the bootstrap.
+    """
+
+    y: Array
+    groups: list[str] | None
+    seed: int
+    entries: list[Entry] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, table: Table, seed: int) -> "Board":
+        """For the validation rows of a table."""
+        valid = (table.rows["part"] == "valid").to_numpy()
+        assert table.y is not None
+        groups = None
+        if "group" in table.rows:
+            names = table.rows["group"][valid]
+            groups = [name or f"row {i}" for i, name in names.items()]
+        return cls(table.y[valid].astype(int), groups, seed)
+
+    def add(self, entry: Entry) -> None:
+        """With a line on stdout."""
+        self.entries.append(entry)
+        names = ", ".join(f"{m}: {name}" for m, name in entry.encoders.items())
+        told = f"not tried, {entry.note}"
+        if entry.p is not None:
+            of = self.scores(entry)
+            value, low, high = (number(of["accuracy"][k], 2) for k in ("value", "low", "high"))
+            told = f"accuracy {value} ({low} to {high}), log loss {number(of['log_loss'])}"
+            told += f", {entry.seconds:.1f} s"
+        print(f"  {entry.fusion:12} {told}  [{names}]", flush=True)
+
+    def scores(self, entry: Entry) -> dict[str, Any]:
+        """accuracy (value, low, high) and log_loss, None where they are not known."""
+        if entry.p is None:
+            return {"accuracy": dict.fromkeys(("value", "low", "high")), "log_loss": None}
+        right = entry.p.argmax(axis=1) == self.y
+        low, high = Intervals(len(right), self.groups, DRAWS, self.seed).share(right)
+        known = not math.isnan(low)
+        interval = {"low": low if known else None, "high": high if known else None}
+        return {
+            "accuracy": {"value": float(right.mean()), **interval},
+            "log_loss": float(losses(entry.p, self.y).mean()),
+        }
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All entries, fit for JSON, the lowest log loss first."""
+        found = [
+            {"encoders": e.encoders, "fusion": e.fusion, **self.scores(e),
+             "seconds": round(e.seconds, 2), "note": e.note}
+            for e in self.entries
+        ]  # fmt: skip
+        return sorted(found, key=lambda of: (of["log_loss"] is None, of["log_loss"] or 0))
+
+    def winner(self, able: Collection[str]) -> tuple[Entry, str]:
+        """The simplest that is not shown to be worse than the best, and a sentence that says why.
+
+        Shown means: its log loss on the same rows is higher by more than the standard error of
+        the difference (the rule of one standard error: Breiman et al. 1984).
+
+        Args:
+            able: the fusions that can be made into a model.
+        """
+        found = {e.fusion: e.p for e in self.entries if e.fusion in able and e.p is not None}
+        lost = {fusion: losses(p, self.y) for fusion, p in found.items()}
+        best = min(lost, key=lambda fusion: float(lost[fusion].mean()))
+        for fusion in (name for name in FUSIONS if name in lost):
+            worse = lost[fusion] - lost[best]
+            error = float(worse.std(ddof=1)) / math.sqrt(len(worse)) if len(worse) > 1 else 0.0
+            if fusion == best or worse.mean() <= error:
+                break
+        why = f"{best!r} has the lowest log loss on the validation part."
+        if fusion != best:
+            why += (
+                f" {fusion!r} is simpler, and its log loss is higher by {worse.mean():.3f} only, "
+                f"within the standard error of the difference, {error:.3f}."
+            )
+        elif len(lost) > 1:
+            why += " No simpler candidate is within one standard error of it."
+        entry = next(e for e in self.entries if e.fusion == fusion and e.p is not None)
+        return entry, why

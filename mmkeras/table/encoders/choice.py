@@ -1,0 +1,87 @@
+"""Which encoders a run may take: what `--encoders` says, what the cache holds, what they read."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from ...assets import AssetError
+from ...assets.cache import faults
+from ...assets.entries import find
+from ..command import RunError
+
+DEFAULT = "auto"
+ASSETS = {"text": "minilm-l6", "image": "efficientnet-lite0", "audio": "whisper-tiny-en"}
+NAMES = {"text": "MiniLM-L6", "image": "EfficientNet-Lite0", "audio": "Whisper, layer 2"}
+SMALLEST = 32  # pixels that EfficientNet-Lite0 takes
+UNREAD = 0.3  # share of strange pieces from which on MiniLM does not read a language
+
+
+def here(modality: str) -> bool:
+    """Is the pretrained encoder of this modality in the cache? Nothing is fetched."""
+    try:
+        return not faults(find(ASSETS[modality]), thorough=False)
+    except AssetError:
+        return False
+
+
+def resolved(options: argparse.Namespace, modalities: Sequence[str]) -> str:
+    """What `--encoders` comes to: "scratch", "auto" or "pretrained".
+
+    Options of a network from scratch ask for one. Without a pretrained encoder, pictures have no
+    features of another kind, so that auto comes to scratch.
+
+    Raises:
+        RunError: an encoder that must be there is not in the cache.
+    """
+    asked = options.encoders or ("scratch" if options.network else DEFAULT)
+    if asked == "scratch":
+        return asked
+    missing = [m for m in modalities if m in ASSETS and not here(m)]
+    small = "image" in modalities and (options.image_size or SMALLEST) < SMALLEST
+    if small and options.encoders:
+        raise RunError(
+            f"--image-size {options.image_size} is too small for {NAMES['image']}, which takes "
+            f"{SMALLEST} pixels and more: raise it, or take --encoders scratch"
+        )
+    if asked == "pretrained" and missing:
+        names = " ".join(ASSETS[m] for m in missing)
+        raise RunError(
+            f"--encoders pretrained needs what is not in the cache, for {' and '.join(missing)}: "
+            f"mmkeras data fetch {names}; or take what is there: --encoders auto"
+        )
+    return "scratch" if small or "image" in missing else asked
+
+
+def told(
+    options: argparse.Namespace, asked: str | None, modalities: Sequence[str]
+) -> Iterator[str]:
+    """Lines: what encodes the data, and what would be added by fetching it.
+
+    Args:
+        options: with `encoders` from `resolved`.
+        asked: what it was before.
+    """
+    if asked == "scratch" or options.network:
+        return
+    missing = [m for m in modalities if m in ASSETS and not here(m)]
+    if options.encoders == "scratch":
+        yield "Encoders: trained from scratch, for want of a pretrained one for these pictures"
+    else:
+        found = [f"{NAMES[m]} for {m}" for m in modalities if m in ASSETS and m not in missing]
+        yield f"Encoders: {', '.join(found) or 'no pretrained ones'}; frozen, with small heads"
+    if missing:
+        size = sum(find(ASSETS[m]).size for m in missing) / 1e6
+        yield (
+            f"  mmkeras data fetch {' '.join(ASSETS[m] for m in missing)} ({size:.0f} MB) would "
+            f"add {' and '.join(NAMES[m] for m in missing)}; nothing is fetched unasked"
+        )
+
+
+def strange(pieces: Sequence[str]) -> float:
+    """The share of unknown pieces and single letters among the pieces of words, in [0, 1].
+
+    Of English it is about 0.1 ("a", "I", the s of "it's"), of German 0.15, of Chinese 1.
+    """
+    bare = [piece.removeprefix("##") for piece in pieces]
+    words = [p for p in bare if p == "[UNK]" or p.isalpha()]
+    odd = sum(p == "[UNK]" or len(p) == 1 for p in words)
+    return odd / len(words) if words else 1.0
