@@ -58,7 +58,10 @@ def supported_claims(letters: str) -> str | None:
     "table of the same shape that says whose ages are near, and take the mean where they are",
 )
 def auc_same_age(auc: Callable) -> str | None:
-    """A function of y, s, age (n,), years: share of the pairs of near age in order, ties half."""
+    """A function of y, s, age (n,) and years that returns the AUC of the pairs of near age.
+
+    It is the share of those pairs that are in the right order; a tie counts half.
+    """
     rng = np.random.default_rng(0)
     for levels, years in ((4, 3), (1000, 5)):
         age = rng.integers(30, 78, 80)
@@ -102,7 +105,10 @@ def auc_same_age(auc: Callable) -> str | None:
     "rng.multinomial(k, np.full(k, 1 / k), size=draws) says how often each of k patients is drawn",
 )
 def difference_draws(bootstrap: Callable) -> str | None:
-    """A function of right_a, right_b, patient (n,), draws, rng: accuracies of A - B, (draws,)."""
+    """A function that returns the accuracy of A minus that of B in each draw, (draws,).
+
+    It takes right_a, right_b, patient (each (n,)), draws and rng.
+    """
     made = np.random.default_rng(1)
     sizes = np.tile([2, 10], 30)  # patients of two sizes, some easy and some hard for both
     patient = np.repeat(100 + np.arange(60), sizes)
