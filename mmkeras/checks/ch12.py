@@ -42,8 +42,8 @@ def _level(signal: np.ndarray, rate: int, beats: int, window_rate: int) -> float
     "12.1",
     "the ST segment against the baseline",
     hint="find_peaks(signal, height=0.5, distance=int(0.22 * rate)) gives the spikes s; the mean "
-    "of signal[s + int(0.06 * rate) : s + int(0.08 * rate) + 1] minus the mean as far before s, "
-    "then np.median over the beats",
+    "of signal[s + int(0.06 * rate) : s + int(0.08 * rate) + 1] minus the mean of the same "
+    "window before s, then np.median over the beats",
 )
 def st_level(measure: Callable) -> str | None:
     """A function of an ECG in mV (samples,) and its samples per second: the ST level in mV."""
@@ -169,7 +169,10 @@ def masked_error(error: Callable) -> str | None:
     "to m's sum, where before is the frozenset of those that came earlier; divide by 6",
 )
 def contributions_of(share: Callable) -> str | None:
-    """A function of a dict frozenset → log-odds (8 of them): dict modality → contribution."""
+    """A function that turns the log-odds of the 8 subsets into one contribution per modality.
+
+    It takes a dict whose keys are frozensets of modalities and returns a dict.
+    """
     names = ("note", "ecg", "scan")
     numbers = np.random.default_rng(3).normal(size=8).round(2).tolist()
     keys = [frozenset(n for i, n in enumerate(names) if bits >> i & 1) for bits in range(8)]
@@ -212,7 +215,10 @@ def _shapley(value: Mapping[frozenset[str], float], names: tuple[str, ...]) -> l
     "and divide the sum over grades 1 to 4 by the sum over all",
 )
 def posterior(rule: Callable) -> str | None:
-    """A function of prior (5,), tables [(5, levels)], seen [level or None]: P(grade > 0)."""
+    """A function of prior, tables and seen that returns the probability of a grade above 0.
+
+    prior is (5,), tables a list of arrays (5, levels), seen a list of one level or None each.
+    """
     rng = np.random.default_rng(7)
     prior = np.array([0.5, 0.26, 0.105, 0.105, 0.03])
     tables = [rng.dirichlet(np.ones(levels), 5) for levels in (3, 4)]
