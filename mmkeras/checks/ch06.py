@@ -156,10 +156,11 @@ def gain_by_class(gains: Callable) -> str | None:
 # Which conclusions are not supported, and why; A and F are.
 REASONS = {
     "A": "the whole interval of that gain is above 0, and its draws are of test concepts",
-    "B": "an interval from -3.5 to +0.5 holds 0, but it also holds a loss of 3 points",
-    "C": "the interval holds 0; that most of it lies on one side settles nothing",
+    "B": "an interval from -3.5 to +0.5 contains 0, but it also contains a loss of 3 points",
+    "C": "the interval contains 0; that most of it lies on one side settles nothing",
     "D": "the draws are of families of concepts; no fifth artist was ever drawn",
-    "E": "the fitted models are the same in all draws, so the training draw is not in the interval",
+    "E": "the fitted models are the same in all draws, so the interval does not cover the training "
+    "draw",
     "F": "no value above +0.5 is in that interval, and its draws are of test concepts",
 }
 UNSUPPORTED = frozenset("BCDE")
@@ -168,9 +169,9 @@ REFUSED: list[set[str]] = []  # wrong answers so far; from the second on, the re
 
 @exercise(
     "06.5",
-    "claims and what carries them",
+    "claims and what supports them",
     hint="ask of each claim: what was drawn anew 10,000 times, and what stayed the same? And does "
-    "an interval that holds 0 show that a difference is 0?",
+    "an interval that contains 0 show that a difference is 0?",
 )
 def unsupported(answer: Any) -> str | None:
     """the set of letters of the conclusions that the experiment does not support."""
@@ -190,7 +191,7 @@ def unsupported(answer: Any) -> str | None:
             )
         verdict = "goes too far" if wrong[0] in UNSUPPORTED else "is supported"
         raise NotYet(f"{count} wrong. {wrong[0]} {verdict}: {REASONS[wrong[0]]}")
-    return "only A and F are carried: new concepts, these artists, these fitted models"
+    return "only A and F are supported: new concepts, these artists, these fitted models"
 
 
 def _ask(model: keras.Model, feed: dict[str, np.ndarray]) -> np.ndarray:
