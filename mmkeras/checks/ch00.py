@@ -97,7 +97,9 @@ def two_heads(build: Callable[[], keras.Model]) -> str:
         raise NotYet(f"the head group should give 6 numbers, yours gives {outputs['group']}")
     edible = model.get_layer("edible")
     if outputs["edible"] != (1,):
-        raise NotYet('yes or no is one number, the probability of yes: "edible" is "binary"')
+        raise NotYet(
+            'a yes-or-no head gives one number, the probability of yes: use "binary" for "edible"'
+        )
     if edible.activation is not keras.activations.sigmoid:
         raise NotYet('the head edible should give a probability (a sigmoid): use "binary"')
     layers = model.get_layer("text_encoder").layers
@@ -113,7 +115,7 @@ def two_heads(build: Callable[[], keras.Model]) -> str:
     "00.4",
     "your own words",
     hint="reader and eye both want a batch: an array of one name (of type object), and "
-    "picture[None]. What they give goes to the model under its two names",
+    "picture[None]. Pass what they return to the model as a dict with its two input names",
 )
 def own_words(predict_group: Callable[[str, np.ndarray], str], train: Emoji) -> str:
     """A function of a name and a picture that returns the name of a group."""
@@ -147,7 +149,8 @@ def own_words(predict_group: Callable[[str, np.ndarray], str], train: Emoji) -> 
 @exercise(
     "00.5",
     "which claims hold",
-    hint="which cell's output would differ if the sentence were wrong? None? Then no support",
+    hint="which cell's output would differ if the sentence were wrong? If there is none, the "
+    "chapter does not support it",
 )
 def claims(supported: Any) -> str:
     """The letters of the sentences that the chapter supports, a str in any order or a list."""
@@ -164,9 +167,11 @@ def claims(supported: Any) -> str:
     ask = {
         "A": "section 2 compares model and rival on the same drawings: how far apart are they?",
         "B": "on drawings of how many artists was the model of section 2 tested?",
-        "C": "which model was trained on the picture alone? To mislead a model is something else",
+        "C": "which model was trained on the picture alone? Shuffling misleads a "
+        "model, which is something else",
         "D": "which cell changed nothing but the names, and what did it print?",
-        "E": "were the two kinds of models asked about the same drawings? And where a name is new?",
+        "E": "were the two kinds of models asked about the same drawings? And "
+        "how did they do where the name is new?",
         "F": "which cell compares the two drawings, and what did it print?",
     }
     if wrong := sorted(given ^ supports):
