@@ -101,7 +101,7 @@ def _judged_gradients() -> list[tuple[str, Callable, Callable, bool]]:
 @exercise(
     "01.2",
     "would you trust this gradient",
-    hint="section 3.2 has a check that knows no rules of calculus. At which weights would you "
+    hint="section 3.2 has a check that needs no rules of calculus. At which weights would you "
     "make it, and how close is close enough?",
 )
 def trustworthy(judge: Callable) -> str:
