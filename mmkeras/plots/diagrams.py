@@ -1,6 +1,7 @@
 """Pictures in a grid, and the flow of data through a model."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -141,22 +142,26 @@ def diagram(ax: Axes, title: str, stations: str, arrows: str) -> Axes:
     Raises:
         ValueError: an arrow from or to a box that is not there.
     """
-    columns, place = [part.split() for part in stations.split("|")], {}
-    for x, names in enumerate(columns):
-        for k, name in enumerate(names):
-            place[name] = (1.5 * x, (len(names) - 1) / 2 - k)
+    columns = [part.split() for part in stations.split("|")]
+    place = {
+        name: (1.5 * column, (len(names) - 1) / 2 - k)
+        for column, names in enumerate(columns)
+        for k, name in enumerate(names)
+    }
     for name, (x, y) in place.items():
         last = name in columns[-1]
         box = {"boxstyle": "round", "fc": INK if last else PAPER, "ec": INK}
-        words = {"ha": "center", "va": "center", "fontsize": 8, "zorder": 3}
+        words: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "zorder": 3}
         ax.text(x, y, name.replace("_", " "), bbox=box, color=PAPER if last else "black", **words)
     for arrow in arrows.split():
         start, _, end = arrow.lstrip("~").partition(">")
         if missing := {start, end} - set(place):
             raise ValueError(f"arrow {arrow!r}: no box {', '.join(missing)}; there are {[*place]}")
         bend = {0: 0.0, 1: -0.3, 2: 0.3}[len(arrow) - len(arrow.lstrip("~"))]
-        style = {"arrowstyle": "-|>", "color": "0.4", "connectionstyle": f"arc3,rad={bend}"}
-        style |= {"shrinkA": 9 + 2 * len(start), "shrinkB": 9 + 2 * len(end)}
+        style = {
+            "arrowstyle": "-|>", "color": "0.4", "connectionstyle": f"arc3,rad={bend}",
+            "shrinkA": 9 + 2 * len(start), "shrinkB": 9 + 2 * len(end),
+        }  # fmt: skip
         ax.annotate("", place[end], place[start], arrowprops=style, zorder=1)
     ax.set(xlim=(-0.7, 1.5 * len(columns) - 0.8), ylim=(-1.8, 1.8))
     ax.set_title(title, fontsize=10, loc="left")
