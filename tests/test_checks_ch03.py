@@ -110,7 +110,7 @@ WRONG = {
     ch03.to_255: [
         ("always PyTorch's", lambda: (lambda x: (x * DEVIATION + MEAN) * 255,), "undoes PyTorch's"),
         ("always 0 to 1", lambda: (lambda x: 255 * x,), "undoes 0 to 1"),
-        ("nothing", lambda: (lambda x: x,), "as they came"),
+        ("nothing", lambda: (lambda x: x,), "returned unchanged"),
         ("below 0 cut off", lambda: (never_negative,), "below 0 was cut off"),
         ("three of four", lambda: (without_pytorch,), "undoes -1 to 1"),
         ("the wrong order", lambda: (wrong_order,), "in the wrong order"),
@@ -129,7 +129,7 @@ WRONG = {
         (
             "squeezed",
             lambda: (lambda b, h, w, s: np.array(b) * [s / h, s / w, s / h, s / w],),
-            "where squeezing puts it",
+            "as in squeezing; padding uses one scale for both",
         ),
         ("two numbers", lambda: (lambda *a: move(*a)[:2],), "return four numbers"),
         ("as it was", lambda: (lambda b, h, w, s: b,), "padded to 100×100"),

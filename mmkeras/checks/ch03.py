@@ -54,7 +54,7 @@ def to_255(answer: Callable) -> str | None:
             "this undoes PyTorch's scaling": (x * DEVIATION + MEAN) * 255,
             "this undoes 0 to 1": x * 255,
             "this undoes -1 to 1": (x + 1) * 127.5,
-            "these are the numbers as they came": x,
+            "the numbers are returned unchanged": x,
             "one straight line for all channels cannot undo three means and deviations": (
                 (x - x.min()) / np.ptp(x) * 255
             ),
@@ -89,8 +89,8 @@ def box_after_padding(move: Callable) -> str | None:
             "the box is scaled, but the margin is missing": scaled,
             "the margins are swapped: a wide picture has them above and below": scaled
             + [across, down, across, down],
-            "each direction has its own scale here: that is where squeezing puts it": np.array(box)
-            * each,
+            "here each direction has a scale of its own, as in squeezing; padding uses one scale "
+            "for both": np.array(box) * each,
             "the whole margin was added; half of it is on each side": scaled
             + 2 * np.array([down, across, down, across]),
             "the picture moves away from the corner, so add the margin": scaled
