@@ -285,7 +285,7 @@ WRONG = {
         (
             "one number",
             lambda: (total, lambda L, h: np.log(L).sum()),
-            "the best s for losses [2.0, 0.5], all but",
+            "for losses [2.0, 0.5] and a bound too high to matter, the best s",
         ),
         ("unbounded", lambda: (total, lambda L, h: np.log(L)), "s is not bounded"),
         (

@@ -154,7 +154,8 @@ def uncertainty(total: Callable, best: Callable) -> str | None:
                 raise NotYet("the best s has the wrong sign: exp(−s)·L = 1, so exp(s) = L")
             if np.allclose(mine, 1 / L) or np.allclose(mine, L):
                 raise NotYet("that is not s but a weight or a loss: exp(−s)·L = 1, solve for s")
-        expect_close(mine, np.log(L), f"the best s for losses {losses}, all but unbounded,")
+        case = f"for losses {losses} and a bound too high to matter"
+        expect_close(mine, np.log(L), f"{case}, the best s")
     for heaviest in (50.0, 5.0):
         L = np.array([3.0, 0.1, 0.0])
         with np.errstate(divide="ignore"):
