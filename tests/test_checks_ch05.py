@@ -146,7 +146,7 @@ WRONG = {
         ("two words needed", lambda: (lambda t, p, n: referee(t, p, n - 1),), "one known word"),
         ("the surer one", lambda: (
             lambda t, p, n: referee(t, p, t.max(axis=1) > p.max(axis=1)),
-        ), "surer one"),
+        ), "surer modality"),
         ("an average", lambda: (lambda t, p, n: (t + p).argmax(axis=1),), "an average"),
         ("probabilities", lambda: (
             lambda t, p, n: np.where(n[:, None] > 0, t, p),

@@ -188,7 +188,9 @@ def referee(answer: Callable[[np.ndarray, np.ndarray, np.ndarray], Any]) -> str:
             raise NotYet("one known word is enough: known > 0, or known >= 1")
         surest = np.where(text.max(axis=1) > picture.max(axis=1), said, seen)
         if np.array_equal(got, surest):
-            raise NotYet("this trusts the surer one; this rule asks only if a word is known")
+            raise NotYet(
+                "this trusts the surer modality; the rule asks only whether a word is known"
+            )
         if np.array_equal(got, (text + picture).argmax(axis=1)):
             raise NotYet("this is an average; the rule chooses one modality by known")
     expect_close(got, np.where(known > 0, said, seen), "the group numbers")
