@@ -242,7 +242,7 @@ WRONG = {
             "of the theory",
         ),
         ("0.5", lambda: (chosen(lambda *_: 0.5),), "only when both mistakes cost the same"),
-        ("too high", lambda: (chosen(lambda *_: 0.97),), "do not pay the least"),
+        ("too high", lambda: (chosen(lambda *_: 0.97),), "not the cheapest threshold"),
         ("paid on validation", lambda: (on_validation,), "the cost on the validation patients"),
         ("only the threshold", lambda: (lambda *a: choose(*a)[0],), "return two numbers"),
         ("a word", lambda: (lambda *a: ("low", 1.0),), "should be a number"),

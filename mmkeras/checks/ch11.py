@@ -220,7 +220,7 @@ def _check_meaning(got: np.ndarray, sheets: np.ndarray) -> None:
         raise NotYet("something was cut off or changed beyond recognition: keep within 10 to 20%")
     whole = (got[:6] > 40).sum(axis=(1, 2, 3)) / (sheets[:6] > 40).sum(axis=(1, 2, 3))
     if whole.min() < 0.85:
-        raise NotYet("a part of the sheet was cut off: nothing may get lost")
+        raise NotYet("a part of the sheet was cut off: no part may be lost")
 
 
 @exercise(
@@ -262,7 +262,7 @@ def threshold_for(choose: Callable) -> str | None:
             if not ok and np.isclose(given, value):
                 raise NotYet(message)
         if not ok:
-            raise NotYet(f"at {given:.3g} the validation patients do not pay the least")
+            raise NotYet(f"{given:.3g} is not the cheapest threshold on the validation patients")
         want = expected_cost(y_test, p_test, given, false_positive, false_negative)
         again = expected_cost(y_valid, p_valid, given, false_positive, false_negative)
         if np.isscalar(got[1]) and np.isclose(got[1], again) and not np.isclose(again, want):
