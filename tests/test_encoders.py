@@ -260,7 +260,7 @@ def test_the_penalty_is_the_one_that_the_validation_rows_like_best():
 
 
 def test_a_network_must_earn_its_place():
-    """The simplest is taken of those within one standard error of the best."""
+    """The simplest is taken of those within two standard errors of the best."""
     y = np.arange(200) % 2
     rng = np.random.default_rng(0)
 
