@@ -21,10 +21,12 @@ def hidden_rate(rate: Callable) -> str | None:
         case = f"rate {r}, {m} modalit{'y' if m == 1 else 'ies'}"
         if np.isscalar(got):
             if np.isclose(got, r):
-                raise NotYet(f"{case}: this is the rate itself; but if all were to go, one stays")
+                raise NotYet(
+                    f"{case}: this is the rate itself; but if all are drawn, one stays after all"
+                )
             if m > 1 and np.isclose(got, r - r**m):
                 raise NotYet(
-                    f"{case}: r^M is the probability that all were to go; then one of the M stays, "
+                    f"{case}: r^M is the probability that all are drawn; then one of the M stays, "
                     "not all of them"
                 )
             if m > 1 and np.isclose(got, (r - r**m) / (1 - r**m)):
