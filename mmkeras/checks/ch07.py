@@ -108,7 +108,9 @@ def referee(weights: Callable) -> str | None:
     for sign, who in ((1, "words"), (-1, "picture")):
         here = ((logit > 0) == truth)[c == sign].mean()
         if here < 0.98:
-            raise NotYet(f"where the referee says {who!r} (c = {sign:+d}), {here:.0%} are right")
+            raise NotYet(
+                f"where the referee says {who!r} (c = {sign:+d}), only {here:.0%} are right"
+            )
     return f"{units} units and no training: {share:.0%} right"
 
 
