@@ -25,6 +25,13 @@ class Composite(keras.layers.Layer):
             return own
         return own[path]
 
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """As Keras' own; the sublayers of a frozen layer that is loaded are frozen, too."""
+        super().build_from_config(config)
+        if not self.trainable:
+            self.trainable = True  # Keras does nothing where the value is the same
+            self.trainable = False
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         own = self.dtype_policy

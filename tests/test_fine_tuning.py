@@ -85,6 +85,7 @@ def test_what_is_frozen_is_still_frozen_in_a_loaded_model(tmp_path):
     model.save(tmp_path / "joint.keras")
     again = keras.saving.load_model(tmp_path / "joint.keras")
     assert trained(again.get_layer("text_encoder")) == ["block_2"]
+    assert len(again.trainable_weights) == len(model.trainable_weights)
     assert unfreeze(again, top=2) > unfreeze(again, top=1)
     assert trained(again.get_layer("text_encoder")) == ["block_2"]
 
