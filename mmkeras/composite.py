@@ -28,7 +28,7 @@ class Composite(keras.layers.Layer):
     def build_from_config(self, config: dict[str, Any]) -> None:
         """As Keras' own; the sublayers of a frozen layer that is loaded are frozen, too."""
         super().build_from_config(config)
-        if not self.trainable:
+        if not self.trainable:  # type: ignore[has-type]
             self.trainable = True  # Keras does nothing where the value is the same
             self.trainable = False
 
