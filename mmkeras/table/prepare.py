@@ -10,7 +10,7 @@ import numpy as np
 
 from .columns import Choice, choose, kind_of
 from .command import RunError, reading_of
-from .encoders.choice import here
+from .encoders import choice as encoders
 from .kinds import least_words, sample_cells, unspaced
 from .parts import PARTS
 
@@ -111,7 +111,7 @@ def load(options: argparse.Namespace, choice: Choice, cells: Mapping[str, list[s
             sizes |= {"ngrams": 2, "words": 2 * sizes["words"], "vocabulary_size": NGRAMS}
     if "audio" in choice.columns:
         paths = cells[choice.columns["audio"]]
-        rate = 16_000 if frozen and here("audio") else 8_000
+        rate = 16_000 if frozen and encoders.here("audio") else 8_000
         sizes["audio_rate"] = options.audio_rate or rate
         sizes["audio_seconds"] = options.audio_seconds or _usual_seconds(options, paths)
     side = options.image_size or (96 if frozen else 64)
