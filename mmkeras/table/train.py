@@ -8,6 +8,7 @@ folder with the model, its test predictions and a report. `mmkeras predict` uses
 """
 
 import argparse
+import logging
 import math
 import shlex
 import sys
@@ -96,6 +97,8 @@ def train(options: argparse.Namespace) -> None:
     runs.begin(options.out, vars(options), options.csv)
     options.begun = True
     mm.start(options.seed)
+    # Each encoder and head traces a prediction of its own, which TensorFlow warns about.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     table = prepare.load(options, choice, cells)
     _say(prepare.overview(table))
     for part, count in table.parts.items():
