@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "assets attention branches checks datasets evaluate fusion missing models plots pretrained "
-    "session table training"
+    "retrieval session table training"
 ).split()
 _HOME = {
     "start": "session",
@@ -31,7 +31,7 @@ _HOME = {
     "multimodal_model": "models",
     "load_table": "table",
 }
-_ON_KERAS = "attention branches fusion missing models pretrained training".split()
+_ON_KERAS = "attention branches fusion missing models pretrained retrieval training".split()
 __all__ = ["__version__", *_MODULES, *_HOME]
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
         models,
         plots,
         pretrained,
+        retrieval,
         session,
         table,
         training,

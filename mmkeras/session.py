@@ -72,7 +72,7 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
         import keras
         import tensorflow as tf
 
-        from . import models  # noqa: F401  registers our classes, so that saved models load
+        from . import models, retrieval  # noqa: F401  registers our classes: saved models load
     require_tensorflow()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)

@@ -19,6 +19,7 @@ from mmkeras.branches import MeanAndSpread, Standardise, TfIdfSum
 from mmkeras.fusion import METHODS, DecisionFusion
 from mmkeras.missing import BlankAbsent, ModalityDropout
 from mmkeras.pretrained.whisper import Sizes, encoder
+from mmkeras.retrieval import two_tower
 
 RNG = np.random.default_rng(0)
 N, U = 4, 8
@@ -155,6 +156,11 @@ def whole(**settings: Any) -> Callable[[], keras.Model]:
     return build
 
 
+def towers(**settings: Any) -> Callable[[], keras.Model]:
+    """Two branches as towers."""
+    return lambda: two_tower([mm.text_branch(12, 6), mm.vector_branch(5)], **settings)
+
+
 FED = {"text": IDS, "vector": VECTORS}
 PARTS = {
     "attention_block": called(lambda: AttentionBlock(4), X),
@@ -169,6 +175,8 @@ PARTS = {
     "mean_and_spread": called(MeanAndSpread, X, int8=False),
     "heads": Case(whole(), FED),
     "gaps": Case(whole(fusion="gated", missing=True), {**FED, "present": PRESENT[:, :2]}),
+    "towers": Case(towers(units=U, temperature=0.5), FED),
+    "towers_bias": Case(towers(units=None, temperature=0.5, bias=-2), FED),
     "votes": Case(whole(fusion="decision", missing="zero"), {**FED, "present": PRESENT[:, :2]}),
 }
 
