@@ -2,7 +2,9 @@
 
 The pictures are rendered here from vector drawings (Noto, Twemoji, OpenMoji, Fluent); labels, tags
 and groups come from emojibase. data/README.md has the cards. Two things can be held out: the
-*concept* (what is drawn) and the *artist* (who draws). Used in chapters 00, 02, 03, 05, 06, 07, 08.
+*concept* (what is drawn) and the *artist* (who draws).
+
+Used in chapters 00, 02, 03, 05, 06, 07, 08, 13.
 """
 
 import functools

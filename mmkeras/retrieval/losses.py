@@ -4,6 +4,8 @@ All three take what `two_tower` gives, float (batch, 2, d), whose dot products a
 return one number per row, so that sample weights work. The target, (batch,) or (batch, 1), numbers
 what the rows show: two rows with the same number are no negative pair, and are left out. Under a
 distribution strategy each replica compares the rows of its own batch.
+
+Derived in chapter 13.
 """
 
 from typing import Any

@@ -9,6 +9,8 @@ bool (queries, candidates), for several.
 
 Source: F. McSherry, M. Najork, "Computing information retrieval performance measures efficiently in
 the presence of tied scores", ECIR 2008, doi:10.1007/978-3-540-78646-7_38.
+
+Derived in chapter 13.
 """
 
 import numpy as np

@@ -1,4 +1,7 @@
-"""The space of the embeddings: exact search, hubs and what corrects them, the modality gap."""
+"""The space of the embeddings: exact search, hubs and what corrects them, the modality gap.
+
+Derived in chapter 13.
+"""
 
 from typing import NamedTuple
 

@@ -5,6 +5,8 @@ Sources: A. Radford et al., "Learning transferable visual models from natural la
 limit). X. Zhai et al., "Sigmoid loss for language image pre-training" (SigLIP), ICCV 2023,
 arXiv:2303.15343 (the bias). X. Zhai et al., "LiT: zero-shot transfer with locked-image text
 tuning", CVPR 2022, arXiv:2111.07991 (one tower that is trained against a frozen one).
+
+Derived in chapter 13.
 """
 
 from collections.abc import Sequence

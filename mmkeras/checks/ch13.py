@@ -1,0 +1,238 @@
+"""Checks of chapter 13, joint embedding."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import NotYet, exercise, expect_close
+
+VERDICTS = {"A": "not settled", "B": "no control", "C": "leak", "D": "holds", "E": "ties"}
+
+
+def _told(got: Any, slips: dict[str, Any], want: Any, atol: float = 1e-6) -> None:
+    """Refuse an answer that equals the outcome of a known slip and not the right one."""
+    try:
+        given = np.asarray(got, dtype=float)
+    except (TypeError, ValueError):
+        return  # expect_close says what is wrong with it
+    if given.shape != np.shape(want) or np.allclose(given, want, atol=atol):
+        return
+    for advice, wrong in slips.items():
+        if np.shape(wrong) == given.shape and np.allclose(given, wrong, atol=atol):
+            raise NotYet(advice)
+
+
+@exercise(
+    "13.1",
+    "InfoNCE from cosines",
+    hint="logits = cosines / temperature; for each row the logarithm of the sum of exp(logits) "
+    "minus the logit on the diagonal; the same for each column; the mean of all",
+)
+def info_nce_loss(function: Callable) -> str | None:
+    """Return the loss, a number: the mean of both directions."""
+    cosines = np.random.default_rng(0).uniform(-1, 1, (5, 5))
+    for tau in (0.5, 0.07, 0.001):
+        logits = cosines / tau
+        own = np.diag(logits)
+        rows = np.logaddexp.reduce(logits, axis=1) - own
+        columns = np.logaddexp.reduce(logits, axis=0) - own
+        want = (rows.mean() + columns.mean()) / 2
+        got = function(cosines.copy(), tau)
+        times, off = cosines * tau, logits.copy()
+        np.fill_diagonal(off, -np.inf)
+        without = np.logaddexp.reduce(off, 1).mean() + np.logaddexp.reduce(off, 0).mean()
+        slips = {
+            "these are the rows alone: each name must find its picture, too": rows.mean(),
+            "these are the columns alone: each picture must find its name, too": columns.mean(),
+            "divide the cosines by the temperature, do not multiply": (
+                np.logaddexp.reduce(times, 1) + np.logaddexp.reduce(times, 0)
+            ).mean()
+            / 2
+            - np.diag(times).mean(),
+            "this is the sum of both directions: take their mean": 2 * want,
+            "this adds up the rows of the batch: take their mean": 5 * want,
+            "the sign is turned round: a loss is minus the logarithm of a probability": -want,
+            "the right pair belongs into the sum of the denominator, too": (
+                without / 2 - own.mean()
+            ),
+        }
+        if np.isscalar(got) and not np.isfinite(got):
+            raise NotYet(
+                f"NaN or infinity at temperature {tau}: exp of a logit of about a thousand "
+                "overflows; subtract the maximum first, or use np.logaddexp.reduce"
+            )
+        _told(got, slips, want)
+        expect_close(got, want, f"the loss at temperature {tau}")
+    return "the cross-entropy of finding the partner, in both directions"
+
+
+@exercise(
+    "13.2",
+    "how low can it go",
+    hint="every row has one logit own / τ and N - 1 logits other / τ; divide the sum of the "
+    "exponentials by that of the right pair; then solve loss = log(1 + (N - 1) exp(…)) for τ",
+)
+def floor(function: Callable) -> str | None:
+    """Return two numbers: the loss at the temperature, and the temperature of the given loss."""
+    for own, other, n, tau, loss in ((1, -1, 256, 1.0, 0.1), (0.8, 0.1, 64, 0.2, 0.01)):
+        got = function(own, other, n, tau, loss)
+        if not isinstance(got, tuple | list | np.ndarray) or np.shape(got) != (2,):
+            raise NotYet("return two numbers: the loss, and the temperature that gives `loss`")
+        gap = own - other
+        want = np.log1p((n - 1) * np.exp(-gap / tau))
+        cold = gap / np.log((n - 1) / np.expm1(loss))
+        _told(
+            got[0],
+            {
+                "a batch of N has N - 1 wrong pairs in a row, not N": np.log1p(
+                    n * np.exp(-gap / tau)
+                ),
+                "the wrong pairs have the cosine `other`, not 0": np.log1p(
+                    (n - 1) * np.exp(-own / tau)
+                ),
+                "the loss of a model that knows nothing is log N; this one knows": np.log(n),
+                "divide the difference of the cosines by the temperature": np.log1p(
+                    (n - 1) * np.exp(-gap * tau)
+                ),
+                "the exponent is other - own, which is negative": np.log1p(
+                    (n - 1) * np.exp(gap / tau)
+                ),
+                "the right pair counts in the denominator: log(1 + …)": np.log(
+                    (n - 1) * np.exp(-gap / tau)
+                ),
+            },
+            want,
+        )
+        expect_close(got[0], want, f"the loss for N = {n}, τ = {tau}")
+        _told(
+            got[1],
+            {
+                "this is 1 / τ: turn it round": 1 / cold,
+                "the inverse of log(1 + x) is exp(loss) - 1, not exp(loss)": gap
+                / np.log((n - 1) / np.exp(loss)),
+            },
+            cold,
+        )
+        expect_close(got[1], cold, f"the temperature for the loss {loss}, N = {n}")
+    return "the larger the batch, the colder it must be, but only by the logarithm"
+
+
+@exercise(
+    "13.3",
+    "recall with ties",
+    hint="for each query count the candidates above the right one, and those tied with it (itself "
+    "included): the share is (k - above) / tied, cut to the range from 0 to 1",
+)
+def recall(function: Callable) -> str | None:
+    """Return R@k, a number from 0 to 1, with ties as the mean over all their orders."""
+    rng = np.random.default_rng(0)
+    cases = [(rng.normal(size=(7, 9)), rng.integers(0, 9, 7), 3)]
+    cases += [(rng.integers(0, 4, (40, 6)) / 4, rng.integers(0, 6, 40), k) for k in (2, 5, 1)]
+    cases += [(np.zeros((4, 5)), np.arange(4), 1)]
+    for number, (scores, right, k) in enumerate(cases):
+        mine = scores[np.arange(len(right)), right][:, None]
+        above, tied = (scores > mine).sum(axis=1), (scores == mine).sum(axis=1)
+        want = np.clip((k - above) / tied, 0, 1).mean()
+        middle = 1 + above + (tied - 1) / 2
+        slips = {
+            "ties count in favour of the model: one that scores all alike gets 1": (
+                above < k
+            ).mean(),
+            "ties count against the model: a candidate is no rival of itself": (
+                (above + tied) <= k
+            ).mean(),
+            "the middle rank of tied ones gives all or nothing; the expected value is a share": (
+                middle <= k
+            ).mean(),
+            "this needs only one place among the first k - 1: above < k, with k counted from 1": (
+                above < k - 1
+            ).mean(),
+            "a lower score is taken for a better one": np.clip(
+                (k - (scores < mine).sum(axis=1)) / tied, 0, 1
+            ).mean(),
+            "a share of more than 1 must count as 1, and a negative one as 0": (
+                (k - above) / tied
+            ).mean(),
+        }
+        got = function(scores.copy(), right.copy(), k)
+        _told(got, slips, want)
+        what = "without ties" if number == 0 else "with ties"
+        expect_close(got, want, f"R@{k} {what}")
+    return "a model that scores all alike gets the result of chance"
+
+
+@exercise(
+    "13.4",
+    "cross-modal prototypes",
+    hint="for each class the mean of texts[labels == c], divided by its length; then the argmax of "
+    "pictures @ prototypes.T along the classes",
+)
+def zero_shot(function: Callable) -> str | None:
+    """Return the class of each picture, int (n,)."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(3, 4))
+    labels = np.repeat([0, 1, 2], [20, 6, 10])
+    noise = np.array([2.5, 0.3, 0.8])[labels][:, None]  # a mean of scattered texts is short
+    texts = _unit(centres[labels] + noise * rng.normal(size=(36, 4)))
+    order = rng.permutation(36)
+    texts, labels = texts[order], labels[order]
+    pictures = _unit(rng.normal(size=(200, 4)))
+    means = np.stack([texts[labels == c].mean(axis=0) for c in range(3)])
+    sums = np.stack([texts[labels == c].sum(axis=0) for c in range(3)])
+    want = (pictures @ _unit(means).T).argmax(axis=1)
+    slips = {
+        "divide each prototype by its length: a class whose texts are scattered has a short mean": (
+            pictures @ means.T
+        ).argmax(axis=1),
+        "this adds up the texts, so that a class with many texts wins: take the mean, then divide "
+        "by the length": (pictures @ sums.T).argmax(axis=1),
+        "this is the class of the nearest single text, not of the nearest prototype": labels[
+            (pictures @ texts.T).argmax(axis=1)
+        ],
+        "the smallest cosine is chosen: take the largest": (pictures @ _unit(means).T).argmin(
+            axis=1
+        ),
+    }
+    got = function(pictures.copy(), texts.copy(), labels.copy())
+    _told(got, slips, want)
+    expect_close(got, want, "the class of each picture")
+    return "no picture was labelled for this"
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+LOOK = {
+    "A": "does the interval exclude 0?",
+    "B": "what did this text encoder know before it met a picture, and was that measured?",
+    "C": "four artists draw each thing: where are the other three drawings of a test concept?",
+    "D": "is the interval, corrected and paired over fresh splits, on one side of 0? What is "
+    "claimed beyond it?",
+    "E": "what does this line do with equal scores, and how many equal scores do 16 levels make?",
+}
+
+
+@exercise(
+    "13.5",
+    "five claims",
+    hint="for each claim ask: could the control have failed, and is there one? Is the test really "
+    "new? How are ties counted? Is 0 in the interval?",
+)
+def verdicts(answer: dict) -> str | None:
+    """Give a verdict for each of the claims A to E, as a dict."""
+    if not isinstance(answer, dict) or set(answer) != set(VERDICTS):
+        raise NotYet('give a verdict for each claim, such as {"A": "holds", "B": …}')
+    known = set(VERDICTS.values())
+    for claim, verdict in answer.items():
+        if verdict is ... or verdict is None:
+            raise NotYet(f"claim {claim} has no verdict yet")
+        if verdict not in known:
+            raise NotYet(
+                f"claim {claim}: {verdict!r} is no verdict; they are {', '.join(sorted(known))}"
+            )
+    for claim, right in VERDICTS.items():
+        if answer[claim] != right:
+            raise NotYet(f"claim {claim} is not {answer[claim]!r}: {LOOK[claim]}")
+    return "a number is worth as much as what it is compared with"

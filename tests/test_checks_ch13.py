@@ -1,0 +1,175 @@
+"""Chapter 13: right answers pass, and a student with a likely slip is told which one."""
+
+from typing import Any
+
+import numpy as np
+from check_cases import accepted, refused
+from scipy.special import log_softmax, logsumexp
+
+from mmkeras.checks import ch13
+
+
+def nce(S: np.ndarray, tau: float, axes: tuple[int, ...] = (0, 1)) -> float:
+    return float(-np.mean([np.diag(log_softmax(S / tau, axis=axis)) for axis in axes]))
+
+
+def overflowing(S: np.ndarray, tau: float) -> Any:
+    with np.errstate(all="ignore"):
+        p = np.exp(S / tau)
+        rows, columns = (np.diag(p / p.sum(axis=a, keepdims=True)) for a in (0, 1))
+        return -(np.log(rows) + np.log(columns)).mean() / 2
+
+
+def only_wrong(S: np.ndarray, tau: float) -> float:
+    logits = S / tau
+    off = np.where(np.eye(len(S)) > 0, -np.inf, logits)
+    own = np.diag(logits)
+    return float((logsumexp(off, axis=0) + logsumexp(off, axis=1)).mean() / 2 - own.mean())
+
+
+def floors(own: float, other: float, n: int, tau: float, loss: float, **how: Any) -> Any:
+    """With `count`: of the wrong pairs; `gap`: of the cosines; `one`: what is in the logarithm."""
+    count, gap = how.get("count", n - 1), how.get("gap", own - other)
+    low = np.log(how.get("one", 1) + count * np.exp(-gap / tau))
+    return low, (own - other) / np.log((n - 1) / np.expm1(loss))
+
+
+def share(scores: np.ndarray, right: np.ndarray, k: int) -> float:
+    found = []
+    for row, own in zip(scores, right, strict=True):
+        above, tied = (row > row[own]).sum(), (row == row[own]).sum()
+        found.append(min(max(k - above, 0), tied) / tied)
+    return float(np.mean(found))
+
+
+def counted(rule: Any) -> Any:
+    """An answer made of the candidates above the right one, and those tied with it."""
+
+    def recall(scores: np.ndarray, right: np.ndarray, k: int) -> float:
+        mine = scores[np.arange(len(right)), right][:, None]
+        return float(np.mean(rule((scores > mine).sum(axis=1), (scores == mine).sum(axis=1), k)))
+
+    return recall
+
+
+def classes(
+    pictures: np.ndarray, texts: np.ndarray, labels: np.ndarray, merge: Any = np.mean,
+    length: bool = True, pick: Any = np.argmax,
+) -> np.ndarray:  # fmt: skip
+    made = np.stack([merge(texts[labels == c], axis=0) for c in np.unique(labels)])
+    if length:
+        made = made / np.linalg.norm(made, axis=1, keepdims=True)
+    return pick(pictures @ made.T, axis=1)
+
+
+def one_by_one(pictures: np.ndarray, texts: np.ndarray, labels: np.ndarray) -> list[int]:
+    out = []
+    for picture in pictures:
+        cosines = []
+        for c in range(labels.max() + 1):
+            centre = texts[labels == c].sum(axis=0)
+            cosines.append(picture @ centre / np.sqrt(centre @ centre))
+        out.append(int(np.argmax(cosines)))
+    return out
+
+
+def judged(**changed: Any) -> dict[str, Any]:
+    return {**ch13.VERDICTS, **changed}
+
+
+RIGHT = {
+    ch13.info_nce_loss: [
+        ("log_softmax", lambda: (nce,)),
+        (
+            "logaddexp",
+            lambda: (
+                lambda S, t: np.float64(
+                    (np.logaddexp.reduce(S / t, 0) + np.logaddexp.reduce(S / t, 1)).mean() / 2
+                    - np.trace(S / t) / len(S)
+                ),
+            ),
+        ),
+    ],
+    ch13.floor: [
+        ("as derived", lambda: (floors,)),
+        ("a list", lambda: (lambda *a: [float(v) for v in floors(*a)],)),
+    ],
+    ch13.recall: [
+        ("a loop", lambda: (share,)),
+        ("clipped", lambda: (counted(lambda a, t, k: np.clip((k - a) / t, 0, 1)),)),
+    ],
+    ch13.zero_shot: [("means", lambda: (classes,)), ("one by one", lambda: (one_by_one,))],
+    ch13.verdicts: [("as they are", lambda: (judged(),))],
+}
+WRONG = {
+    ch13.info_nce_loss: [
+        ("rows alone", lambda: (lambda S, t: nce(S, t, (1,)),), "the rows alone"),
+        ("columns alone", lambda: (lambda S, t: nce(S, t, (0,)),), "the columns alone"),
+        ("times", lambda: (lambda S, t: nce(S, 1 / t),), "do not multiply"),
+        ("sum of both", lambda: (lambda S, t: 2 * nce(S, t),), "take their mean"),
+        ("sum of rows", lambda: (lambda S, t: 5 * nce(S, t),), "rows of the batch"),
+        ("sign", lambda: (lambda S, t: -nce(S, t),), "sign is turned"),
+        ("only wrong pairs", lambda: (only_wrong,), "into the sum of the denominator"),
+        ("overflow", lambda: (overflowing,), "overflows"),
+        ("no mean", lambda: (lambda S, t: np.zeros(5),), "should have shape ()"),
+    ],
+    ch13.floor: [
+        ("N wrong pairs", lambda: (lambda *a: floors(*a, count=a[2]),), "N - 1 wrong pairs"),
+        ("other is 0", lambda: (lambda *a: floors(*a, gap=a[0]),), "not 0"),
+        ("knows nothing", lambda: (lambda *a: (np.log(a[2]), 1.0),), "log N"),
+        ("no 1", lambda: (lambda *a: floors(*a, one=0),), "log(1 + "),
+        (
+            "sign",
+            lambda: (lambda *a: floors(*a, gap=a[1] - a[0]),),
+            "which is negative",
+        ),
+        ("scale", lambda: (lambda *a: (floors(*a)[0], 1 / floors(*a)[1]),), "turn it round"),
+        (
+            "exp",
+            lambda: (
+                lambda *a: (floors(*a)[0], (a[0] - a[1]) / np.log((a[2] - 1) / np.exp(a[4]))),
+            ),
+            "exp(loss) - 1",
+        ),
+        ("one number", lambda: (lambda *a: floors(*a)[0],), "return two numbers"),
+    ],
+    ch13.recall: [
+        ("in favour", lambda: (counted(lambda a, t, k: a < k),), "in favour of the model"),
+        ("against", lambda: (counted(lambda a, t, k: a + t <= k),), "against the model"),
+        (
+            "middle",
+            lambda: (counted(lambda a, t, k: 1 + a + (t - 1) / 2 <= k),),
+            "all or nothing",
+        ),
+        ("from 0", lambda: (counted(lambda a, t, k: a < k - 1),), "k counted from 1"),
+        ("turned", lambda: (lambda s, r, k: share(-s, r, k),), "taken for a better one"),
+        ("not cut", lambda: (counted(lambda a, t, k: (k - a) / t),), "must count as 1"),
+        ("per query", lambda: (lambda s, r, k: np.ones(len(s)),), "should have shape ()"),
+    ],
+    ch13.zero_shot: [
+        ("no length", lambda: (lambda *a: classes(*a, length=False),), "scattered"),
+        (
+            "sums",
+            lambda: (lambda *a: classes(*a, merge=np.sum, length=False),),
+            "with many texts wins",
+        ),
+        (
+            "nearest text",
+            lambda: (lambda p, t, y: y[(p @ t.T).argmax(axis=1)],),
+            "nearest single text",
+        ),
+        ("smallest", lambda: (lambda *a: classes(*a, pick=np.argmin),), "take the largest"),
+        ("cosines", lambda: (lambda p, t, y: p @ t.T,), "should have shape (200,)"),
+    ],
+    ch13.verdicts: [
+        ("zero inside", lambda: (judged(A="holds"),), "exclude 0"),
+        ("taught", lambda: (judged(B="holds"),), "before it met a picture"),
+        ("seen", lambda: (judged(C="no control"),), "other three drawings"),
+        ("too strict", lambda: (judged(D="not settled"),), "on one side of 0"),
+        ("better", lambda: (judged(E="holds"),), "equal scores"),
+        ("open", lambda: (judged(C=...),), "claim C has no verdict"),
+        ("a word", lambda: (judged(C="wrong"),), "'wrong' is no verdict"),
+        ("one missing", lambda: ({"A": "holds"},), "a verdict for each claim"),
+    ],
+}
+test_wrong, test_right = refused(WRONG), accepted(RIGHT)

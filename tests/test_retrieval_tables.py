@@ -1,0 +1,74 @@
+"""The stored tables of the retrieval benchmarks belong to the splits of today, and are complete."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmkeras.datasets import load_emoji
+
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+def constant(name: str) -> object:
+    """A constant of the script, read without running it."""
+    tree = ast.parse((FOLDER / "retrieval.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if any(getattr(target, "id", "") == name for target in targets):
+            return ast.literal_eval(node.value)
+    raise AssertionError(f"retrieval.py has no constant {name}")
+
+
+@pytest.fixture(scope="module")
+def test_rows() -> dict[str, pd.DataFrame]:
+    emoji, splits = load_emoji(48), constant("SPLITS")
+    return {artist: emoji.split(artist, seed=seed)[2].table for artist, seed in splits.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"), [("ranks", ("picture", "name")), ("emergent", ("English", "Chinese"))]
+)
+def test_the_queries_are_the_test_rows_of_each_split(name, sides, test_rows):
+    table = pd.read_csv(FOLDER / "results" / f"retrieval_{name}.csv")
+    first = table.columns.get_loc("query") + 1
+    assert set(table["artist"]) == set(test_rows)
+    new = table if "part" not in table else table[table["part"] == "new"]
+    for artist, want in test_rows.items():
+        for side in sides:
+            block = new[(new["artist"] == artist) & (new["query"] == side)]
+            assert block["row"].tolist() == want.index.tolist()
+            assert block["family"].tolist() == want["family"].tolist()
+            ranks = block[block.columns[first:]].to_numpy()
+            assert (ranks >= 1).all() and (ranks <= len(want)).all()
+
+
+def test_seen_queries_are_drawings_of_training_concepts_by_the_artist_held_out(test_rows):
+    table = pd.read_csv(FOLDER / "results" / "retrieval_ranks.csv")
+    emoji = load_emoji(48)
+    for artist, seed in constant("SPLITS").items():
+        seen = table[(table["part"] == "seen") & (table["artist"] == artist)]
+        rows = emoji.table.loc[seen["row"]]
+        assert set(rows["artist"]) == {artist}
+        assert set(rows["hexcode"]) <= set(emoji.split(artist, seed=seed)[0].table["hexcode"])
+        assert len(seen) == 2 * len(test_rows[artist])
+
+
+def test_an_untrained_model_is_at_chance_and_every_method_has_one_fit_a_split():
+    table = pd.read_csv(FOLDER / "results" / "retrieval_ranks.csv")
+    fits = pd.read_csv(FOLDER / "results" / "retrieval_fits.csv")
+    sizes = table.groupby(["artist", "part", "query"])["row"].transform("size")
+    for name in (column for column in table if column.endswith("untrained")):
+        assert np.isclose((table[name] / sizes).mean(), 0.5, atol=0.05)
+    counts = fits.groupby("method")["artist"].nunique()
+    assert (counts == 4).all() and set(counts.index) <= set(table.columns)
+
+
+def test_an_index_that_looks_into_more_cells_finds_more_and_is_slower():
+    table = pd.read_csv(FOLDER / "results" / "retrieval_search.csv")
+    cells = table[table["nprobe"].notna()]
+    assert len(cells) >= 3 and cells["recall"].is_monotonic_increasing
+    assert cells["queries per second"].is_monotonic_decreasing
+    assert (table.loc[table["nprobe"].isna(), "recall"] == 1).all()
