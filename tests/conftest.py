@@ -78,8 +78,6 @@ def short_page(monkeypatch):
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory):
     """See forks.py; with the environment of a user who leaves oneDNN to TensorFlow."""
-    if not hasattr(os, "fork"):
-        pytest.skip("Windows knows no fork")
     from forks import Forks
 
     own = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
