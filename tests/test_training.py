@@ -261,7 +261,7 @@ def test_a_restart_is_a_model_just_built(trainer: Trainer, seed: int) -> None:
 
 
 def test_a_fit_is_build_and_fit_whatever_was_trained_before(trainer: Trainer) -> None:
-    seed = 7  # the next tests have others
+    seed = 7  # the next tests have others, among them 0, whose first weights are there already
     options = {"epochs": 2, "batch_size": 16, "shuffle": False}
     want = built_and_fitted(seed, BUSY, HEADS, **options)
     for before in ({"epochs": 1}, {"epochs": 3, "batch_size": 8}):
@@ -278,12 +278,12 @@ def test_a_fit_is_build_and_fit_whatever_was_trained_before(trainer: Trainer) ->
 
 
 def test_rows_are_shuffled_by_the_seed_anew_in_each_epoch(trainer: Trainer) -> None:
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(0)
     rows = np.concatenate([rng.permutation(50) for _ in range(2)])
     assert not (rows[:50] == rows[50:]).all()
     part = {name: values[rows] for name, values in BUSY.items()}
-    want = built_and_fitted(4, part, [y[rows] for y in HEADS], batch_size=10, shuffle=False)
-    trainer.fit(BUSY, HEADS, seed=4, epochs=2, batch_size=10)
+    want = built_and_fitted(0, part, [y[rows] for y in HEADS], batch_size=10, shuffle=False)
+    trainer.fit(BUSY, HEADS, seed=0, epochs=2, batch_size=10)
     assert same(trainer.model, want)
 
 
