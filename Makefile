@@ -25,11 +25,11 @@ help: ## this list
 lab: setup data ## set everything up, then open your copy of the course in JupyterLab
 	@sh tools/lab.sh 00_welcome.ipynb
 
-check: lint data ## for every day: ruff, mypy, notebook lint and the quick unit tests, no notebook is run
+check: lint data ## for every day: ruff, mypy, notebook lint, unit tests not marked slow; no notebook is run
 	$(PY) tools/notebooks.py lint
 	$(PY) -m pytest -q $(UNIT) -m "not slow" tests --ignore tests/test_notebooks.py
 
-test: setup data ## set everything up, then unit tests, notebook lint, and every output compared
+test: setup data ## set everything up, then all unit tests, notebook lint, and every output compared
 	$(PY) -m pytest $(UNIT) tests
 	$(PY) tools/notebooks.py lint
 	$(PY) -m pytest $(NBVAL) $(XDIST) notebooks

@@ -246,6 +246,12 @@ def test_computed(cases: battery.Cases, check: Callable[..., None]) -> None:
 
 @pytest.mark.slow
 @each_group
+def test_compiled(cases: battery.Cases) -> None:
+    battery.check_xla(cases)
+
+
+@pytest.mark.slow
+@each_group
 @pytest.mark.parametrize("format", battery.FORMATS)
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 @pytest.mark.filterwarnings("ignore:In the future `np.object`")

@@ -406,6 +406,7 @@ def loaded(folder: Path) -> Any:
 
 
 @real
+@pytest.mark.slow
 def test_the_answers_of_ctranslate2(folder: Path, bench: Any) -> None:
     with np.load(DATA / "answers.npz") as stored:
         for name, wave in bench.waves().items():
@@ -419,6 +420,7 @@ def test_the_answers_of_ctranslate2(folder: Path, bench: Any) -> None:
 
 
 @real
+@pytest.mark.slow
 def test_what_is_said(loaded: Any, bench: Any) -> None:
     """Token by token, and how likely it is that nobody speaks."""
     ear, writer, step, rules, vocabulary = loaded
@@ -434,6 +436,7 @@ def test_what_is_said(loaded: Any, bench: Any) -> None:
 
 
 @real
+@pytest.mark.slow
 def test_every_weight_of_the_file_is_in_the_models_once(folder: Path, loaded: Any) -> None:
     tensors = load_ctranslate2(folder / "model.bin", "WhisperSpec")
     kept = {id(x): x for x in tensors.values() if x.dtype == np.float16}.values()
@@ -454,6 +457,7 @@ def test_every_weight_of_the_file_is_in_the_models_once(folder: Path, loaded: An
 
 
 @real
+@pytest.mark.slow
 def test_the_shortest_the_longest_and_silence(folder: Path) -> None:
     for seconds, layer in ((0.025, 4), (0.64, 0), (30, 1)):
         model = whisper_tiny(seconds, layer)
@@ -464,6 +468,7 @@ def test_the_shortest_the_longest_and_silence(folder: Path) -> None:
 
 
 @real
+@pytest.mark.slow
 def test_filled_to_30_s_the_features_are_others(loaded: Any, sentence: np.ndarray) -> None:
     """A short window has no silence to attend to: alike, not equal, as `whisper_tiny` says."""
     filled = np.asarray(loaded[0](np.pad(sentence, (0, 480_000 - len(sentence)))[None]))[0, :143]
