@@ -157,7 +157,7 @@ LOADERS = {
     "emoji": "load_emoji",
     "reviews": "load_reviews",
     "syllables": "load_syllables",
-    "heart.cohort": "(?:load|simulate)_heart",
+    "heart.sources": "(?:load|simulate)_heart",
 }
 
 
