@@ -1,6 +1,7 @@
 """One call at the top of every notebook: it sets seeds, determinism and precision."""
 
 import contextlib
+import gc
 import os
 import sys
 import tempfile
@@ -8,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 
 _deterministic = False  # whether start() has switched it on: TensorFlow has no way back
+_frozen = False  # whether what start() imports is exempt from garbage collection
 
 
 @contextlib.contextmanager
@@ -35,6 +37,27 @@ def _quiet_stderr() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Look for no garbage in this block, and never in what was alive at its end.
+
+    The half million objects that TensorFlow and Keras create during their import stay alive until
+    the process ends. Python's garbage collector would go through all of them several times during
+    the import and again while models are traced, which takes a second or more of a notebook.
+    """
+    global _frozen
+    if _frozen or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+        _frozen = True
+    finally:
+        gc.enable()
 
 
 def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = True) -> None:
@@ -68,7 +91,7 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
     if precision not in known:
         raise ValueError(f"precision must be one of {', '.join(known)}, got {precision!r}")
     require_tensorflow()
-    with _quiet_stderr():
+    with _quiet_stderr(), _without_collection():
         import keras
         import tensorflow as tf
 

@@ -1,5 +1,6 @@
 """Importing the package and starting a run, each in a fresh interpreter, as a user does it."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -114,3 +115,8 @@ def test_every_public_name_is_there_and_a_misspelt_one_is_explained():
     assert set(mm.__all__) <= set(dir(mm))
     with pytest.raises(AttributeError, match="no attribute 'text_brunch'.*text_branch"):
         _ = mm.text_brunch
+
+
+def test_start_leaves_the_garbage_collector_on_and_exempts_the_imports() -> None:
+    mm.start(seed=0)
+    assert gc.isenabled() and gc.get_freeze_count() > 0
