@@ -68,6 +68,8 @@ class Trainer:
         self._blank = _values(optimizer.variables)
         self._graph: Any = None  # computes the answer to one batch with any number of rows
         self._calls = 0
+        self._metrics: list[Any] = []  # those of the last `fit`, and how to reset and read them
+        self._quick: dict[str, Any] = {}
 
     def restart(self, seed: int) -> None:
         """Restore the first weights and random states of a seed (int ≥ 0); reset the optimiser."""
@@ -120,7 +122,28 @@ class Trainer:
             orders = [rng.permutation(count) if shuffle else rows for _ in range(epochs)]
             x = _batches(data, orders, batch_size)
             kwargs["steps_per_epoch"] = -(-count // batch_size)
-        return self.model.fit(x, epochs=epochs, shuffle=False, **{"verbose": 0, **kwargs})
+        with self._quick_metrics():
+            return self.model.fit(x, epochs=epochs, shuffle=False, **{"verbose": 0, **kwargs})
+
+    @contextlib.contextmanager
+    def _quick_metrics(self) -> Iterator[None]:
+        """Reset all metrics in one call of TensorFlow, and read them in another.
+
+        Keras makes several calls for each metric in each epoch, which take as long as the training
+        of a small model. The first `fit` is left alone, because it creates the metrics.
+        """
+        model, own = self.model, vars(self.model)
+        if self._metrics and self._metrics == model.metrics:
+            own.update(self._quick)  # hides the methods of Keras, and is not tracked by it
+        try:
+            yield
+        finally:
+            for name in self._quick:
+                own.pop(name, None)
+        if self._metrics != model.metrics:
+            self._metrics = model.metrics
+            methods = model.reset_metrics, model.get_metrics_result
+            self._quick = {m.__name__: tf.function(m, autograph=False) for m in methods}
 
     def predict(self, x: Any, batch_size: int = 256, **kwargs: Any) -> Any:
         """As `keras.Model.predict`, but inputs that the model does not have are left out.

@@ -287,6 +287,21 @@ def test_rows_are_shuffled_by_the_seed_anew_in_each_epoch(trainer: Trainer) -> N
     assert same(trainer.model, want)
 
 
+def test_metrics_read_in_one_call_are_those_of_keras() -> None:
+    """From the second fit on; the methods of Keras are back afterwards."""
+    trainer = Trainer(busy)
+    options: dict[str, Any] = {"epochs": 3, "batch_size": 16, "validation_data": (BUSY, HEADS)}
+    logs = [trainer.fit(BUSY, HEADS, seed=0, **options).history for _ in range(3)]
+    assert logs[0].keys() == logs[1].keys() == logs[2].keys() and len(logs[0]) >= 4
+    for name, values in logs[0].items():
+        np.testing.assert_allclose([log[name] for log in logs[1:]], [values] * 2, rtol=1e-5)
+        assert "loss" not in name or len(set(values)) == 3, f"{name} is read anew in each epoch"
+    assert "reset_metrics" not in vars(trainer.model)
+    trainer.model.compile("sgd", ["sparse_categorical_crossentropy", "mse"], metrics=[[], ["mse"]])
+    again = trainer.model.fit(BUSY, list(HEADS), verbose=0).history
+    assert "size_mse" in again and "size_mae" not in again, "the metrics of a new compile"
+
+
 def test_a_fit_takes_weights_of_rows_and_datasets(trainer: Trainer) -> None:
     weights = [WEIGHT, WEIGHT]
     want = built_and_fitted(1, BUSY, list(HEADS), sample_weight=weights, shuffle=False)
