@@ -39,7 +39,7 @@ def confusion(
     )
     for text, share in zip(display.text_.flat, shares.flat, strict=True):
         text.set_color(PAPER if share > 50 else INK)
-    ax.set(xlabel=f"predicted {what}", ylabel=f"true {what} (each row: % of it)")
+    ax.set(xlabel=f"predicted {what}", ylabel=f"true {what} (each row adds up to 100%)")
     plt.setp(ax.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
     return ax
 
