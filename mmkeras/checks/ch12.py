@@ -46,7 +46,7 @@ def _level(signal: np.ndarray, rate: int, beats: int, window_rate: int) -> float
     "window before s, then np.median over the beats",
 )
 def st_level(measure: Callable) -> str | None:
-    """A function of an ECG in mV (samples,) and its samples per second: the ST level in mV."""
+    """Return the ST level in mV, from an ECG in mV, (samples,), and its samples per second."""
     cases = [(75, 125, -0.2, 0.1), (90, 250, -0.35, 0.15), (66, 500, 0.1, -0.25)]
     for beats, rate, level, base in cases:
         signal = _strip(beats, rate, level, base)
@@ -81,7 +81,7 @@ def st_level(measure: Callable) -> str | None:
     "comparison, so low > 0 is not enough",
 )
 def claims_that_hold(choose: Callable) -> str | None:
-    """A function of gains (a DataFrame) and looked_at (int): a list of row names, in order."""
+    """Return the names of the rows of gains that hold after looked_at comparisons, in order."""
     for gains, looked_at in _tables():
         got = choose(gains.copy(), looked_at)
         names = list(gains.index)
@@ -140,7 +140,7 @@ def _tables() -> Iterator[tuple[pd.DataFrame, int]]:
     hint="known = ~np.isnan(target); then the mean of the squared errors of target[known]",
 )
 def masked_error(error: Callable) -> str | None:
-    """A function of target and said, float (n,), NaN where unknown: the error of known rows."""
+    """Return the mean squared error of the rows whose target, float (n,), is known (not NaN)."""
     target = np.array([1.0, np.nan, 3.0, 0.0, np.nan])
     said = np.array([0.0, 9.0, 3.5, 1.0, -2.0])
     got = error(target.copy(), said.copy())
@@ -169,9 +169,9 @@ def masked_error(error: Callable) -> str | None:
     "to m's sum, where before is the frozenset of those that came earlier; divide by 6",
 )
 def contributions_of(share: Callable) -> str | None:
-    """A function that turns the log-odds of the 8 subsets into one contribution per modality.
+    """Return a dict from each modality to its contribution, from the log-odds of the 8 subsets.
 
-    It takes a dict whose keys are frozensets of modalities and returns a dict.
+    These come in a dict whose keys are frozensets of modalities.
     """
     names = ("note", "ecg", "scan")
     numbers = np.random.default_rng(3).normal(size=8).round(2).tolist()
@@ -215,7 +215,7 @@ def _shapley(value: Mapping[frozenset[str], float], names: tuple[str, ...]) -> l
     "and divide the sum over grades 1 to 4 by the sum over all",
 )
 def posterior(rule: Callable) -> str | None:
-    """A function of prior, tables and seen that returns the probability of a grade above 0.
+    """Return the probability of a grade above 0, from prior, tables and seen.
 
     prior is (5,), tables a list of arrays (5, levels), seen a list of one level or None each.
     """
