@@ -4,7 +4,7 @@ The text is real, the picture is drawn by the real counts of how people used emo
 rendered. They belong together only in that they share a class: given the class, a post's tweet,
 emoji and voice are independent. So the exact posterior of the class is known for the picture, for
 the voice and for both, and shows how much a model could have learned from them. data/README.md has
-the card. To be used in chapter 16 (planned).
+the card. Used in chapter 16.
 """
 
 import functools
