@@ -3,8 +3,7 @@
 All of it is real: 83 people rated tweets in 13 European languages as negative, neutral or positive,
 and each emoji was counted by the rating of the tweet around it (Kralj Novak, Smailović, Sluban &
 Mozetič 2015, PLOS ONE 10(12) e0144296). The pictures and names are those of `emoji`.
-data/README.md has the card. The sentiment posts of
-chapter 16 are drawn by it.
+data/README.md has the card. Chapter 16 uses posts that are drawn by these counts.
 """
 
 import json

@@ -4,7 +4,7 @@ At least 15 people rated each sentence from -4 (extremely negative) to 4 (extrem
 Hutto & Gilbert (2014), VADER, ICWSM. data/README.md has the card. If sentences were drawn one by
 one, three kinds of related sentences would leak, so `split` keeps each of them on one side:
 sentences of one review or article, articles that are in the set twice, and tweets that are variants
-of one another. Used in chapter 02.
+of one another. Used in chapters 02, 16.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 The recordings are real: two speakers, each reading the same list (data/README.md has the card).
 Two things can be held out: the *syllable* (what is said, whatever its tone) and the *voice* (who
 says it). `load_syllables(rendered=True)` draws syllables of the same kind by a formula, for
-machines without the Debian client. Used in chapter 04.
+machines without the Debian client. Used in chapters 04, 16.
 """
 
 import hashlib
