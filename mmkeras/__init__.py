@@ -17,8 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors only
 __version__ = "0.1.0"
 
 _MODULES = (
-    "assets attention branches checks datasets evaluate fusion missing models plots pretrained "
-    "retrieval session table training"
+    "assets attention branches checks datasets evaluate fusion generation missing models plots "
+    "pretrained retrieval session table training"
 ).split()
 _HOME = {
     "start": "session",
@@ -31,7 +31,9 @@ _HOME = {
     "multimodal_model": "models",
     "load_table": "table",
 }
-_ON_KERAS = "attention branches fusion missing models pretrained retrieval training".split()
+_ON_KERAS = (
+    "attention branches fusion generation missing models pretrained retrieval training"
+).split()
 __all__ = ["__version__", *_MODULES, *_HOME]
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
@@ -43,6 +45,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
         datasets,
         evaluate,
         fusion,
+        generation,
         missing,
         models,
         plots,

@@ -17,6 +17,7 @@ import mmkeras as mm
 from mmkeras.attention import AttentionBlock, MultiHeadAttention, PositionEmbedding
 from mmkeras.branches import MeanAndSpread, Standardise, TfIdfSum
 from mmkeras.fusion import METHODS, DecisionFusion
+from mmkeras.generation import captioner
 from mmkeras.missing import BlankAbsent, ModalityDropout
 from mmkeras.pretrained.whisper import Sizes, encoder
 from mmkeras.retrieval import two_tower
@@ -177,6 +178,10 @@ PARTS = {
     "gaps": Case(whole(fusion="gated", missing=True), {**FED, "present": PRESENT[:, :2]}),
     "towers": Case(towers(units=U, temperature=0.5), FED),
     "towers_bias": Case(towers(units=None, temperature=0.5, bias=-2), FED),
+    "captioner": Case(
+        lambda: captioner(12, 6, MEMORY.shape[1:], units=U, heads=2, blocks=1),
+        {"tokens": IDS, "memory": MEMORY},
+    ),
     "votes": Case(whole(fusion="decision", missing="zero"), {**FED, "present": PRESENT[:, :2]}),
 }
 
