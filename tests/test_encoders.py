@@ -28,6 +28,9 @@ def pooled(shape, name, **pool):
     x = keras.Input(shape, name="pixels" if len(shape) == 3 else "wave")
     y = layers.Rescaling(1 / 255)(x) if len(shape) == 3 else layers.Reshape((-1, 80))(x)
     y = layers.GlobalAveragePooling2D()(y) if len(shape) == 3 else branches.MeanAndSpread()(y)
+    if len(shape) == 3:  # where EfficientNet-Lite0 has a stage that is read as well
+        inner = layers.Rescaling(0.5, name=sources.INNER)(layers.Rescaling(1 / 255)(x))
+        y = layers.GlobalAveragePooling2D()(inner)
     return keras.Model(x, y, name=name, trainable=False)
 
 
@@ -62,10 +65,13 @@ def test_the_winner_is_one_model_that_answers_raw_tables(tiny, tmp_path, monkeyp
     metrics = json.loads((made / "metrics.json").read_text("utf-8"))
     race = metrics["training"]["race"]
     fusions = [line["fusion"] for line in race["board"]]
-    assert sorted(fusions) == ["alone"] * 4 + ["concatenate", "gated", "late", "linear"]
+    assert sorted(fusions) == ["alone"] * 5 + ["concatenate", "gated", "late", "linear"]
     assert race["winner"] in fusions and race["why"] in said
     settings = json.loads((made / "settings.json").read_text("utf-8"))
-    assert settings["encoders"] == {**choice.NAMES, "numbers": "as they are"}
+    text = settings["encoders"].pop("text")
+    assert text in (choice.NAMES["text"], choice.WITH_WORDS)
+    large = {name: choice.NAMES[name] for name in ("image", "audio")}
+    assert settings["encoders"] == {**large, "numbers": "as they are"}
     assert settings["table"]["vocabulary"] == PIECES, "no asset is needed to predict"
     monkeypatch.undo()  # what follows knows nothing of the tiny encoders, nor of the large
     monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path / "cache"))
@@ -191,17 +197,22 @@ def test_tf_idf_is_that_of_scikit_learn():
     np.testing.assert_allclose(layer(ids), vectors @ table, atol=1e-5)
 
 
-def source(modality, features, there, idf=None):
+def source(modality, features, there, idf=None, view=""):
     """As `sources` makes one."""
     n = len(features)
     rows = pd.DataFrame({"part": ["train"] * n})
     table = types.SimpleNamespace(rows=rows, vocabulary=[""] * 30)
     if idf is not None:
         blocks = sources.tf_idf_rows(features, idf)
-        return sources.Source(modality, "", table, None, features, there, blocks, idf=idf)
+        blocks = sources.tf_idf_rows(features * there[:, None], idf)
+        return sources.Source(
+            modality, "", table, None, features, there, blocks, idf=idf, view=view
+        )
     mean, scale = features.mean(axis=0), 1 / features.std(axis=0) / features.shape[1] ** 0.5
     blocks = (features - mean) * scale * there[:, None]
-    return sources.Source(modality, "", table, None, features, there, blocks, mean, scale)
+    return sources.Source(
+        modality, "", table, None, features, there, blocks, mean, scale, view=view
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -210,13 +221,17 @@ def test_heads_are_the_regressions_they_were_made_from(classes):
     there = np.ones((2, 12), bool)
     there[0, 5] = there[1, 1] = there[1, 7] = False
     both = [
-        source("text", ids, there[0], branches.inverse_frequency(ids, 30)),
+        source("text", rng.normal(1, 3, (12, 4)).astype("float32"), there[0]),
+        source("text", ids, there[0], branches.inverse_frequency(ids, 30), view="counted"),
         source("numbers", rng.normal(3, 2, (12, 5)).astype("float32"), there[1]),
     ]
     y = np.arange(12) % classes
     x = linear.beside([s.blocks for s in both], there)
-    found, _ = linear.fit(x, y, None, classes, 3.0)
-    inputs = {"text": ids, "numbers": both[1].features, "present": there.T.astype("float32")}
+    scale = np.where(np.arange(x.shape[1]) % 2, 1.0, 0.5)
+    found, _ = linear.fit(x, y, None, classes, 3.0, scale=scale)
+    names = ["text", "text_counted", "numbers"]
+    assert [s.key for s in both] == names
+    inputs = {s.key: s.features for s in both} | {"present": there.T.astype("float32")}
     inputs["numbers"] = np.where(there[1][:, None], inputs["numbers"], np.nan)  # it may be anything
 
     def answered(head):
@@ -226,8 +241,9 @@ def test_heads_are_the_regressions_they_were_made_from(classes):
     np.testing.assert_allclose(
         answered(heads.linear_head(both, found)), found.probabilities(x), atol=1e-5
     )
-    each = [linear.fit(s.blocks, y, None, classes, 1.0)[0] for s in both]
-    p = np.stack([one.probabilities(s.blocks) for s, one in zip(both, each, strict=True)])
+    blocks = [linear.beside([s.blocks for s in both[:2]]), both[2].blocks]
+    each = [linear.fit(block, y, None, classes, 1.0)[0] for block in blocks]
+    p = np.stack([one.probabilities(block) for block, one in zip(blocks, each, strict=True)])
     mean = (p * there[:, :, None]).sum(axis=0) / there.sum(axis=0)[:, None]
     np.testing.assert_allclose(answered(heads.late_head(both, each)), mean, atol=1e-5)
     for fusion in ("concatenate", "gated"):
@@ -257,6 +273,44 @@ def test_the_penalty_is_the_one_that_the_validation_rows_like_best():
     found_loss = linear.losses(found.probabilities(x[30:]), y[30:]).mean()
     least, most = (pick(of.mean() for of in loss.values()) for pick in (min, max))
     assert abs(found_loss - least) < 2e-3 < 0.02 < most - least
+
+
+def test_a_modality_that_is_mostly_noise_is_made_smaller():
+    """Its penalty, and no other; a kernel for the columns as they are; never worse than equal."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(240, 64)) / 8
+    y = (x[:, 0] + x[:, 1] + rng.normal(size=240) * 0.05 > 0).astype(int)
+    modality = np.repeat([0, 1, -1], [2, 61, 1])
+    train, valid = (x[:120], y[:120]), (x[120:], y[120:])
+    found = linear.weighed(train, valid, None, 2, modality)
+    equal = linear.chosen(train, valid, None, 2)
+    assert found.scale is not None and (found.scale[modality != 1] == 1).all()
+    assert set(found.scale[modality == 1]) <= set(linear.SHARES)
+    least, most = (
+        linear.losses(one.probabilities(valid[0]), valid[1]).mean() for one in (found, equal)
+    )
+    assert least < most - 0.02
+    direct = linear.fit(x[:120] * found.scale, y[:120], None, 2, found.strength)[0]
+    np.testing.assert_allclose(
+        direct.kernel * found.scale[:, None], found.kernel, atol=0.02 * abs(found.kernel).max()
+    )
+    alone = linear.weighed(train, valid, None, 2, np.repeat([0, -1], [63, 1]))
+    assert alone.scale is None and alone.strength == equal.strength
+
+
+def test_layers_of_an_encoder_weigh_the_same():
+    """Whatever their widths; and the mean square length of a training row stays 1."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(2, 5, (40, 12)).astype("float32")
+    features[:, 3] = 7  # constant: taken out
+    there, part = np.ones(40, bool), np.where(np.arange(40) < 30, "train", "test")
+    table = types.SimpleNamespace(rows=pd.DataFrame({"part": part}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "encoded", lambda *_, **__: (features, there))
+        found = sources.dense(table, "image", "", None, (4, 8))
+    squares = (found.blocks[:30] ** 2).mean(axis=0)
+    np.testing.assert_allclose([squares[:4].sum(), squares[4:].sum()], [0.5, 0.5], rtol=1e-5)
+    assert not found.scale[3] and found.scale[[0, 1, 2, *range(4, 12)]].all()
 
 
 def test_a_network_must_earn_its_place():

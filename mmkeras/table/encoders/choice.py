@@ -11,6 +11,7 @@ from ..command import RunError
 DEFAULT = "auto"
 ASSETS = {"text": "minilm-l6", "image": "efficientnet-lite0", "audio": "whisper-tiny-en"}
 NAMES = {"text": "MiniLM-L6", "image": "EfficientNet-Lite0", "audio": "Whisper, layer 2"}
+WITH_WORDS = f"{NAMES['text']} + TF-IDF"  # of the same pieces
 SMALLEST = 32  # pixels that EfficientNet-Lite0 takes
 UNREAD = 0.3  # share of strange pieces from which on MiniLM does not read a language
 

@@ -31,38 +31,25 @@ def linear_head(sources: Sequence[Source], found: Linear) -> keras.Model:
         found: over `Source.blocks` side by side, and at the end a column for each modality that is
             1 where it is absent.
     """
-    (inputs, present), logits = _inputs(sources), found.kernel.shape[1]
-    ends = np.cumsum([source.blocks.shape[1] for source in sources])
-    *kernels, gaps = np.split(found.kernel, ends)
-    parts = []
-    for column, (source, kernel) in enumerate(zip(sources, kernels, strict=True)):
-        if source.idf is None:
-            parts.append((_read(source, inputs, present, column), kernel))
-        else:  # the words are so many that their rows are looked up, not multiplied
-            parts.append((_read(source, inputs, present, column, kernel), np.eye(logits)))
+    inputs, present = _inputs(sources)
     absent = branches.Standardise(trainable=False, name="absent")  # 1 - present
-    parts.append((absent(present), gaps))
-    absent.set_weights([np.ones(len(sources)), -np.ones(len(sources))])
-    joint = layers.Concatenate(name="beside")([x for x, _ in parts])
-    answer = _answer(logits)
-    out = answer(joint)
-    answer.set_weights([np.concatenate([kernel for _, kernel in parts]), found.bias])
+    gaps, count = absent(present), present.shape[1]
+    absent.set_weights([np.ones(count), -np.ones(count)])
+    order = list(by_modality(sources))
+    columns = [order.index(source.modality) for source in sources]
+    out = _regression(sources, columns, found, inputs, present, "answer", gaps)
     return keras.Model([*inputs.values(), present], out, name="head")
 
 
 def late_head(sources: Sequence[Source], found: Sequence[Linear]) -> keras.Model:
     """The mean of the answers of one logistic regression per modality."""
     inputs, present = _inputs(sources)
-    answers = []
-    for column, (source, one) in enumerate(zip(sources, found, strict=True)):
-        answer = _answer(one.kernel.shape[1], f"answer_{source.modality}")
-        if source.idf is None:
-            x, kernel = _read(source, inputs, present, column), one.kernel
-        else:
-            x = _read(source, inputs, present, column, one.kernel)
-            kernel = np.eye(one.kernel.shape[1])
-        answers.append(answer(x))
-        answer.set_weights([kernel, one.bias])
+    answers = [
+        _regression(some, [column] * len(some), one, inputs, present, f"answer_{modality}")
+        for column, ((modality, some), one) in enumerate(
+            zip(by_modality(sources).items(), found, strict=True)
+        )
+    ]
     out = DecisionFusion("average", name="answer")(answers, present=present)
     return keras.Model([*inputs.values(), present], out, name="head")
 
@@ -71,17 +58,21 @@ def network(sources: Sequence[Source], fusion: str, logits: int) -> keras.Model:
     """A hidden layer behind the features: "concatenate" or "gated"; with random weights."""
     inputs, present = _inputs(sources)
     features = []
-    for column, source in enumerate(sources):
-        directions = None if source.idf is None else _lsa(source)
-        x = _read(source, inputs, present, column, directions)
-        size = x.shape[-1]  # back to a spread of 1 a feature, as layers expect it
-        features.append(layers.Rescaling(float(np.sqrt(size)), name=f"{source.modality}_unit")(x))
+    for modality, some in by_modality(sources).items():
+        found = []
+        for source in some:
+            directions = None if source.idf is None else _lsa(source)
+            x = _read(source, inputs, present, len(features), directions)
+            size = x.shape[-1]  # back to a spread of 1 a feature, as layers expect it
+            found.append(layers.Rescaling(float(np.sqrt(size)), name=f"{source.key}_unit")(x))
+        beside = layers.Concatenate(name=f"{modality}_beside")
+        features.append(beside(found) if len(found) > 1 else found[0])
     hide = ModalityDropout(HIDDEN, "zero", name="modality_dropout")
     features, mask = hide(features, present=present)
     if fusion == "gated":
         features = [
-            layers.Dense(UNITS, "relu", name=f"{s.modality}_hidden")(_drop(x, s.modality))
-            for s, x in zip(sources, features, strict=True)
+            layers.Dense(UNITS, "relu", name=f"{modality}_hidden")(_drop(x, modality))
+            for modality, x in zip(by_modality(sources), features, strict=True)
         ]
         joint = fuse(features, "gated", mask)
     else:
@@ -93,17 +84,24 @@ def network(sources: Sequence[Source], fusion: str, logits: int) -> keras.Model:
 
 def whole(sources: Sequence[Source], head: keras.Model) -> keras.Model:
     """Encoders and head as one model, fed as those of `mmkeras.multimodal_model` are."""
-    present = keras.Input((len(sources),), name="present")
+    parts = by_modality(sources)
+    present = keras.Input((len(parts),), name="present")
     inputs, features = [], []
-    for column, source in enumerate(sources):
-        shape, dtype = head.inputs[column].shape[1:], head.inputs[column].dtype
-        if source.encoder is not None:
-            shape, dtype = source.encoder.input_shape[1:], source.encoder.input.dtype
-        inputs.append(keras.Input(shape, dtype=dtype, name=source.modality))
-        x = BlankAbsent(column, name=f"{source.modality}_or_blank")(inputs[-1], present)
-        features.append(x if source.encoder is None else source.encoder(x))
+    for column, (modality, some) in enumerate(parts.items()):  # all read the same input
+        own = some[0].encoder.input if some[0].encoder else head.inputs[len(features)]
+        inputs.append(keras.Input(own.shape[1:], dtype=own.dtype, name=modality))
+        x = BlankAbsent(column, name=f"{modality}_or_blank")(inputs[-1], present)
+        features += [x if source.encoder is None else source.encoder(x) for source in some]
     head.trainable = True
     return MultimodalModel([*inputs, present], head([*features, present]))
+
+
+def by_modality(sources: Sequence[Source]) -> dict[str, list[Source]]:
+    """Modality → its sources, which stand beside each other."""
+    found: dict[str, list[Source]] = {}
+    for source in sources:
+        found.setdefault(source.modality, []).append(source)
+    return found
 
 
 # ---- parts ------------------------------------------------------------------------------------
@@ -111,13 +109,42 @@ def whole(sources: Sequence[Source], head: keras.Model) -> keras.Model:
 
 def _inputs(sources: Sequence[Source]) -> tuple[dict[str, Any], Any]:
     inputs = {
-        s.modality: keras.Input(
+        s.key: keras.Input(
             s.features.shape[1:], dtype="int32" if s.idf is not None else "float32",
-            name=s.modality,
+            name=s.key,
         )
         for s in sources
     }  # fmt: skip
-    return inputs, keras.Input((len(sources),), name="present")
+    return inputs, keras.Input((len(by_modality(sources)),), name="present")
+
+
+def _regression(
+    sources: Sequence[Source],
+    columns: Sequence[int],
+    found: Linear,
+    inputs: Mapping[str, Any],
+    present: Any,
+    name: str,
+    gaps: Any = None,
+) -> Any:
+    """The answer of a regression over the blocks of these sources, and over `gaps`."""
+    logits = found.kernel.shape[1]
+    ends = np.cumsum([source.blocks.shape[1] for source in sources])
+    *kernels, last = np.split(found.kernel, ends)
+    read, rows = [], []
+    for source, column, kernel in zip(sources, columns, kernels, strict=True):
+        if source.idf is None:
+            read.append(_read(source, inputs, present, column))
+            rows.append(kernel)
+        else:  # the words are so many that their rows are looked up, not multiplied
+            read.append(_read(source, inputs, present, column, kernel))
+            rows.append(np.eye(logits))
+    if gaps is not None:
+        read, rows = [*read, gaps], [*rows, last]
+    answer = _answer(logits, name)
+    out = answer(layers.Concatenate(name=f"{name}_reads")(read) if len(read) > 1 else read[0])
+    answer.set_weights([np.concatenate(rows), found.bias])
+    return out
 
 
 def _read(
@@ -128,7 +155,7 @@ def _read(
     rows: Array | None = None,
 ) -> Any:
     """`Source.blocks` of a batch, or for TF-IDF their product with a matrix."""
-    name = source.modality
+    name = source.key
     if source.idf is None:
         layer: layers.Layer = branches.Standardise(name=f"{name}_standard")
         weights = {"mean": source.mean, "scale": source.scale}

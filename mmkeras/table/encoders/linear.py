@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 Array = np.ndarray
 # 1 / penalty, from strong to weak. The features of a modality have a mean square length of 1.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+SHARES = (0.5, 0.25)  # by which the features of a modality may be made smaller
 FLOOR = 1e-7  # of a probability
 NEVER = -30.0  # the logit of a class that no training row has
 
@@ -24,11 +25,14 @@ class Linear:
     Attributes:
         kernel, bias: (d, logits) and (logits,).
         strength: one of `STRENGTHS`.
+        scale: (d,), by which each column was multiplied before the penalty applied; the kernel is
+            for columns as they are. None for 1.
     """
 
     kernel: Array
     bias: Array
     strength: float
+    scale: Array | None = None
 
     def probabilities(self, x: Any) -> Array:
         """Float (rows, classes)."""
@@ -48,7 +52,13 @@ def beside(blocks: Sequence[Any], there: Sequence[Array] = ()) -> Any:
 
 
 def fit(
-    x: Any, y: Array, weights: Array | None, classes: int, strength: float, start: Any = None
+    x: Any,
+    y: Array,
+    weights: Array | None,
+    classes: int,
+    strength: float,
+    start: Any = None,
+    scale: Array | None = None,
 ) -> tuple[Linear, Any]:
     """The regression with one penalty, and scikit-learn's own, from which a next one may start.
 
@@ -58,7 +68,8 @@ def fit(
         weights: of the classes, or None.
         classes: their number; some may have no row.
         strength: of `STRENGTHS`.
-        start: what an earlier call gave.
+        start: what an earlier call with the same scale gave.
+        scale: (d,), see `Linear`: a small one is a strong penalty on its column.
     """
     here = np.unique(y)
     if len(here) < 2:
@@ -69,14 +80,23 @@ def fit(
     model.set_params(C=strength)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is good enough, or not chosen
-        model.fit(x, y, sample_weight=None if weights is None else weights[y])
+        model.fit(times(x, scale), y, sample_weight=None if weights is None else weights[y])
     kernel, bias = np.zeros((x.shape[1], classes)), np.full(classes, NEVER)
     if len(here) == 2:  # scikit-learn gives one logit
         kernel[:, here] = np.stack([-model.coef_[0] / 2, model.coef_[0] / 2], axis=1)
         bias[here] = [-model.intercept_[0] / 2, model.intercept_[0] / 2]
     else:
         kernel[:, here], bias[here] = model.coef_.T, model.intercept_
-    return _two(Linear(kernel, bias, strength), classes), model
+    if scale is not None:
+        kernel *= scale[:, None]
+    return _two(Linear(kernel, bias, strength, scale), classes), model
+
+
+def times(x: Any, scale: Array | None) -> Any:
+    """The columns, each multiplied by a number."""
+    if scale is None:
+        return x
+    return x.multiply(scale.astype(np.float32)).tocsr() if sparse.issparse(x) else x * scale
 
 
 def _two(found: Linear, classes: int) -> Linear:
@@ -84,7 +104,7 @@ def _two(found: Linear, classes: int) -> Linear:
     if classes > 2:
         return found
     kernel = found.kernel[:, 1:] - found.kernel[:, :1]
-    return Linear(kernel, found.bias[1:] - found.bias[:1], found.strength)
+    return Linear(kernel, found.bias[1:] - found.bias[:1], found.strength, found.scale)
 
 
 def losses(p: Array, y: Array) -> Array:
@@ -98,6 +118,7 @@ def chosen(
     weights: Array | None,
     classes: int,
     strengths: Sequence[float] = STRENGTHS,
+    scale: Array | None = None,
 ) -> Linear:
     """The regression with the lowest log loss on the validation part.
 
@@ -105,11 +126,43 @@ def chosen(
     """
     best, best_loss, risen, start = None, np.inf, 0, None
     for strength in strengths:
-        one, start = fit(*train, weights, classes, strength, start)
+        one, start = fit(*train, weights, classes, strength, start, scale)
         loss = float(losses(one.probabilities(valid[0]), valid[1]).mean())
         if best is None or loss < best_loss:
             best, best_loss, risen = one, loss, 0
         elif (risen := risen + 1) == 2:
             break
     assert best is not None
+    return best
+
+
+def weighed(
+    train: tuple[Any, Array],
+    valid: tuple[Any, Array],
+    weights: Array | None,
+    classes: int,
+    modality: Array,
+) -> Linear:
+    """The same, with a penalty for each modality: of a weak one, many features are much noise.
+
+    From equal penalties on, each modality in turn is made smaller as long as that lowers the loss.
+
+    Args:
+        modality: int (d,), that of each column; -1 for columns that stay as they are.
+    """
+
+    def loss(of: Linear) -> float:
+        return float(losses(of.probabilities(valid[0]), valid[1]).mean())
+
+    best, scale = chosen(train, valid, weights, classes), np.ones(len(modality))
+    lowest = loss(best)
+    for number in range(modality.max() + 1 if modality.max() > 0 else 0):
+        for share in SHARES:
+            tried = np.where(modality == number, share, scale)
+            place = STRENGTHS.index(best.strength)
+            near = STRENGTHS[max(place - 1, 0) : place + 3]
+            one = chosen(train, valid, weights, classes, near, tried)
+            if (now := loss(one)) >= lowest:
+                break
+            best, lowest, scale = one, now, tried
     return best

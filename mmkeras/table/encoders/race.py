@@ -12,12 +12,13 @@ import keras
 import numpy as np
 
 from ..table import Table
-from . import choice, heads, linear, networks, sources
-from .board import ALONE, CONCATENATE, GATED, LATE, LINEAR, Board, Entry
-from .sources import Source, TooSlow
+from . import heads, linear, networks
+from .board import CONCATENATE, GATED, LATE, LINEAR, Board, Entry
+from .entrants import best_of
+from .rows import Rows
+from .sources import Source
 
 Array = np.ndarray
-Maker = Callable[[float], Source | str]  # seconds that it may take → a source, or why not
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Outcome:
         model: encoders and head.
         head: the head alone, and `features` what `measure.answer` reads it with as from a table.
         strength: 1 / penalty of a linear head, else None.
+        start: makes the head as it was before it learned from the validation rows, too.
+        sources: of the encoders.
+        again: seed → the head, trained with this seed, and its validation loss; None for a
+            regression, which has no random numbers.
     """
 
     board: list[dict[str, Any]]
@@ -41,6 +46,9 @@ class Outcome:
     head: keras.Model
     features: Any
     strength: float | None
+    start: Callable[[], keras.Model]
+    again: Callable[[int], tuple[keras.Model, float]] | None
+    sources: Sequence[Source]
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -54,6 +62,16 @@ class Outcome:
             "fusion": self.winner.fusion,
             "L2 penalty (inverse)": self.strength,
         }
+
+
+@dataclass(frozen=True)
+class _Final:
+    """A head that may win: as it is saved, as it was in the race; see `Outcome`."""
+
+    head: Callable[[], keras.Model]
+    start: Callable[[], keras.Model]
+    strength: float | None = None
+    again: Callable[[int], tuple[keras.Model, float]] | None = None
 
 
 class Race:
@@ -71,163 +89,105 @@ class Race:
     ) -> None:
         assert table.y is not None
         self.table, self.options, self.encoders = table, options, encoders
-        self.weights, self.classes, self.y = weights, len(table.classes), table.y.astype(int)
-        self.parts = {part: np.flatnonzero(table.rows["part"] == part) for part in table.parts}
+        self.classes = len(table.classes)
+        self.rows = Rows(table, weights)
         self.end = time.monotonic() + (options.time_limit or math.inf)
         self.board = Board.of(table, options.seed)
-        self.final: dict[str, Callable[[], tuple[keras.Model, float | None]]] = {}
+        self.final: dict[str, _Final] = {}
 
     def run(self) -> Outcome:
         """Every candidate for which there is time; the winner is learned anew from more rows."""
-        best = [self._best_of(modality) for modality in self.table.modalities]
-        names = {source.modality: source.name for source in best}
+        best: list[Source] = []
+        names = {}
+        for modality in self.table.modalities:
+            names[modality], found = best_of(
+                modality, self.rows, self.board, pretrained_only=self.encoders == "pretrained",
+                keep=not self.options.no_cache, end=self.end,
+            )  # fmt: skip
+            best += found
         self._linear(best, names)
-        if len(best) > 1:
+        if len(names) > 1:
             self._late(best, names)
-        for fusion in (CONCATENATE, GATED)[: len(best)]:
+        for fusion in (CONCATENATE, GATED)[: len(names)]:
             self._network(best, names, fusion)
         winner, why = self.board.winner(self.final)
-        head, strength = self.final[winner.fusion]()
+        of = self.final[winner.fusion]
+        head = of.head()
         table = next((s.table for s in best if s.modality == "text"), self.table)
         return Outcome(
             self.board.lines(), winner, why, table, heads.whole(best, head), head,
-            self._features(best), strength,
+            self._features(best), of.strength, of.start, of.again, best,
         )  # fmt: skip
-
-    # ---- encoders -----------------------------------------------------------------------------
-
-    def _best_of(self, modality: str) -> Source:
-        """The encoder whose linear head has the lowest validation loss."""
-        small, large = self._makers(modality)
-        makers = {**({} if large and self.encoders == "pretrained" else small), **large}
-        found: list[tuple[float, Source]] = []
-        for name, make in makers.items():
-            self._try(modality, name, make, found)
-        if not found:  # a language that the pretrained encoder does not read
-            for name, make in small.items():
-                self._try(modality, name, make, found)
-        return min(found, key=lambda pair: pair[0])[1]
-
-    def _try(
-        self, modality: str, name: str, make: Maker, found: list[tuple[float, Source]]
-    ) -> None:
-        began = time.monotonic()
-        limit = self._left() if found else math.inf  # one must be there
-        try:
-            source = make(limit) if limit > 0 else "no time was left"
-        except TooSlow as slow:
-            source = str(slow)
-        if isinstance(source, str):
-            self.board.add(Entry({modality: name}, ALONE, note=source))
-            return
-        p = self._answer([source], self._chosen([source]))
-        self.board.add(Entry({modality: name}, ALONE, p, time.monotonic() - began))
-        found.append((float(linear.losses(p, self.board.y).mean()), source))
-
-    def _makers(self, modality: str) -> tuple[dict[str, Maker], dict[str, Maker]]:
-        """Name → maker of the small encoders, which are always there, and of the pretrained."""
-        table, keep = self.table, not self.options.no_cache
-        small: dict[str, dict[str, Maker]] = {
-            "text": {"TF-IDF": lambda _: sources.tf_idf(table)},
-            "image": {},
-            "audio": {"mel statistics": lambda _: sources.mel_statistics(table, keep=keep)},
-            "numbers": {"as they are": lambda _: sources.numbers(table)},
-        }
-        pretrained = {
-            "text": sources.minilm, "image": sources.efficientnet, "audio": sources.whisper,
-        }  # fmt: skip
-        if modality not in pretrained or not choice.here(modality):
-            return small[modality], {}
-        make = pretrained[modality]
-        large: dict[str, Maker] = {
-            choice.NAMES[modality]: lambda seconds: make(table, keep=keep, seconds=seconds)
-        }
-        return small[modality], large
-
-    def _left(self) -> float:
-        """Seconds until the time limit."""
-        return self.end - time.monotonic()
 
     # ---- heads --------------------------------------------------------------------------------
 
     def _linear(self, best: Sequence[Source], names: dict[str, str]) -> None:
         began = time.monotonic()
-        found = self._chosen(best)
-        p = self._answer(best, found)
+        found = self.rows.weighed(best)
+        p = self.rows.answer(best, found)
         self.board.add(Entry(names, LINEAR, p, time.monotonic() - began))
-        self.final[LINEAR] = lambda: (
-            heads.linear_head(best, self._again(best, found)), found.strength
-        )  # fmt: skip
+        self.final[LINEAR] = _Final(
+            lambda: heads.linear_head(best, self.rows.again(best, found)),
+            lambda: heads.linear_head(best, found),
+            found.strength,
+        )
 
     def _late(self, best: Sequence[Source], names: dict[str, str]) -> None:
-        began = time.monotonic()
-        found = [self._chosen([source], gaps=False) for source in best]
-        each = [self._answer([s], one, gaps=False) for s, one in zip(best, found, strict=True)]
-        there = np.stack([s.there[self.parts["valid"]] for s in best], axis=1).astype(float)
+        began, rows, parts = time.monotonic(), self.rows, list(heads.by_modality(best).values())
+        found = [rows.chosen(some, gaps=False) for some in parts]
+        each = [rows.answer(some, one, gaps=False) for some, one in zip(parts, found, strict=True)]
+        there = np.stack([some[0].there[rows.parts["valid"]] for some in parts], axis=1)
+        there = there.astype(float)
         there[~there.any(axis=1)] = 1
         p = np.einsum("nm,mnk->nk", there / there.sum(axis=1, keepdims=True), np.stack(each))
         self.board.add(Entry(names, LATE, p, time.monotonic() - began))
 
-        def final() -> tuple[keras.Model, float | None]:
-            pairs = zip(best, found, strict=True)
-            again = [self._again([source], one, gaps=False) for source, one in pairs]
-            return heads.late_head(best, again), None
+        def final() -> keras.Model:
+            pairs = zip(parts, found, strict=True)
+            again = [rows.again(some, one, gaps=False) for some, one in pairs]
+            return heads.late_head(best, again)
 
-        self.final[LATE] = final
+        self.final[LATE] = _Final(final, lambda: heads.late_head(best, found))
 
     def _network(self, best: Sequence[Source], names: dict[str, str], fusion: str) -> None:
-        if self._left() <= 0:
+        if self.end <= time.monotonic():
             self.board.add(Entry(names, fusion, note="no time was left"))
             return
         began = time.monotonic()
-        keras.utils.set_random_seed(self.options.seed)
-        head = heads.network(best, fusion, 1 if self.classes == 2 else self.classes)
-        train, valid = (
-            (self._inputs(best, self.parts[part]), self.y[self.parts[part]])
-            for part in ("train", "valid")
-        )
-        p = networks.trained(head, train, valid, self.weights, self.classes, self.end)
+        head, p = self._trained(best, fusion, self.options.seed)
         self.board.add(Entry(names, fusion, p, time.monotonic() - began))
-        self.final[fusion] = lambda: (head, None)
 
-    # ---- logistic regression ------------------------------------------------------------------
+        def again(seed: int) -> tuple[keras.Model, float]:
+            head, p = self._trained(best, fusion, seed)
+            return head, float(linear.losses(p, self.board.y).mean())
 
-    def _matrix(self, best: Sequence[Source], rows: Array, gaps: bool = True) -> Any:
-        there = [source.there[rows] for source in best] if gaps else []
-        return linear.beside([source.blocks[rows] for source in best], there)
+        self.final[fusion] = _Final(lambda: head, lambda: head, again=again)
 
-    def _chosen(self, best: Sequence[Source], gaps: bool = True) -> linear.Linear:
+    def _trained(self, best: Sequence[Source], fusion: str, seed: int) -> tuple[keras.Model, Array]:
+        keras.utils.set_random_seed(seed)
+        head = heads.network(best, fusion, 1 if self.classes == 2 else self.classes)
+        rows = self.rows
         train, valid = (
-            (self._matrix(best, self.parts[part], gaps), self.y[self.parts[part]])
+            (self._inputs(best, rows.parts[part]), rows.y[rows.parts[part]])
             for part in ("train", "valid")
         )
-        return linear.chosen(train, valid, self.weights, self.classes)
-
-    def _again(
-        self, best: Sequence[Source], found: linear.Linear, gaps: bool = True
-    ) -> linear.Linear:
-        """With the same penalty, learned from the training and the validation rows."""
-        rows = np.concatenate([self.parts["train"], self.parts["valid"]])
-        x = self._matrix(best, rows, gaps)
-        return linear.fit(x, self.y[rows], self.weights, self.classes, found.strength)[0]
-
-    def _answer(self, best: Sequence[Source], found: linear.Linear, gaps: bool = True) -> Array:
-        return found.probabilities(self._matrix(best, self.parts["valid"], gaps))
+        return head, networks.trained(head, train, valid, rows.weights, self.classes, self.end)
 
     # ---- the head by itself -------------------------------------------------------------------
 
     def _inputs(self, best: Sequence[Source], rows: Array) -> dict[str, Array]:
-        there = np.stack([source.there[rows] for source in best], axis=1).astype(np.float32)
-        return {**{s.modality: s.features[rows] for s in best}, "present": there}
+        one = [some[0] for some in heads.by_modality(best).values()]
+        there = np.stack([source.there[rows] for source in one], axis=1).astype(np.float32)
+        return {**{s.key: s.features[rows] for s in best}, "present": there}
 
     def _features(self, best: Sequence[Source]) -> Any:
         """What `measure.answer` asks of a table, with features instead of what they are made of."""
 
         def dataset(part: str, shuffle: bool = False) -> Any:
             def batches() -> Iterator[Any]:
-                rows = self.parts[part]
+                rows = self.rows.parts[part]
                 for some in np.split(rows, range(256, len(rows), 256)):
-                    yield self._inputs(best, some), self.y[some]
+                    yield self._inputs(best, some), self.rows.y[some]
 
             return SimpleNamespace(as_numpy_iterator=batches)
 

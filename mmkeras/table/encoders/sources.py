@@ -1,21 +1,24 @@
 """One modality as one encoder sees it: what it makes of all rows, computed once and kept."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+from keras import layers
 from scipy import sparse
 
 from ... import branches, pretrained
+from ...pretrained.wordpiece import END, START, UNKNOWN
 from ..table import Table
 from ..words import Pieces
 from . import choice
 
 Array = np.ndarray
 ROWS = 512  # that are encoded at a time
+INNER = "block5c_add"  # of EfficientNet-Lite0: 112 features
 LAYER = 2  # of Whisper: what it hears there tells more than what its decoder reads
 LONGEST = 128  # pieces that MiniLM has learned to read at a time
 SAMPLE = 500  # texts by which a language is judged
@@ -31,6 +34,7 @@ class Source:
 
     Attributes:
         modality, name: such as "text" and "MiniLM-L6".
+        key: tells it from another source of the same modality.
         table: whose rows come as the encoder takes them.
         encoder: the frozen model, or None where the head reads the input itself.
         features: of all rows of the table: float (rows, d), or ids (rows, length) for TF-IDF.
@@ -51,6 +55,11 @@ class Source:
     mean: Array | None = None
     scale: Array | None = None
     idf: Array | None = None
+    view: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.modality}_{self.view}" if self.view else self.modality
 
 
 # ---- the encoders of each modality ------------------------------------------------------------
@@ -61,6 +70,16 @@ def tf_idf(table: Table) -> Source:
     ids, there = encoded(table, "text", None)
     idf = branches.inverse_frequency(ids[train_rows(table) & there], len(table.vocabulary))
     return Source("text", "TF-IDF", table, None, ids, there, tf_idf_rows(ids, idf), idf=idf)
+
+
+def counted(source: Source) -> Source:
+    """TF-IDF of the very pieces that the encoder of a text reads: rare names, which it blurs."""
+    table = source.table
+    ids, there = encoded(table, "text", None)
+    idf = branches.inverse_frequency(ids[train_rows(table) & there], len(table.vocabulary))
+    idf[[table.vocabulary.index(piece) for piece in (UNKNOWN, START, END)]] = 0  # in every text
+    blocks = tf_idf_rows(ids, idf)
+    return Source("text", "TF-IDF", table, None, ids, there, blocks, idf=idf, view="counted")
 
 
 def minilm(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Source | str:
@@ -79,10 +98,17 @@ def minilm(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Sourc
 
 
 def efficientnet(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Source:
-    """EfficientNet-Lite0, at the size of the pictures of the table."""
+    """The last features of EfficientNet-Lite0, and the mean of its fifth stage over the picture.
+
+    The fifth stage knows of shapes and colours what the last one has given up for its 1,000 names.
+    """
     height, width = table.settings["image_size"]
-    encoder = pretrained.efficientnet_lite0((height, width, 3), name="image_encoder")
-    return dense(table, "image", choice.NAMES["image"], encoder, keep=keep, seconds=seconds)
+    whole = pretrained.efficientnet_lite0((height, width, 3), name="image_encoder")
+    inner = layers.GlobalAveragePooling2D(name="inner_pool")(whole.get_layer(INNER).output)
+    both = layers.Concatenate(name="inner_and_last")([inner, whole.output])
+    encoder = keras.Model(whole.input, both, name="image_encoder", trainable=False)
+    sizes = (inner.shape[-1], whole.output.shape[-1])
+    return dense(table, "image", choice.NAMES["image"], encoder, sizes, keep=keep, seconds=seconds)
 
 
 def whisper(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Source | str:
@@ -118,17 +144,24 @@ def dense(
     modality: str,
     name: str,
     encoder: keras.Model | None,
+    sizes: Sequence[int] = (),
     *,
     keep: bool = True,
     seconds: float = np.inf,
 ) -> Source:
-    """A source whose features are standardised on the training rows that have the modality."""
+    """A source whose features are standardised on the training rows that have the modality.
+
+    Args:
+        sizes: of the layers that the features come from, which all get the same weight.
+    """
     features, there = encoded(table, modality, encoder, keep=keep, seconds=seconds)
     learned = features[train_rows(table) & there]
     mean = learned.mean(axis=0, dtype=np.float64)
     spread = learned.std(axis=0, dtype=np.float64)
     useful = spread > 1e-6 * np.maximum(1, np.abs(mean))
-    scale = np.where(useful, 1 / np.where(useful, spread, 1), 0) / np.sqrt(max(useful.sum(), 1))
+    scale = np.where(useful, 1 / np.where(useful, spread, 1), 0)
+    parts = np.repeat(np.arange(len(sizes) or 1), sizes or len(scale))
+    scale /= np.sqrt(np.maximum(np.bincount(parts, useful), 1))[parts] * np.sqrt(parts[-1] + 1)
     mean, scale = mean.astype(np.float32), scale.astype(np.float32)
     blocks = (features - mean) * scale * there[:, None]
     return Source(modality, name, table, encoder, features, there, blocks, mean, scale)
