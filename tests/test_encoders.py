@@ -112,12 +112,44 @@ def test_numbers_alone_race_too_and_a_stopped_race_is_run_again(tmp_path, monkey
     assert status == 1 and "is finished" in err
 
 
+@pytest.mark.parametrize("fusion", ["concatenate", "linear"])
+def test_seeds_train_the_head_again_unless_it_is_a_regression(tmp_path, monkeypatch, fusion):
+    def winner(race, able):
+        return next(e for e in race.entries if e.fusion == fusion), "So it was asked."
+
+    data = write(tmp_path / "data.csv", orders(60))
+    monkeypatch.setattr(networks, "EPOCHS", 2)
+    monkeypatch.setattr(board.Board, "winner", winner)
+    arguments = ["train", data, "--ignore", "order", "--encoders", "auto", "--seeds", 3]
+    status, said, err = call(*arguments)
+    assert status == 0, err
+    made = data.parent / "run"
+    metrics, settings = (
+        json.loads((made / f"{name}.json").read_text("utf-8")) for name in ("metrics", "settings")
+    )
+    page = (made / "report.html").read_text("utf-8")
+    if fusion == "linear":
+        assert "no random numbers" in said and "seeds" not in metrics
+        assert "no random numbers" in settings["parameters"]["seeds"] and settings["seed"] == 0
+        return
+    seeds = metrics["seeds"]
+    assert seeds["seed"] == [0, 1, 2] and "Seed 2, 3 of 3" in said and "3 seeds: mean" in said
+    assert len(set(seeds["log_loss"])) == 3, "each has other first weights"
+    kept = seeds["accuracy"][settings["seed"]]
+    assert kept == metrics["models"]["whole model"]["accuracy"]["value"]
+    assert settings["parameters"]["seeds"] == 3 and "Other seeds" in page
+    assert call("predict", made, data, "--out", tmp_path / "p.csv")[0] == 0
+    test = read(made / "test_predictions.csv")
+    answers = read(tmp_path / "p.csv").iloc[test["row"].astype(int) - 2]
+    assert answers["prediction"].tolist() == test["prediction"].tolist()
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
         (["--encoders", "pretrained"], 1, "mmkeras data fetch minilm-l6 efficientnet-lite0 whisp"),
         (["--encoders", "auto", "--fusion", "gated"], 2, "--fusion is for networks that are trai"),
-        (["--encoders", "pretrained", "--seeds", 2], 2, "leave it out, or --encoders pretrained"),
+        (["--encoders", "pretrained", "--epochs", 2], 2, "leave it out, or --encoders pretrained"),
         (["--encoders", "auto", "--image-size", 16], 1, "--image-size 16 is too small"),
         (["--encoders", "all"], 2, "invalid choice: 'all'"),
     ],
@@ -337,3 +369,30 @@ def test_a_network_must_earn_its_place():
     lines = race.lines()
     assert [line["fusion"] for line in lines][-1] == "gated" and lines[0]["fusion"] == "alone"
     json.dumps(lines, allow_nan=False)
+
+
+def test_advice_names_a_cheaper_tie_and_what_is_better():
+    y = np.arange(300) % 2
+    rng = np.random.default_rng(0)
+
+    def entry(fusion, right, *names, seconds=1.0):
+        sure = np.clip(right + rng.normal(0, 0.05, 300), 0.01, 0.99)
+        p = np.stack([np.where(y == k, sure, 1 - sure) for k in (0, 1)], axis=1)
+        modalities = ("text", "image") if len(names) == 2 else ("text",)
+        return board.Entry(dict(zip(modalities, names, strict=True)), fusion, p, seconds)
+
+    def advice(winner, *others):
+        race = board.Board(y, None, 0)
+        race.entries = [*others, winner]
+        return " ".join(race.advice(winner))
+
+    both = entry("linear", 0.7, "MiniLM", "Net")
+    assert advice(both, entry("alone", 0.6, "MiniLM")) == ""
+    tied = advice(both, entry("alone", 0.7, "MiniLM"))
+    assert "text alone, by MiniLM, ties" in tied and "--without image" in tied
+    assert "Take text alone (MiniLM)" in advice(both, entry("alone", 0.8, "MiniLM"))
+    one = entry("linear", 0.7, "MiniLM")
+    dear = entry("alone", 0.7, "MiniLM", seconds=9)
+    cheap, poor = entry("alone", 0.7, "TF-IDF"), entry("alone", 0.6, "TF-IDF")
+    assert "by TF-IDF, ties" in advice(one, dear, cheap) and advice(one, dear, poor) == ""
+    assert "shown to be of use" in advice(entry("linear", 0.4, "MiniLM"))

@@ -119,6 +119,10 @@ def _training(add: Add) -> None:
         "where one class is three times as frequent as another (default: auto)")  # fmt: skip
     add("--seed", type=seed, default=0, metavar="N", help="seed of the split, the first "
         "weights and the order of the rows (default: 0)")  # fmt: skip
+    add("--seeds", type=at_least(1), default=1, metavar="N", help="train with N seeds, from --seed "
+        "on; keep the model that is best on the validation part, and report the spread; behind "
+        "frozen encoders it is the head that is trained N times, unless it is a logistic "
+        "regression, which has no random numbers (default: 1)")  # fmt: skip
 
 
 def _network(add: Add) -> None:
@@ -133,8 +137,6 @@ def _network(add: Add) -> None:
         f"modalities are joined: {', '.join(FUSIONS)} (default: concatenate)")  # fmt: skip
     add("--image-encoder", default="conv", choices=IMAGE_ENCODERS, metavar="NAME",
         help=f"how pictures are encoded: {', '.join(IMAGE_ENCODERS)} (default: conv)")  # fmt: skip
-    add("--seeds", type=at_least(1), default=1, metavar="N", help="train with N seeds, from --seed "
-        "on; keep the model that is best on the validation part (default: 1)")  # fmt: skip
 
 
 def _writing(add: Add) -> None:

@@ -122,32 +122,66 @@ def _frozen(
     options: argparse.Namespace, table: Any, settings: dict[str, Any], weights: Any
 ) -> None:
     """Frozen encoders and small heads compete."""
+    from .encoders import choice as encoders
     from .encoders.race import Race
-    from .measure import answer
 
     print("Candidates, on the validation part")
     began = time.monotonic()
     found = Race(table, options, weights, options.encoders).run()
     winner = found.winner
     print(f"Taken: {winner.fusion}. {found.why}")
+    _say(found.advice)
+    kept, y, answers, seeds = _of_seeds(options, found)
     settings |= {
         "table": found.table.settings,
         "fusion": winner.fusion,
         "encoders": winner.encoders,
         "training": f"{time.monotonic() - began:.0f} s",
-        "seed": options.seed,
-        "weights": found.model.count_params(),
+        "seed": kept.seed,
+        "weights": kept.model.count_params(),
     }
     settings["parameters"] |= found.parameters
+    if options.seeds > 1:
+        settings["parameters"]["seeds"] = options.seeds if seeds else ONE_SEED
     folder = runs.seed_folder(options.out, options.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    runs.check_room(folder, found.model)
-    runs.save_model(found.model, folder / "model.keras")
+    runs.check_room(folder, kept.model)
+    runs.save_model(kept.model, folder / "model.keras")
     print("Measuring, and writing the report …", flush=True)
-    y, answers = answer(found.head, found.features, "test")
-    race = {"board": found.board, "winner": winner.fusion, "why": found.why}
+    advice = [*found.advice, encoders.SCRATCH, *encoders.lacking(found.table.modalities)]
+    race = {"board": found.board, "winner": winner.fusion, "why": found.why, "advice": advice}
     training = {"class_weight": by_class(found.table, weights), "race": race}
-    write(options, found.table, settings, (y, answers), training, folder, more=False)
+    write(options, found.table, settings, (y, answers), training, folder, more=False, seeds=seeds)
+
+
+ONE_SEED = "1, since a logistic regression has no random numbers: all seeds give the same"
+
+
+def _of_seeds(options: argparse.Namespace, found: Any) -> tuple[Any, Any, Any, Any]:
+    """The model of the seed that is best by validation, its answers to the test part, the spread.
+
+    The candidates compete under the first seed alone, and the others train what won.
+    """
+    from .encoders.heads import whole
+    from .measure import answer
+
+    one = _One(options.seed, found.model, found.loss)
+    y, answers = answer(found.head, found.features, "test")
+    if options.seeds == 1:
+        return one, y, answers, None
+    if found.again is None:
+        print(f"Seeds: {ONE_SEED}")
+        return one, y, answers, None
+    runs_of = [(one, answers)]
+    for seed in range(options.seed + 1, options.seed + options.seeds):
+        print(f"Seed {seed}, {seed - options.seed + 1} of {options.seeds}", flush=True)
+        head, loss = found.again(seed)
+        another = _One(seed, whole(found.sources, head), loss)
+        runs_of.append((another, answer(head, found.features, "test")[1]))
+    names = tuple(found.table.modalities)
+    seeds = spread([of.seed for of, _ in runs_of], y, [said[names] for _, said in runs_of])
+    kept, answers = min(runs_of, key=lambda of: float(of[0].fitted))
+    return kept, y, answers, seeds
 
 
 def _networks(
@@ -169,7 +203,10 @@ def _networks(
 
 @dataclass
 class _One:
-    """The result of one seed: a model, and the course of its training (`fit.Fitted`)."""
+    """The result of one seed: a model, and the course of its training (`fit.Fitted`).
+
+    Of a head behind frozen encoders it is the validation loss.
+    """
 
     seed: int
     model: Any

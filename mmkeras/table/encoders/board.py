@@ -134,3 +134,60 @@ class Board:
             why += " No simpler candidate is within two standard errors of it."
         entry = next(e for e in self.entries if e.fusion == fusion and e.p is not None)
         return entry, why
+
+    def advice(self, winner: Entry) -> list[str]:
+        """Sentences: a cheaper candidate that ties with the winner, or one that is better.
+
+        A tie means: the log losses on the same rows differ by less than two standard errors. A
+        candidate that reads one modality never wins, so that it may be better, or as good.
+        """
+        assert winner.p is not None
+        base = np.bincount(self.y, minlength=winner.p.shape[1]) / len(self.y)
+        by_frequency, _ = self._worse(np.broadcast_to(base, winner.p.shape), winner.p)
+        found = []
+        if by_frequency <= 0:
+            found.append(
+                "No model here is shown to be of use: on the validation part, answering by the "
+                "frequencies of the classes has as low a log loss as what was taken."
+            )
+        alone = [e for e in self.entries if e.fusion == ALONE and e.p is not None]
+        if len(winner.encoders) == 1:
+            of = next(iter(winner.encoders.values()))
+            for e in (e for e in alone if of not in e.encoders.values()):
+                worse, error = self._worse(e.p, winner.p)
+                if worse <= SURE * error and e.seconds < self._seconds(winner):
+                    found.append(self._tie(e, worse, error, "has the cheaper encoder"))
+            return found
+        for e in alone:
+            modality = next(iter(e.encoders))
+            others = " ".join(f"--without {m}" for m in winner.encoders if m != modality)
+            worse, error = self._worse(e.p, winner.p)
+            if worse < -SURE * error:
+                found.append(
+                    f"Take {modality} alone ({e.encoders[modality]}): its log loss is lower than "
+                    f"that of what was taken by {-worse:.3f} (standard error {error:.3f}). "
+                    f"The option is {others}."
+                )
+            elif worse <= SURE * error:
+                text = f"needs no other modality (the option is {others})"
+                found.append(self._tie(e, worse, error, text))
+        return found
+
+    def _tie(self, e: Entry, worse: float, error: float, why: str) -> str:
+        ((modality, name),) = e.encoders.items()
+        return (
+            f"{modality} alone, by {name}, ties with what was taken (log loss higher by "
+            f"{worse:.3f}, standard error {error:.3f}), and {why}: take it where cost matters."
+        )
+
+    def _seconds(self, winner: Entry) -> float:
+        """Of the encoders of the winner."""
+        return sum(e.seconds for e in self.entries if e.fusion == ALONE
+                   and e.encoders.items() <= winner.encoders.items())  # fmt: skip
+
+    def _worse(self, p: Array | None, than: Array | None) -> tuple[float, float]:
+        """By how much the log loss of p is higher, and the standard error of that."""
+        assert p is not None and than is not None
+        gap = losses(p, self.y) - losses(than, self.y)
+        error = float(gap.std(ddof=1)) / math.sqrt(len(gap)) if len(gap) > 1 else 0.0
+        return float(gap.mean()), error

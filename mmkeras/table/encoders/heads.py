@@ -57,7 +57,7 @@ def late_head(sources: Sequence[Source], found: Sequence[Linear]) -> keras.Model
 def network(sources: Sequence[Source], fusion: str, logits: int) -> keras.Model:
     """A hidden layer behind the features: "concatenate" or "gated"; with random weights."""
     inputs, present = _inputs(sources)
-    features = []
+    features: list[Any] = []
     for modality, some in by_modality(sources).items():
         found = []
         for source in some:
@@ -86,7 +86,8 @@ def whole(sources: Sequence[Source], head: keras.Model) -> keras.Model:
     """Encoders and head as one model, fed as those of `mmkeras.multimodal_model` are."""
     parts = by_modality(sources)
     present = keras.Input((len(parts),), name="present")
-    inputs, features = [], []
+    inputs: list[Any] = []
+    features: list[Any] = []
     for column, (modality, some) in enumerate(parts.items()):  # all read the same input
         own = some[0].encoder.input if some[0].encoder else head.inputs[len(features)]
         inputs.append(keras.Input(own.shape[1:], dtype=own.dtype, name=modality))

@@ -14,6 +14,7 @@ Array = np.ndarray
 # 1 / penalty, from strong to weak. The features of a modality have a mean square length of 1.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 SHARES = (0.5, 0.25)  # by which the features of a modality may be made smaller
+DENSE = 0.1  # share of numbers other than 0 from which on a matrix is written out
 FLOOR = 1e-7  # of a probability
 NEVER = -30.0  # the logit of a class that no training row has
 
@@ -76,20 +77,31 @@ def fit(
         kernel, bias = np.zeros((x.shape[1], classes)), np.full(classes, NEVER)
         bias[here] = 0
         return _two(Linear(kernel, bias, strength), classes), None
+    size = x.shape[1]
     model = start or LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
     model.set_params(C=strength)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is good enough, or not chosen
-        model.fit(times(x, scale), y, sample_weight=None if weights is None else weights[y])
-    kernel, bias = np.zeros((x.shape[1], classes)), np.full(classes, NEVER)
+        used, x = _compact(times(x, scale))
+        model.fit(x, y, sample_weight=None if weights is None else weights[y])
+    kernel, bias = np.zeros((size, classes)), np.full(classes, NEVER)
     if len(here) == 2:  # scikit-learn gives one logit
-        kernel[:, here] = np.stack([-model.coef_[0] / 2, model.coef_[0] / 2], axis=1)
+        kernel[np.ix_(used, here)] = np.stack([-model.coef_[0] / 2, model.coef_[0] / 2], axis=1)
         bias[here] = [-model.intercept_[0] / 2, model.intercept_[0] / 2]
     else:
-        kernel[:, here], bias[here] = model.coef_.T, model.intercept_
+        kernel[np.ix_(used, here)], bias[here] = model.coef_.T, model.intercept_
     if scale is not None:
         kernel *= scale[:, None]
     return _two(Linear(kernel, bias, strength, scale), classes), model
+
+
+def _compact(x: Any) -> tuple[Array, Any]:
+    """The columns that are not empty, whose weights are not 0, and x with these alone."""
+    if not sparse.issparse(x):
+        return np.arange(x.shape[1]), x
+    used = np.flatnonzero(x.getnnz(axis=0))
+    x = x[:, used]
+    return used, x.toarray() if x.nnz > DENSE * x.shape[0] * x.shape[1] else x
 
 
 def times(x: Any, scale: Array | None) -> Any:

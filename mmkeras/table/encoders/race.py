@@ -28,11 +28,12 @@ class Outcome:
     Attributes:
         board: see `Board.lines`.
         winner, why: the entry that won, and a sentence.
+        advice: see `Board.advice`.
         table: reads the inputs of the model.
         model: encoders and head.
         head: the head alone, and `features` what `measure.answer` reads it with as from a table.
         strength: 1 / penalty of a linear head, else None.
-        start: makes the head as it was before it learned from the validation rows, too.
+        loss: of the winner on the validation part.
         sources: of the encoders.
         again: seed → the head, trained with this seed, and its validation loss; None for a
             regression, which has no random numbers.
@@ -41,12 +42,13 @@ class Outcome:
     board: list[dict[str, Any]]
     winner: Entry
     why: str
+    advice: list[str]
     table: Table
     model: keras.Model
     head: keras.Model
     features: Any
     strength: float | None
-    start: Callable[[], keras.Model]
+    loss: float
     again: Callable[[int], tuple[keras.Model, float]] | None
     sources: Sequence[Source]
 
@@ -66,10 +68,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Final:
-    """A head that may win: as it is saved, as it was in the race; see `Outcome`."""
+    """A head that may win, as it is saved; `strength` and `again` are those of `Outcome`."""
 
     head: Callable[[], keras.Model]
-    start: Callable[[], keras.Model]
     strength: float | None = None
     again: Callable[[int], tuple[keras.Model, float]] | None = None
 
@@ -114,10 +115,21 @@ class Race:
         of = self.final[winner.fusion]
         head = of.head()
         table = next((s.table for s in best if s.modality == "text"), self.table)
+        assert winner.p is not None
         return Outcome(
-            self.board.lines(), winner, why, table, heads.whole(best, head), head,
-            self._features(best), of.strength, of.start, of.again, best,
-        )  # fmt: skip
+            board=self.board.lines(),
+            winner=winner,
+            why=why,
+            advice=self.board.advice(winner),
+            table=table,
+            model=heads.whole(best, head),
+            head=head,
+            features=self._features(best),
+            strength=of.strength,
+            loss=float(linear.losses(winner.p, self.board.y).mean()),
+            again=of.again,
+            sources=best,
+        )
 
     # ---- heads --------------------------------------------------------------------------------
 
@@ -128,7 +140,6 @@ class Race:
         self.board.add(Entry(names, LINEAR, p, time.monotonic() - began))
         self.final[LINEAR] = _Final(
             lambda: heads.linear_head(best, self.rows.again(best, found)),
-            lambda: heads.linear_head(best, found),
             found.strength,
         )
 
@@ -147,7 +158,7 @@ class Race:
             again = [rows.again(some, one, gaps=False) for some, one in pairs]
             return heads.late_head(best, again)
 
-        self.final[LATE] = _Final(final, lambda: heads.late_head(best, found))
+        self.final[LATE] = _Final(final)
 
     def _network(self, best: Sequence[Source], names: dict[str, str], fusion: str) -> None:
         if self.end <= time.monotonic():
@@ -161,7 +172,7 @@ class Race:
             head, p = self._trained(best, fusion, seed)
             return head, float(linear.losses(p, self.board.y).mean())
 
-        self.final[fusion] = _Final(lambda: head, lambda: head, again=again)
+        self.final[fusion] = _Final(lambda: head, again=again)
 
     def _trained(self, best: Sequence[Source], fusion: str, seed: int) -> tuple[keras.Model, Array]:
         keras.utils.set_random_seed(seed)

@@ -36,7 +36,8 @@ class Rows:
         Args:
             gaps: have a column for each modality that is 1 where it is absent.
         """
-        return linear.chosen(*self._both(sources, gaps), self.weights, self.classes)
+        train, valid = self._both(sources, gaps)
+        return linear.chosen(train, valid, self.weights, self.classes)
 
     def weighed(self, sources: Sequence[Source]) -> linear.Linear:
         """The same with a penalty for each modality."""
@@ -44,8 +45,8 @@ class Rows:
         widths = [source.blocks.shape[1] for source in sources]
         modality = np.repeat([order.index(s.modality) for s in sources], widths)
         modality = np.concatenate([modality, np.full(len(order), -1)])
-        both = self._both(sources, gaps=True)
-        return linear.weighed(*both, self.weights, self.classes, modality)
+        train, valid = self._both(sources, gaps=True)
+        return linear.weighed(train, valid, self.weights, self.classes, modality)
 
     def again(
         self, sources: Sequence[Source], found: linear.Linear, gaps: bool = True

@@ -34,10 +34,12 @@ def board(run: Run) -> list[Markup]:
     )
     if of["winner"] in ("linear", "late"):
         words += " The head that was taken has then learned from the validation rows, too."
+    advice = [tag("p", text) for text in of.get("advice", ())]
     return [
         tag("h2", "The candidates on the validation part"),
         tag("p", of["why"]),
         table(header, rows, left=(1, 5)),
         table(["head", "what it is"], heads, left=(1,)),
         tag("p", words),
+        *([tag("h3", "What else could be taken"), *advice] if advice else []),
     ]
