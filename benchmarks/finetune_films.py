@@ -1,0 +1,160 @@
+"""Fine-tuning on film reviews: six ways, few examples, and what is forgotten. See finetune.py."""
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+from finetune_runs import (
+    RESULTS,
+    SEEDS,
+    SPLIT,
+    Rows,
+    Table,
+    Task,
+    Tuned,
+    draw,
+    drawn,
+    probe,
+    read,
+    run_probe,
+    run_tuned,
+)
+from keras import layers
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from mmkeras.attention import AttentionBlock
+from mmkeras.datasets import load_emoji_scores, load_reviews
+from mmkeras.pretrained import cached_features, minilm_l6, minilm_tokenizer
+
+LENGTH, BEGIN, EPOCHS = 32, 4, 3  # pieces of a sentence; blocks whose output is stored
+SIZES = (10, 30, 100, 300, 1000)
+RATES = {
+    "top two": (3e-5, 1e-4, 3e-4),
+    **{f"LoRA {rank}": (3e-4, 1e-3, 3e-3) for rank in (4, 1, 16)},
+    "BitFit": (3e-4, 1e-3, 3e-3),
+    "adapter": (3e-4, 1e-3, 3e-3),
+}
+
+
+def tunable(method: str) -> keras.Model:
+    """The top two blocks of MiniLM, with the weights of a method trainable."""
+    if method == "adapter":
+        return with_adapters()
+    encoder = minilm_l6(LENGTH, after=BEGIN, trainable=True)
+    if method == "BitFit":  # Ben Zaken et al. 2022: nothing but the biases
+        for weight in encoder.trainable_weights:
+            weight.trainable = weight.name in ("bias", "beta")
+    if method.startswith("LoRA"):  # Hu et al. 2022: on the queries and values
+        for block in (x for x in encoder.layers if isinstance(x, AttentionBlock)):
+            kept = block.attention.query_dense, block.attention.value_dense
+            for weight in block.trainable_weights:
+                weight.trainable = False
+            for dense in kept:
+                dense.enable_lora(int(method.split()[1]))
+    return encoder
+
+
+def with_adapters(width: int = 16) -> keras.Model:
+    """A bottleneck behind each of the two frozen blocks (after Houlsby et al. 2019).
+
+    It has no biases, so that the zeros of the padding stay zeros, and begins as the identity.
+    """
+    parts = [minilm_l6(LENGTH, BEGIN + 1, after=BEGIN, tokens=True, name="first")]
+    parts.append(minilm_l6(LENGTH, after=BEGIN + 1, tokens=True, name="second"))
+    x = inputs = keras.Input(parts[0].input_shape[1:])
+    for part in parts:
+        x = part(x)
+        narrow = layers.Dense(width, "gelu", use_bias=False)(x)
+        wide = layers.Dense(x.shape[-1], use_bias=False, kernel_initializer="zeros")
+        x = layers.Add()([x, wide(narrow)])
+    return keras.Model(inputs, minilm_l6(LENGTH, after=6, name="mean")(x))
+
+
+def films() -> list[Any]:
+    """1,500 rows to draw from, 200 to choose by, 500 for the test; no document in two of them."""
+    parts = load_reviews().of("films").clear().split(seed=SPLIT)
+    rng = np.random.default_rng(SPLIT)
+    sizes = (1500, 200, 500)
+    return [p.take(rng.permutation(len(p))[:n]) for p, n in zip(parts, sizes, strict=True)]
+
+
+def states(texts: Any) -> np.ndarray:
+    """What the trained blocks read: the output of block 4."""
+    encoder = minilm_l6(LENGTH, BEGIN, tokens=True)
+    return cached_features(encoder, minilm_tokenizer()(list(texts), LENGTH)).astype("float32")
+
+
+def task_of(n: int, name: str = "films") -> Task:
+    pool, valid, test = (Rows(states(p.text), p.y.astype(int)) for p in films())
+    top = minilm_l6(LENGTH, after=BEGIN)
+    return Task(name, n, pool, valid, {name: test}, lambda x: cached_features(top, x))
+
+
+def reviews() -> None:
+    """Sentences from reviews of films: for or against; ratings within 0.5 of neutral left out."""
+    table, task = Table("reviews"), task_of(300)
+    run_probe(table, task)
+    for method, rates in RATES.items():
+        run_tuned(table, task, method, Tuned(tunable(method), 2, EPOCHS), rates)
+
+
+def chosen(method: str) -> float:
+    """The rate that a method chose in `reviews`."""
+    rows = read(RESULTS / "finetune_reviews.csv").query("part == 'test' and method == @method")
+    return float(rows["rate"].iloc[0])
+
+
+def forgetting(methods: tuple[str, ...] = ("top two", "LoRA 4")) -> None:
+    """Emoji names, judged by models of film reviews that never saw one.
+
+    A column per method and seed: the logit for "for" minus that for "against".
+    """
+    emoji = load_emoji_scores().table.drop_duplicates("hexcode")
+    table = emoji[["hexcode", "label_en", "score"]].reset_index(drop=True)
+    names, task = states(table["label_en"]), task_of(300)
+    for seed in SEEDS:
+        kernel, bias, _ = probe(task, draw(task, seed))
+        logits = task.features(names) @ kernel + bias
+        table[f"probe, {seed}"] = logits[:, 1] - logits[:, 0]
+    for method in methods:
+        tuned, rate = Tuned(tunable(method), 2, EPOCHS), chosen(method)
+        for seed in SEEDS:
+            train = draw(task, seed)
+            tuned.fit(train, probe(task, train)[:2], rate, seed)
+            logits = tuned.model.predict(names, verbose=0, batch_size=100)
+            table[f"{method}, {seed}"] = logits[:, 1] - logits[:, 0]
+    table.to_csv(RESULTS / "finetune_forgetting.csv", index=False, float_format="%.4f")
+
+
+def words(table: Table, task: Task) -> None:
+    """The simple rival: counted words. As many strengths to choose from as the probe has."""
+    pool, valid, test = films()
+    (name,) = task.tests
+    for seed in SEEDS:
+        if table.has(name, key := "words", "test", 0.0, seed):
+            continue
+        start, rows = time.process_time(), drawn(task, seed)
+        fits = [
+            make_pipeline(
+                TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+                LogisticRegression(C=strength, max_iter=2000),
+            ).fit(pool.text[rows], pool.y[rows])
+            for strength in (1, 10, 100)
+        ]
+        best = max(fits, key=lambda fit: fit.score(valid.text, valid.y))
+        seconds, right = time.process_time() - start, best.predict(test.text) == test.y
+        table.add((name, key, "test", 0.0, seed), task.n, right, seconds, best[-1].coef_.size + 1)
+
+
+def fewshot(method: str = "LoRA 4") -> None:
+    """From 10 to 1,000 sentences. At least 30 steps; the rate is the one chosen for 300."""
+    table, tuned = Table("fewshot"), Tuned(tunable(method), 2, EPOCHS)
+    for n in SIZES:
+        task = task_of(n, f"films, n = {n}")
+        words(table, task)
+        run_probe(table, task)
+        tuned.epochs = max(EPOCHS, -(-30 // -(-n // 32)))
+        run_tuned(table, task, method, tuned, (chosen(method),))
