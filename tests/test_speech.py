@@ -77,3 +77,22 @@ def test_without_the_package_the_command_that_installs_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(assets.AssetError, match="python -m pip install espeakng-loader"):
         speak([say()], RATE)
+
+
+def test_words_begin_where_they_are_heard():
+    """A word said last is cut off where it begins: what is left is the sentence without it."""
+    told = say()._replace(sentence="Tell me the colour.")
+    asked = [told, told._replace(sentence="Tell me the."), told]
+    waves, starts = speech.speak_words(asked, RATE)
+    assert all(np.array_equal(a, b) for a, b in zip(waves, speak(asked, RATE), strict=True))
+    assert [len(begun) for begun in starts] == [4, 3, 4]
+    for wave, begun in zip(waves, starts, strict=True):
+        assert begun[0] == 0 and (np.diff(begun) > 0.03).all()
+        assert begun[-1] < len(wave) / RATE - 0.1
+    whole, short = len(waves[0]) / RATE - starts[0][-1], len(waves[1]) / RATE - starts[1][-1]
+    assert whole > 1.5 * short  # "colour." and "the."
+
+
+def test_words_said_as_one_are_refused():
+    with pytest.raises(assets.AssetError, match="announced 5 words in 'The shop.*which has 6"):
+        speech.speak_words([say()], RATE)  # "on the" is said as one

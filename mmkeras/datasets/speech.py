@@ -3,8 +3,8 @@
 Nobody spoke here. eSpeak NG (GPL-3) comes with its data in the package espeakng-loader, for Linux,
 macOS and Windows, and runs in a process of its own (`espeak_process`). On one machine the same list
 gives the same samples. Other builds say the same with other samples, and a sentence alone differs a
-little from the same sentence after others, so compare claims across machines, not bits.
-Used in chapter 16.
+little from the same sentence after others, so compare claims across machines, not bits. Used in
+chapter 16, and to be used in chapter 14 (planned).
 """
 
 import json
@@ -49,6 +49,37 @@ def speak(utterances: Sequence[Utterance], rate: int) -> list[np.ndarray]:
             gave silence.
     """
     spoken, own_rate = _synthesize(utterances)
+    return _resampled(utterances, spoken, own_rate, rate)
+
+
+def speak_words(
+    utterances: Sequence[Utterance], rate: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """As `speak`, and where each word begins.
+
+    Returns:
+        The waves, as `speak` gives them, and for each float64 (words,), the seconds at which its
+        words begin, in the order in which they are said. A word ends where the next one begins; a
+        pause belongs to the word before it.
+
+    Raises:
+        mmkeras.assets.AssetError: as `speak`; or a sentence has not as many words, parted by
+            spaces, as the synthesizer announced ("of the" may be said as one).
+    """
+    spoken, starts, own_rate = _timed(utterances)
+    for utterance, begun in zip(utterances, starts, strict=True):
+        if len(begun) != len(utterance.sentence.split()):
+            raise AssetError(
+                f"eSpeak NG announced {len(begun)} words in {utterance.sentence!r}, which has "
+                f"{len(utterance.sentence.split())}: choose another sentence"
+            )
+    seconds = [begun / own_rate for begun in starts]
+    return _resampled(utterances, spoken, own_rate, rate), seconds
+
+
+def _resampled(
+    utterances: Sequence[Utterance], spoken: list[np.ndarray], own_rate: int, rate: int
+) -> list[np.ndarray]:
     common = math.gcd(rate, own_rate)
     waves = []
     for utterance, samples in zip(utterances, spoken, strict=True):
@@ -73,6 +104,12 @@ def _package() -> Any:
 
 def _synthesize(utterances: Sequence[Utterance]) -> tuple[list[np.ndarray], int]:
     """int16 samples of each, and their rate."""
+    clips, _, rate = _timed(utterances)
+    return clips, rate
+
+
+def _timed(utterances: Sequence[Utterance]) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+    """int16 samples of each, the samples at which its words begin, and the rate."""
     package = _package()
     done = subprocess.run(
         [sys.executable, "-P", str(_PROCESS), package.get_library_path()],
@@ -89,11 +126,13 @@ def _synthesize(utterances: Sequence[Utterance]) -> tuple[list[np.ndarray], int]
     return _parse(done.stdout, len(utterances))
 
 
-def _parse(output: bytes, count: int) -> tuple[list[np.ndarray], int]:
+def _parse(output: bytes, count: int) -> tuple[list[np.ndarray], list[np.ndarray], int]:
     rate, at = int(np.frombuffer(output, np.int32, 1)[0]), 4
-    clips = []
+    clips: list[np.ndarray] = []
+    starts: list[np.ndarray] = []
     for _ in range(count):
-        size = int(np.frombuffer(output, np.int32, 1, at)[0])
-        clips.append(np.frombuffer(output, np.int16, size, at + 4))
-        at += 4 + 2 * size
-    return clips, rate
+        for type_, found in ((np.int16, clips), (np.int32, starts)):
+            size = int(np.frombuffer(output, np.int32, 1, at)[0])
+            found.append(np.frombuffer(output, type_, size, at + 4))
+            at += 4 + size * np.dtype(type_).itemsize
+    return clips, starts, rate
