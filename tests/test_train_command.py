@@ -208,9 +208,14 @@ def test_a_killed_run_goes_on_with_the_result_of_one_that_was_not(
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_and_sigterm_keep_what_is_there(two_seeds, tmp_path, monkeypatch, number, status):
     out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        at_epoch(patch, 1, lambda: signal.raise_signal(number))
-        ended, _, err = call(*two_seeds.arguments, "--out", out)
+    # A shell that starts the tests in the background has them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            at_epoch(patch, 1, lambda: signal.raise_signal(number))
+            ended, _, err = call(*two_seeds.arguments, "--out", out)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended == status
     kept = run.seed_folder(out, 0)
     assert f"the best model so far is in {kept}" in err and "--resume" in err
