@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import logging
 import os
 import sys
 import tempfile
@@ -97,6 +98,7 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
 
         from . import models, retrieval  # noqa: F401  registers our classes: saved models load
     require_tensorflow()
+    tf.get_logger().addFilter(_no_fault)
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
     if deterministic:
@@ -109,6 +111,16 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
             stacklevel=2,
         )
     print(_banner(keras.__version__, tf.__version__, seed, precision))
+
+
+def _no_fault(record: logging.LogRecord) -> bool:
+    """False for TensorFlow's warning that functions are traced often, which says little here.
+
+    It counts the predictions of all models of a process together, so that five models that answer
+    once each look to it like one that is traced five times. How many were counted also depends on
+    which features were in the cache, so that a notebook would print it in one run, not in another.
+    """
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def require_tensorflow() -> None:

@@ -8,7 +8,6 @@ folder with the model, its test predictions and a report. `mmkeras predict` uses
 """
 
 import argparse
-import logging
 import math
 import shlex
 import sys
@@ -97,8 +96,6 @@ def train(options: argparse.Namespace) -> None:
     runs.begin(options.out, vars(options), options.csv)
     options.begun = True
     mm.start(options.seed)
-    # Each encoder and head traces a prediction of its own, which TensorFlow warns about.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     table = prepare.load(options, choice, cells)
     _say(prepare.overview(table))
     for part, count in table.parts.items():
@@ -193,7 +190,7 @@ def _networks(
         if options.seeds > 1:
             print(f"Seed {options.seed + number}, {number + 1} of {options.seeds}")
         left = (options.time_limit or math.inf) - (time.monotonic() - began)
-        seconds = max(left, 1) / (options.seeds - number)
+        seconds = max(left, 0.0) / (options.seeds - number)
         found.append(_one(options, table, settings, weights, options.seed + number, seconds))
     best = min(found, key=lambda one: one.fitted.best_loss)
     settings |= {"training": f"{time.monotonic() - began:.0f} s", "seed": best.seed,
