@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from mmkeras.datasets import simulate_heart
+from mmkeras.datasets import load_heart, simulate_heart
 from mmkeras.datasets.heart import model as hm
 from mmkeras.evaluate import subsets
 
@@ -15,12 +15,13 @@ SUBSETS = subsets(hm.MODALITIES)[1:]
 BIG = simulate_heart(20_000, seed=3)
 
 
-def brute_force(row, subset, prevalence=None):
+def brute_force(row, subset, prevalence=None, without=()):
     """P(disease | values) by walking through every grade, age, sex and site, in plain Python."""
     shares, people, ill = hm._value_shares(), hm._people(), hm._ill(prevalence)
     total, sick = 0.0, 0.0
     for grade, age, sex, site in itertools.product(range(5), range(50), range(2), range(4)):
-        if "note" in subset and (hm._AGES[age], hm.SEXES[sex]) != (row.age, row.sex):
+        someone_else = (hm._AGES[age], hm.SEXES[sex]) != (row.age, row.sex)
+        if "note" in subset and "age" not in without and someone_else:
             continue
         p = people[age, sex, site] * ill[age, sex, site]
         if grade == 0:
@@ -28,7 +29,7 @@ def brute_force(row, subset, prevalence=None):
         else:
             p *= hm._GRADE_IF_ILL[grade - 1]
         for modality in subset:
-            for name in hm.OF[modality]:
+            for name in set(hm.OF[modality]) - set(without):
                 table = shares[name][grade] if name != "thalch" else shares[name][grade, age]
                 p *= table[list(hm._levels(name)).index(row[name])]
         total, sick = total + p, sick + p * (grade > 0)
@@ -40,6 +41,43 @@ def test_the_posterior_is_bayes_rule(subset):
     few = BIG.take(range(6))
     want = [brute_force(row, subset) for _, row in few.table.iterrows()]
     np.testing.assert_allclose(few.posterior["+".join(subset)], want, rtol=1e-9)
+
+
+def log_odds(p):
+    return np.log(p) - np.log1p(-p)
+
+
+@pytest.mark.parametrize("region", hm.REGIONS)
+def test_an_effect_is_what_leaving_a_value_out_of_bayes_rule_changes(region):
+    few = BIG.take(range(4))
+    for number, (_, row) in enumerate(few.table.iterrows()):
+        p, q = (brute_force(row, hm.MODALITIES, None, out) for out in ((), hm.REGIONS[region][1]))
+        effect = few.effects[region].iloc[number]
+        assert effect == pytest.approx(log_odds(p) - log_odds(q), rel=1e-9)
+
+
+def test_what_is_absent_has_no_effect_and_the_rest_is_that_of_the_observed():
+    """Also where absence itself is a sign, and for parts and new recordings."""
+    heart = simulate_heart(300, seed=5, missing=0.4, mechanism="severity").take(range(100, 200))
+    table = heart.table
+    for region, (modality, _) in hm.REGIONS.items():
+        assert ((heart.effects[region] == 0) == ~table[f"has_{modality}"]).all(), region
+    alone = (heart.present == [0, 0, 1]).all(1)  # of the scan, both halves are all there is
+    one = heart.take(alone)
+    left = one.posterior["observed"].map(log_odds) - one.effects["ca"]
+    shares = hm._value_shares()["thal"][:, one.table["thal"].map(hm._LEVELS["thal"].index)].T
+    absent = hm.absence(dict.fromkeys(hm.MODALITIES, 0.4), "severity")
+    weight = absent[:, 0] * absent[:, 1] * (1 - absent[:, 2]) * hm._prior(None).sum((1, 2))
+    joint = shares * weight
+    want = np.log(joint[:, 1:].sum(1) / joint[:, 0])
+    assert alone.any()
+    np.testing.assert_allclose(left, want, rtol=1e-9)
+    again = heart.record([1, 2]).effects
+    np.testing.assert_array_equal(again.to_numpy()[100:], heart.effects.to_numpy())
+
+
+def test_nobody_knows_the_effects_of_the_real_cohort():
+    assert load_heart().effects is None
 
 
 def test_every_distribution_sums_to_one():

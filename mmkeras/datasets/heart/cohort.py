@@ -14,7 +14,7 @@ import pandas as pd
 from ...arguments import check_integer
 from ...evaluate import folds
 from ..splits import positions
-from .model import MODALITIES
+from .model import MODALITIES, effects
 from .notes import LANGUAGES, write_note
 from .signals import SAMPLES, SCAN, draw_ecg, draw_scan, generators
 
@@ -37,11 +37,25 @@ class Heart:
             keeps it.
         posterior: for simulated patients, P(disease | values) row by row, with one column for each
             subset of modalities, such as "note+scan"; None for the real cohort.
+        effects: for simulated patients, the exact effect of what is recorded on the log-odds.
     """
 
     table: pd.DataFrame
     posterior: pd.DataFrame | None = None
     _whole: "Heart | None" = field(default=None, repr=False)
+    _drawn: tuple[float | None, np.ndarray] | None = field(default=None, repr=False)
+
+    @functools.cached_property
+    def effects(self) -> pd.DataFrame | None:
+        """What each of nine regions adds to the exact log-odds of the disease, float (rows, 9).
+
+        The regions are `opening` (age and sex), `cp`, `trestbps`, `chol`, `fbs` and `exang` in the
+        note, `ecg`, and `thal` and `ca`, the upper and the lower half of the scan. An effect is the
+        log-odds given all that is recorded, minus the log-odds given all but this region: what an
+        explanation of an ideal model would say. It is 0 where the modality is absent. None for the
+        real cohort, whose truth nobody knows.
+        """
+        return None if self._drawn is None else effects(self.table, *self._drawn)
 
     @functools.cached_property
     def note(self) -> np.ndarray:
@@ -98,7 +112,7 @@ class Heart:
         """The rows at these positions (counted from 0 in this object), or where a mask is True."""
         rows = positions(rows)
         oracle = None if self.posterior is None else self.posterior.iloc[rows]
-        return Heart(self.table.iloc[rows], oracle, self._whole or self)
+        return Heart(self.table.iloc[rows], oracle, self._whole or self, self._drawn)
 
     def record(self, seed: int | Sequence[int]) -> "Heart":
         """New recordings of the same patients: other phrasing, noise and placement, same values.
@@ -124,7 +138,7 @@ class Heart:
         oracle = None
         if self.posterior is not None:
             oracle = pd.concat([self.posterior for _ in times]).set_axis(table.index)
-        return Heart(table, oracle)
+        return Heart(table, oracle, None, self._drawn)
 
     def split(
         self, *, test: float = 0.2, valid: float = 0.15, hospital: str | None = None, seed: int = 0

@@ -12,6 +12,8 @@ that Bayes' rule is a finite sum and the posterior of the disease (grade > 0) is
 parameters are rounded from the real cohort. Chapter 12 computes one posterior by hand.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
@@ -65,6 +67,13 @@ OF = {
     "ecg": ("restecg", "thalch", "oldpeak", "slope"),
     "scan": ("thal", "ca"),
 }
+# What an explanation can point at: parts of the note, the ECG, the two halves of the scan.
+REGIONS = {
+    "opening": ("note", ("age", "sex")),
+    **{name: ("note", (name,)) for name in OF["note"]},
+    "ecg": ("ecg", OF["ecg"]),
+    **{name: ("scan", (name,)) for name in OF["scan"]},
+}
 _ABSENT_BY_GRADE = np.array(
     [1.4, 1.0, 0.7, 0.5, 0.4]
 )  # for missing="severity", since the ill are examined more
@@ -115,7 +124,7 @@ def posterior(
     prior = _prior(prevalence)  # (grade, age, sex)
     age = table["age"].to_numpy() - _AGES[0]
     male = (table["sex"] == "male").to_numpy().astype(int)
-    like = {m: _likelihood(table, m) for m in MODALITIES}  # (n, grade, 1 or ages)
+    like = {m: _likelihood(table, OF[m]) for m in MODALITIES}  # (n, grade, 1 or ages)
     present = table[[f"has_{m}" for m in MODALITIES]].to_numpy(bool)
 
     def given(subset: tuple[str, ...], weight: np.ndarray) -> np.ndarray:
@@ -142,6 +151,42 @@ def posterior(
         if rows.any():
             out.loc[rows, "observed"] = np.broadcast_to(given(subset, weight), len(rows))[rows]
     return out
+
+
+def effects(
+    table: pd.DataFrame, prevalence: float | None, absent: np.ndarray | None = None
+) -> pd.DataFrame:
+    """What each of the nine `REGIONS` adds to the exact log-odds of the disease; float (n, 9).
+
+    The effect is the log-odds given all that is recorded, minus the log-odds given all but the
+    values of this region (Robnik-Sikonja & Kononenko 2008 call it the weight of evidence). Effects
+    need not sum to the log-odds, because what a value adds depends on the other values. The effect
+    of what is absent is 0.
+
+    Args: as for `posterior`.
+    """
+    there = {m: table[f"has_{m}"].to_numpy(bool) for m in MODALITIES}
+    age = np.eye(len(_AGES))[table["age"].to_numpy() - _AGES[0]]  # one-hot
+    male = np.eye(2)[(table["sex"] == "male").to_numpy().astype(int)]
+    weight = np.ones((1, 5))
+    if absent is not None:
+        weight = np.stack([np.where(there[m][:, None], 1 - absent[:, i], absent[:, i])
+                           for i, m in enumerate(MODALITIES)]).prod(0)  # fmt: skip
+    factor = {name: np.where(there[m][:, None, None], _likelihood(table, names), 1.0)
+              for name, (m, names) in REGIONS.items() if name != "opening"}  # fmt: skip
+
+    def log_odds(without: str | None) -> np.ndarray:
+        told = there["note"] & (without != "opening")
+        known = np.where(told[:, None, None], age[:, :, None] * male[:, None, :], 1.0)
+        joint = np.einsum("gas,nas->nga", _prior(prevalence), known) * weight[:, :, None]
+        for name, likelihood in factor.items():
+            if name != without:
+                joint = joint * likelihood
+        by_grade = joint.sum(2)
+        return np.log(by_grade[:, 1:].sum(1)) - np.log(by_grade[:, 0])
+
+    whole = log_odds(None)
+    return pd.DataFrame({name: whole - log_odds(name) for name in REGIONS}, index=table.index)
 
 
 def absence(missing: dict[str, float], mechanism: str) -> np.ndarray:
@@ -220,11 +265,11 @@ def _prior(prevalence: float | None) -> np.ndarray:
     return np.concatenate([(people * (1 - ill)).sum(2)[None], sick])
 
 
-def _likelihood(table: pd.DataFrame, modality: str) -> np.ndarray:
-    """P(values of the modality | grade, age), (n, 5, 1 or ages)."""
+def _likelihood(table: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """P(these values | grade, age), (n, 5, 1 or ages)."""
     out = np.ones((len(table), 5, 1))
     shares = _value_shares()
-    for name in OF[modality]:
+    for name in names:
         levels = {level: i for i, level in enumerate(_levels(name))}
         index = table[name].map(levels).to_numpy(int)
         out = out * np.moveaxis(shares[name], -1, 0)[index].reshape(len(table), 5, -1)

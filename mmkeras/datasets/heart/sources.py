@@ -74,7 +74,7 @@ def simulate_heart(
     real cohort, but its patients do not exist. `posterior` holds P(disease | values) for each of
     the 7 subsets of modalities, and in the column "observed" the probability given which modalities
     of the patient are present, and their values. No model can beat it on average, and none that
-    sees rendered signals can quite reach it.
+    sees rendered signals can quite reach it. `effects` says what each recorded value adds to it.
 
     Args:
         n: number of patients, int from 1.
@@ -111,7 +111,8 @@ def simulate_heart(
     drawn = np.random.default_rng([seed, 1]).random((n, len(MODALITIES)))
     for column, modality in enumerate(MODALITIES):
         table[f"has_{modality}"] = drawn[:, column] >= absent[values["grade"], column]
-    return Heart(table, model.posterior(table, prevalence, absent))
+    oracle = model.posterior(table, prevalence, absent)
+    return Heart(table, oracle, None, (prevalence, absent))
 
 
 def _rates(missing: float | Mapping[str, float]) -> dict[str, float]:
