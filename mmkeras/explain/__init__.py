@@ -1,0 +1,20 @@
+"""Explanations: what a word, a pixel, a second of sound or a whole modality did to one answer.
+
+Derived in chapter 17.
+"""
+
+from .answers import Answer
+from .gradients import Attribution, integrated_gradients
+from .regions import Regions, regions
+from .removal import deletion_curve, occlusion, shapley
+
+__all__ = [
+    "Answer",
+    "Attribution",
+    "Regions",
+    "deletion_curve",
+    "integrated_gradients",
+    "occlusion",
+    "regions",
+    "shapley",
+]
