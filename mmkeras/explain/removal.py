@@ -129,7 +129,7 @@ def deletion_curve(
     """The answer while the regions are removed, those with the highest scores first.
 
     A steep fall is taken for a good explanation (Samek et al. 2017; Petsiuk, Das & Saenko 2018). It
-    shows what the model reacts to, which is not always what is true: see chapter 17.
+    shows what the model reacts to, which is not always what is true.
 
     Args:
         model, x, parts, background, head, target, batch_size: as for `occlusion`.
