@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from command_line import contents
 
-from mmkeras.table import command, report, run
+from mmkeras.table import command, report, results, run
 
 
 def test_a_folder_is_there_and_locked_before_training_and_gone_if_nothing_came(tmp_path):
@@ -122,7 +122,7 @@ def test_a_write_that_fails_leaves_the_earlier_run_whole(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(report, "write", no_space)
         with pytest.raises(OSError, match="No space"), run.opened(tmp_path, resume=True):
-            run.finish(tmp_path, best, *made, more=False)
+            results.finish(tmp_path, best, *made, more=False)
     assert contents(tmp_path) == before
     monkeypatch.setattr(
         report,
@@ -130,7 +130,7 @@ def test_a_write_that_fails_leaves_the_earlier_run_whole(tmp_path, monkeypatch):
         lambda _, to: [(to / name).write_text("") for name in ("report.html", "model_card.md")],
     )
     with run.opened(tmp_path, resume=True):
-        run.finish(tmp_path, best, *made, more=False)
+        results.finish(tmp_path, best, *made, more=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*run.FILES, "mine.txt"])
     assert (tmp_path / "model.keras").read_text() == "new"
 
@@ -138,7 +138,7 @@ def test_a_write_that_fails_leaves_the_earlier_run_whole(tmp_path, monkeypatch):
 def test_predictions_of_few_and_of_many_classes():
     rows = pd.DataFrame({"row": [4, 7], "text": ["a", ""], "label": ["x", "y"]})
     p = np.array([[0.75, 0.25], [1.0, 0.0]])
-    found = run.predictions(rows, ["x", "y"], np.array([0, 1]), p, ["text", "image"])
+    found = results.predictions(rows, ["x", "y"], np.array([0, 1]), p, ["text", "image"])
     assert found.to_dict("list") == {
         "row": [4, 7],
         "truth": ["x", "y"],
@@ -148,9 +148,9 @@ def test_predictions_of_few_and_of_many_classes():
         "probability_y": [0.25, 0.0],
         "text": ["a", ""],
     }
-    names = [f"c{k}" for k in range(run.MOST + 1)]
+    names = [f"c{k}" for k in range(results.MOST + 1)]
     p = np.eye(len(names))[[3, 5]]
-    found = run.predictions(rows, names, np.array([3, 4]), p, [])
+    found = results.predictions(rows, names, np.array([3, 4]), p, [])
     assert list(found) == ["row", "truth", "prediction", "probability"]
 
 

@@ -488,7 +488,7 @@ def count_decoding(monkeypatch):
         counts[Path(path).name] += 1
         return original(path, size, max_pixels)
 
-    monkeypatch.setattr("mmkeras.table.loader.decode_image", decode)
+    monkeypatch.setattr("mmkeras.table.steps.decode_image", decode)
     return counts
 
 

@@ -164,6 +164,7 @@ def judge(
     from .problems import in_words
     from .report import Run
     from .report.examples import examples
+    from .results import predictions
 
     y, answers = answer(model, table, "test")
     metrics = measure(table, y, answers, settings.get("seed", 0), learned=learned)
@@ -186,7 +187,7 @@ def judge(
         None if options.no_examples else examples(table, y, p),
         in_words(table.report, trained=True),
     )
-    return run, runs.predictions(table.rows, table.classes, y, p, shown)
+    return run, predictions(table.rows, table.classes, y, p, shown)
 
 
 def write(folder: Path, run: Any, predictions: Any) -> None:

@@ -5,31 +5,21 @@ means that this modality is absent in this row. Everything else that is wrong is
 row number that a spreadsheet shows.
 """
 
-import functools
-import os
-import unicodedata
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .. import assets
-from . import duplicates, features
+from . import features, steps
 from .arguments import FILES, Options, check_used_once
-from .characters import visible
-from .checks import check_cells, check_classes, class_names
+from .checks import check_cells, class_names
 from .columns import MODALITIES
-from .decode import decode_image
-from .features import Numbers, Style
-from .media import Files
 from .problems import Problems, TableError
-from .reading import Cells, read_cells
-from .recordings import clip_length, decode_audio
+from .reading import read_cells
 from .table import Table
-from .words import vectorizer, words_of
+from .words import words_of
 
 
 def load_table(
@@ -137,30 +127,31 @@ def _load(o: Options) -> Table:
     cells = read_cells(
         o.csv, used, o.optional, encoding=o.encoding, delimiter=o.delimiter, problems=problems
     )
-    tidy(cells, used)
+    steps.tidy(cells, used)
     if o.label is not None:
-        cells = _without(cells, o.label, rare_classes(cells.columns[o.label], o.least_rows))
+        rare = steps.rare_classes(cells.columns[o.label], o.least_rows)
+        cells = steps.without(cells, o.label, rare)
         if not cells.rows:
             reason = f"each class has fewer rows than least_rows={o.least_rows}: none is left"
             problems.add(0, o.label, "", reason)
             raise TableError(o.csv, problems.frame())
-    numbers = _numbers(o, cells, problems)
+    numbers = steps.numbers_of(o, cells, problems)
     check_cells(cells, used, o.classes, problems)
     bad_cells = problems.rows()
-    files = {modality: _files(o, modality) for modality in FILES if modality in used}
+    files = {modality: steps.files_of(o, modality) for modality in FILES if modality in used}
     for kind in files.values():
-        _check_files(kind, o, cells, problems)
+        steps.check_files(kind, o, cells, problems)
 
     # Under "raise", rows with faulty files are divided, too, so that problems of files cause no
     # further problems of classes and parts.
     out = problems.rows() if o.on_error == "skip" else bad_cells
     keep = np.flatnonzero([row not in out for row in cells.rows])
-    rows, numbers = _frame(cells, used, keep), numbers.take(keep)
+    rows, numbers = steps.frame(cells, used, keep), numbers.take(keep)
     if rows.empty and o.on_error == "raise":
         raise TableError(o.csv, problems.frame())
-    twins = _add_parts(rows, o, files, numbers, problems)
+    twins = steps.add_parts(rows, o, files, numbers, problems)
     training = rows["part"].eq("train").to_numpy()
-    ids, learned = _learn(rows, training, numbers, o, problems)
+    ids, learned = steps.learn(rows, training, numbers, o, problems)
     if problems.of_the_table() or (problems.found and o.on_error == "raise"):
         raise TableError(o.csv, problems.frame())
     vectors, names = None, []
@@ -190,145 +181,3 @@ def _settings(
         "audio_rate": o.audio_rate,
         "audio_seconds": o.audio_seconds,
     }
-
-
-# ---- cells, files ---------------------------------------------------------------------------
-
-
-def tidy(cells: Cells, used: Mapping[str, Sequence[str]]) -> None:
-    """Remove invisible characters from labels, parts, groups, categories; compose texts (NFC)."""
-    paths = [*used.get("image", ()), *used.get("audio", ())]
-    for role in ("label", "split", "group", "categories"):
-        for name in used.get(role, ()):
-            if name not in paths:  # the group may be the column of pictures
-                cells.columns[name] = [visible(cell) for cell in cells.columns[name]]
-    for name in used.get("text", ()):
-        cells.columns[name] = [unicodedata.normalize("NFC", c) for c in cells.columns[name]]
-
-
-def rare_classes(labels: Sequence[str], least_rows: int) -> dict[str, int]:
-    """Label → number of rows, for labels with fewer rows than `least_rows`; without blank ones."""
-    counts = Counter(label for label in labels if label)
-    return {label: n for label, n in sorted(counts.items()) if n < least_rows}
-
-
-def _without(cells: Cells, column: str, values: Collection[str]) -> Cells:
-    """The records in which the column has none of these values."""
-    if not values:
-        return cells
-    keep = [i for i, cell in enumerate(cells.columns[column]) if cell not in values]
-    columns = {name: [of[i] for i in keep] for name, of in cells.columns.items()}
-    return Cells([cells.rows[i] for i in keep], columns)
-
-
-def _numbers(o: Options, cells: Cells, problems: Problems) -> Numbers:
-    """The numbers and categories of all rows; cells that are no numbers are added as problems."""
-    found = Numbers()
-    for name in o.number_columns:
-        s = o.trained["numbers"][name] if o.trained else None
-        style = Style(s["decimal"], s["sign"]) if s else None
-        found.values[name], found.styles[name] = features.read_numbers(
-            cells.columns[name], cells.rows, name, problems, delimiter=o.delimiter, style=style
-        )
-    for name in o.category_columns:
-        found.levels[name] = np.array(cells.columns[name], object)
-    return found
-
-
-def _files(o: Options, modality: str) -> Files:
-    """The files of a column, which will be decoded by the options."""
-    images = functools.partial(decode_image, size=o.size, max_pixels=o.max_pixels)
-    sounds = functools.partial(
-        decode_audio, rate=o.audio_rate, seconds=o.audio_seconds, max_seconds=o.max_audio_seconds
-    )
-    shape, dtype, decode = {
-        "image": ((*o.size, 3), np.uint8, images),
-        "audio": ((clip_length(o.audio_rate, o.audio_seconds),), np.float32, sounds),
-    }[modality]
-    folder = os.path.realpath(o.csv.parent)
-    return Files(modality, shape, dtype, decode, folder, o.allow_outside, o.max_file_bytes)
-
-
-def _check_files(files: Files, o: Options, cells: Cells, problems: Problems) -> None:
-    """Make the first pass over the files of a column, and add their problems."""
-    own = o.cache is None or o.cache is True
-    folder = assets.cache_dir() / "tables" if own else Path(str(o.cache))
-    files.open_store(None if o.cache is False else folder, o.csv)
-    (column,) = o.used[files.modality]
-    reasons = files.check(cells.columns[column])
-    for row, cell in zip(cells.rows, cells.columns[column], strict=True):
-        if cell in reasons:
-            problems.add(row, column, cell, reasons[cell])
-
-
-# ---- rows, parts, what is learned -----------------------------------------------------------
-
-
-def _frame(cells: Cells, used: Mapping[str, Sequence[str]], keep: np.ndarray) -> pd.DataFrame:
-    """The rows at these places, with a column per role except for numbers and categories."""
-    table: dict[str, Any] = {"row": np.array(cells.rows, np.int64)[keep]}
-    for role in ("label", "split", "group", "text", "image", "audio"):
-        for name in used.get(role, ()):
-            column = cells.columns[name]
-            table[role] = pd.Series([column[i] for i in keep], dtype=object)
-    return pd.DataFrame(table)
-
-
-def _add_parts(
-    rows: pd.DataFrame, o: Options, files: Mapping[str, Files], numbers: Numbers, problems: Problems
-) -> dict[str, Any]:
-    """Add ``part`` to the rows, and problems of classes and parts; return `Table.duplicates`."""
-    said = duplicates.none()
-    kinds: dict[str, int] = {}
-    codes = np.arange(len(rows))
-    if o.label is not None and len(rows):
-        codes, kinds = duplicates.twins(rows, files, numbers)
-    if "split" in rows:
-        parts = rows.pop("split").to_numpy(object)
-        if o.label is not None:
-            said["crossing"] = duplicates.crossing(codes, parts)
-        said["together"] = not said["crossing"]
-        if said["crossing"]:
-            said["warning"] = (
-                f"{said['crossing']} rows that the column {o.split!r} puts into 'valid' or 'test' "
-                "equal rows in 'train'; the result on them says little"
-            )
-    elif o.label is not None:
-        groups = rows["group"].tolist() if "group" in rows else None
-        parts, said = duplicates.deal_together(
-            codes, rows["label"].tolist(), groups, o.fractions, o.seed, problems,
-            keep=not o.allow_duplicates,
-        )  # fmt: skip
-    else:
-        parts = np.full(len(rows), "all", object)
-    rows.insert(1, "part", pd.Series(parts, dtype=object))
-    if o.label is not None:
-        fixed = o.classes is not None
-        check_classes(rows["label"].tolist(), parts.tolist(), o.label, fixed, problems)
-    elif rows.empty:
-        problems.add(0, None, "", "no row is left")
-    return {**said, "rows": sum(kinds.values()), "kinds": {**said["kinds"], **kinds}}
-
-
-def _learn(
-    rows: pd.DataFrame, training: np.ndarray, numbers: Numbers, o: Options, problems: Problems
-) -> tuple[Any, dict[str, Any] | None]:
-    """The vectorizer of the texts, and the settings of numbers and categories; None without."""
-    ids, learned = None, None
-    if o.text is not None:
-        texts = rows["text"][training].to_numpy(object)
-        if not o.vocabulary and not any(texts):
-            problems.add(0, o.text, "", "no training row has text to learn a vocabulary from")
-        elif not problems.found or (o.on_error == "skip" and not problems.of_the_table()):
-            ids = vectorizer(texts, o.words, o.tokens, o.vocabulary, o.vocabulary_size, o.ngrams)
-            if len(words_of(ids)) < 3 and not o.vocabulary:
-                reason = "no training row has a word to learn a vocabulary from: punctuation only"
-                problems.add(0, o.text, "", reason)
-    if "numbers" in o.inputs:
-        learned = dict(o.trained) if o.trained else features.learn(numbers, training)
-        if not features.names(learned):
-            reason = "the training rows differ in no number and no category: nothing to learn from"
-            problems.add(0, None, "", reason)
-        elif not o.trained:
-            features.warn_of_constants(learned)
-    return ids, learned

@@ -31,9 +31,9 @@ def inspect(options: argparse.Namespace) -> tuple[Choice, dict[str, list[str]], 
         TableError: the CSV cannot be read.
     """
     from .characters import visible
-    from .loader import rare_classes
     from .problems import Problems
     from .reading import read_cells
+    from .steps import rare_classes
 
     path = options.csv
     if not path.is_file():

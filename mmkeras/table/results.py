@@ -1,12 +1,16 @@
 """What a training writes when it is over: the numbers on the test part, the report, the files."""
 
 import argparse
+import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import run as runs
 from .wording import with_interval
+
+MOST = 100  # up to this number of classes each has a column of probabilities
 
 
 def by_class(table: Any, weights: Any) -> dict[str, float] | None:
@@ -49,10 +53,9 @@ def write(
     shown = None if options.no_examples else examples(table, y, p)
     run = Run(settings, metrics, y, p, shown, in_words(table.report))
     rows = table.rows[table.rows["part"] == "test"]
-    predictions = runs.predictions(
-        rows, table.classes, y, p, () if options.no_examples else table.modalities
-    )
-    runs.finish(options.out, folder, run, predictions, more=more)
+    cells = () if options.no_examples else table.modalities
+    predicted = predictions(rows, table.classes, y, p, cells)
+    finish(options.out, folder, run, predicted, more=more)
     for line in summary(metrics):
         print(line)
 
@@ -93,3 +96,80 @@ def summary(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {n} seeds: mean {mean:.2f}, sd {sd:.3f}; the best by validation is kept"
     for text in metrics["warnings"]:
         yield f"Beware: {text}"
+
+
+def predictions(rows: Any, classes: list[str], y: Any, p: Any, columns: Sequence[str]) -> Any:
+    """The content of test_predictions.csv, with one line per test row.
+
+    Args:
+        rows: n rows of `Table.rows`.
+        classes, y, p: names (classes,), true classes int (n,) and probabilities float (n, classes).
+        columns: the columns whose cells are shown as well.
+
+    Returns:
+        DataFrame: row (its number in the CSV), truth, prediction, probability (of the prediction),
+        probability_<class> of each class unless there are more than MOST, and the cells.
+    """
+    import pandas as pd
+
+    names = pd.Series(classes)
+    found = {
+        "row": rows["row"].to_numpy(),
+        "truth": names[y].to_numpy(),
+        "prediction": names[p.argmax(axis=1)].to_numpy(),
+        "probability": p.max(axis=1).round(6),
+    }
+    if len(classes) <= MOST:
+        found |= {f"probability_{name}": p[:, k].round(6) for k, name in enumerate(classes)}
+    cells = {name: rows[name].to_numpy() for name in columns if name in rows}
+    return pd.DataFrame({**found, **cells})
+
+
+def finish(folder: Path, best: Path, run: Any, predictions: Any, *, more: bool) -> None:
+    """Write all files of a run into a temporary folder, then move them in; other files are kept.
+
+    Args:
+        folder: the folder of the run.
+        best: the folder of the seed that is kept.
+        run: a `report.Run`.
+        predictions: DataFrame for test_predictions.csv.
+        more: whether to keep what is needed to continue the training.
+    """
+    from . import report
+
+    part = folder / runs.TRAINING / "whole"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    runs.write_json(part / "settings.json", run.settings)
+    runs.write_json(part / "metrics.json", run.metrics)
+    predictions.to_csv(part / "test_predictions.csv", index=False)
+    (part / "README.txt").write_text(ABOUT.format(**run.settings), encoding="utf-8")
+    report.write(run, part)
+    shutil.copyfile(best / "model.keras", part / "model.keras")
+    for name in runs.FILES:
+        os.replace(part / name, folder / name)
+    if not more:
+        shutil.rmtree(folder / runs.TRAINING)
+
+
+ABOUT = """This folder holds a model that predicts the column {label} of {data}, made by mmkeras
+train. Begin with report.html. To predict new rows:
+
+    mmkeras predict FOLDER new.csv
+
+To test the model on other rows that have a label:
+
+    mmkeras evaluate FOLDER labelled.csv
+
+In Python, started in this folder, load the model by:
+
+    import mmkeras.models, keras  # the first import registers the layers of mmkeras
+    model = keras.saving.load_model("model.keras")
+
+To predict new rows with it:
+
+    import json, mmkeras as mm
+    settings = json.load(open("settings.json", encoding="utf-8"))
+    table = mm.load_table("new.csv", label=None, **settings["table"])
+    probabilities = model.predict(table.dataset("all"))  # (rows, classes); (rows, 1) for two
+"""
