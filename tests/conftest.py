@@ -75,6 +75,14 @@ def short_page(monkeypatch):
     monkeypatch.setattr("mmkeras.table.report.SECTIONS", ())
 
 
+@pytest.fixture
+def tiny(monkeypatch):
+    """See tiny_encoders.py."""
+    from tiny_encoders import install
+
+    install(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory):
     """See forks.py; with the environment of a user who leaves oneDNN to TensorFlow."""

@@ -9,46 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import call, orders, read, write
-from keras import layers
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
+from tiny_encoders import PIECES
 
-from mmkeras import branches, pretrained
+from mmkeras import branches
 from mmkeras.pretrained import WordPiece
 from mmkeras.table import run, weather
 from mmkeras.table.encoders import board, choice, heads, linear, networks, sources
 
 pytestmark = pytest.mark.usefixtures("own_cache", "short_page")
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "rain", "sun", "snow", *LETTERS]
-PIECES += [f"##{letter}" for letter in LETTERS] + ["##ny", "##ing", "the", "day", "cold", "warm"]
-
-
-def pooled(shape, name, **pool):
-    x = keras.Input(shape, name="pixels" if len(shape) == 3 else "wave")
-    y = layers.Rescaling(1 / 255)(x) if len(shape) == 3 else layers.Reshape((-1, 80))(x)
-    y = layers.GlobalAveragePooling2D()(y) if len(shape) == 3 else branches.MeanAndSpread()(y)
-    if len(shape) == 3:  # where EfficientNet-Lite0 has a stage that is read as well
-        inner = layers.Rescaling(0.5, name=sources.INNER)(layers.Rescaling(1 / 255)(x))
-        y = layers.GlobalAveragePooling2D()(inner)
-    return keras.Model(x, y, name=name, trainable=False)
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """Encoders of a few weights, as if they were in the cache."""
-    monkeypatch.setattr(choice, "here", lambda modality: True)
-    monkeypatch.setattr(choice, "UNREAD", 1.1)  # the tiny vocabulary has few words
-    monkeypatch.setattr(networks, "EPOCHS", 2)
-    small = {"vocabulary_size": len(PIECES), "units": 8, "heads": 2, "blocks": 1}
-    for name, make in {
-        "minilm_tokenizer": lambda: WordPiece(PIECES),
-        "minilm_l6": lambda n, name: pretrained.bert_encoder(n, name=name, **small),
-        "efficientnet_lite0": lambda shape, name: pooled(shape, name),
-        "whisper_tiny": lambda s, layer, name: pooled((round(16_000 * s),), name),
-    }.items():
-        monkeypatch.setattr(pretrained, name, make)
-
 
 # ------------------------------------------------------------------------------ the command
 

@@ -106,6 +106,7 @@ def fit(
     weights: np.ndarray | None,
     folder: Path,
     seconds: float = math.inf,
+    optimizer: keras.optimizers.Optimizer | None = None,
 ) -> Fitted:
     """Train until the validation loss has stopped falling; the model then has the best weights.
 
@@ -116,6 +117,8 @@ def fit(
         weights: weights of the classes, or None.
         folder: the folder where each epoch is kept; a training that it holds is continued.
         seconds: the time after which to stop.
+        optimizer: None for Adam and a model that has learned nothing yet. With another one the
+            model has: it is the best until an epoch has a lower validation loss.
 
     Raises:
         RunError: the loss is not finite, or a file of the table was deleted.
@@ -124,7 +127,7 @@ def fit(
     binary = len(table.classes) == 2
     loss = "binary_crossentropy" if binary else "sparse_categorical_crossentropy"
     model.compile(
-        keras.optimizers.Adam(options.learning_rate),
+        optimizer or keras.optimizers.Adam(options.learning_rate),
         loss,
         metrics=["accuracy"],
         steps_per_execution=_steps_at_once(table, options),
@@ -132,8 +135,14 @@ def fit(
     resume = Resume(folder, seed=options.seed)
     stop = _Stop(resume.history, options.epochs, options.learning_rate, seconds)
     if not stop.why:
-        best = _Best(folder / "model.keras", resume.history, options.learning_rate)
         train, valid = _streams(table, options, weights, resume.done)
+        start = (
+            model.evaluate(valid, verbose=0, return_dict=True)["loss"] if optimizer else math.inf
+        )
+        best = _Best(folder / "model.keras", resume.history, options.learning_rate, start)
+        if optimizer and not resume.done:
+            model.optimizer.build(model.trainable_variables)
+            save_model(model, best.file)
         with contextlib.suppress(_TimeUp):
             model.fit(
                 train,
@@ -142,7 +151,7 @@ def fit(
                 epochs=options.epochs,
                 shuffle=False,  # the table shuffles
                 verbose=0,
-                callbacks=[best, resume, stop, _Progress(options.epochs, resume.history)],
+                callbacks=[best, resume, stop, _Progress(options.epochs, resume.history, start)],
             )
     model.optimizer.build(model.trainable_variables)  # it is in the file, too
     model.load_weights(folder / "model.keras")
@@ -182,9 +191,11 @@ class _TimeUp(Exception):
 class _Best(keras.callbacks.Callback):
     """Saves each new best model; called before `Resume`, whose state must not be ahead of it."""
 
-    def __init__(self, file: Path, earlier: Sequence[dict[str, float]], rate: float) -> None:
+    def __init__(
+        self, file: Path, earlier: Sequence[dict[str, float]], rate: float, start: float
+    ) -> None:
         super().__init__()
-        self.file, self.earlier, self.rate = file, earlier, rate
+        self.file, self.earlier, self.rate, self.start = file, earlier, rate, start
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch + 1
@@ -196,7 +207,8 @@ class _Best(keras.callbacks.Callback):
         logs = logs or {}
         self._check("loss", logs)
         self._check("val_loss", logs)
-        if all(logs["val_loss"] < before["val_loss"] for before in self.earlier):
+        lowest = min([self.start, *(before["val_loss"] for before in self.earlier)])
+        if logs["val_loss"] < lowest:
             save_model(self.model, self.file)
 
     def _check(self, name: str, logs: dict[str, float]) -> None:
@@ -252,10 +264,10 @@ class _Stop(keras.callbacks.Callback):
 class _Progress(keras.callbacks.Callback):
     """Prints a line per epoch, and, on a terminal, the number of the current batch."""
 
-    def __init__(self, epochs: int, history: Sequence[dict[str, float]]) -> None:
+    def __init__(self, epochs: int, history: Sequence[dict[str, float]], start: float) -> None:
         super().__init__()
         self.epochs = epochs
-        self.best = min((logs["val_loss"] for logs in history), default=math.inf)
+        self.best = min([start, *(logs["val_loss"] for logs in history)])
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch, self.began = epoch + 1, time.monotonic()

@@ -111,6 +111,10 @@ def _training(add: Add) -> None:
         "pretrained: frozen encoders of text, pictures and speech with small heads, which compete "
         "on the validation part; auto: the same with those that are in the cache, beside TF-IDF "
         "and mel statistics (default: auto)")  # fmt: skip
+    add("--fine-tune", action="store_true", help="train on, at a small rate, with the last blocks "
+        "of the pretrained encoders that won; the result is kept if it is better on the validation "
+        "part by two standard errors, and takes minutes, such as in: mmkeras train data.csv "
+        "--fine-tune --time-limit 10m")  # fmt: skip
     add("--time-limit", type=seconds, metavar="TIME", help="longest time to train, such as 90s, "
         "10m or 1.5h, where a number alone means minutes; the best model so far is kept (default: "
         "no limit)")  # fmt: skip

@@ -36,6 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.network and options.encoders not in (None, "scratch"):
         p.error(f"{options.network[0]} is for networks that are trained from scratch: leave it "
                 f"out, or --encoders {options.encoders}")  # fmt: skip
+    if options.fine_tune and (options.encoders == "scratch" or options.network):
+        named = options.network[0] if options.network else "--encoders scratch"
+        p.error(f"--fine-tune trains pretrained encoders further, and {named} is for networks that "
+                "are trained from scratch: leave one of them out")  # fmt: skip
+    if options.fine_tune and options.seeds > 1:
+        p.error("--fine-tune goes on from one model: leave it out, or --seeds")
     if options.seed + options.seeds > 2**32:
         p.error(f"--seed {options.seed} with --seeds {options.seeds}: the last must be below 2**32")
     options.command = shlex.join(["mmkeras", "train", *arguments])
@@ -93,6 +99,9 @@ def train(options: argparse.Namespace) -> None:
     modalities = [*choice.columns, *(["numbers"] if choice.numbers or choice.categories else [])]
     asked, options.encoders = options.encoders, encoders.resolved(options, modalities)
     _say(encoders.told(options, asked, modalities))
+    if options.encoders == "scratch" and options.fine_tune:
+        raise RunError("--fine-tune needs a pretrained encoder, and there is none for this data: "
+                       f"{' '.join(encoders.lacking(modalities)) or 'leave it out'}")  # fmt: skip
     runs.begin(options.out, vars(options), options.csv)
     options.begun = True
     mm.start(options.seed)
@@ -120,7 +129,9 @@ def _frozen(
 ) -> None:
     """Frozen encoders and small heads compete."""
     from .encoders import choice as encoders
+    from .encoders.board import TUNED
     from .encoders.race import Race
+    from .measure import answer
 
     print("Candidates, on the validation part")
     began = time.monotonic()
@@ -129,26 +140,43 @@ def _frozen(
     print(f"Taken: {winner.fusion}. {found.why}")
     _say(found.advice)
     kept, y, answers, seeds = _of_seeds(options, found)
-    settings |= {
-        "table": found.table.settings,
-        "fusion": winner.fusion,
-        "encoders": winner.encoders,
-        "training": f"{time.monotonic() - began:.0f} s",
-        "seed": kept.seed,
-        "weights": kept.model.count_params(),
-    }
+    settings |= {"table": found.table.settings, "fusion": winner.fusion,
+                 "encoders": winner.encoders, "seed": kept.seed}  # fmt: skip
     settings["parameters"] |= found.parameters
     if options.seeds > 1:
         settings["parameters"]["seeds"] = options.seeds if seeds else ONE_SEED
-    folder = runs.seed_folder(options.out, options.seed)
+    folder, taken, why = runs.seed_folder(options.out, options.seed), winner.fusion, found.why
+    if tuned := _fine_tuned(options, found, settings, weights, began):
+        settings["parameters"] |= tuned.settings
+        why = f"{why} {tuned.why}"
+        if tuned.model:
+            kept, taken = _One(options.seed, tuned.model, tuned.fitted), TUNED
+            y, answers = answer(tuned.model, found.table, "test")
+    settings |= {"training": f"{time.monotonic() - began:.0f} s",
+                 "weights": kept.model.count_params()}  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     runs.check_room(folder, kept.model)
     runs.save_model(kept.model, folder / "model.keras")
     print("Measuring, and writing the report …", flush=True)
     advice = [*found.advice, encoders.SCRATCH, *encoders.lacking(found.table.modalities)]
-    race = {"board": found.board, "winner": winner.fusion, "why": found.why, "advice": advice}
+    race = {"board": found.board.lines(), "winner": taken, "why": why, "advice": advice}
     training = {"class_weight": by_class(found.table, weights), "race": race}
     write(options, found.table, settings, (y, answers), training, folder, more=False, seeds=seeds)
+
+
+def _fine_tuned(
+    options: argparse.Namespace, found: Any, settings: dict[str, Any], weights: Any, began: float
+) -> Any:
+    """What fine-tuning gave (`encoders.tuning.Tuned`); None if not asked, or not possible."""
+    from .encoders import tuning
+
+    if not options.fine_tune:
+        return None
+    left = (options.time_limit or math.inf) - (time.monotonic() - began)
+    folder = runs.seed_folder(options.out, options.seed)
+    tuned = tuning.tuned(found, options, weights, settings, folder, max(left, 0.0))
+    print(tuned.why if tuned else f"Nothing is fine-tuned: {tuning.NOTHING}", flush=True)
+    return tuned
 
 
 ONE_SEED = "1, since a logistic regression has no random numbers: all seeds give the same"

@@ -16,12 +16,14 @@ Array = np.ndarray
 # The fusions, the simplest first. "alone" reads one modality: it is there to compare, and the
 # encoder of each modality is chosen by it.
 ALONE, LINEAR, LATE, CONCATENATE, GATED = "alone", "linear", "late", "concatenate", "gated"
+TUNED = "fine-tuned"
 FUSIONS = {
     ALONE: "one modality, logistic regression",
     LINEAR: "logistic regression on all features",
     LATE: "the mean answer of a logistic regression per modality",
     CONCATENATE: "all features into a hidden layer",
     GATED: "a hidden layer per modality, joined by gates",
+    TUNED: "the head that won, trained further together with the last blocks of its encoders",
 }
 SURE = 2  # standard errors by which a less simple head must be better
 DRAWS = 200  # of the bootstrap, where there are groups
@@ -143,7 +145,7 @@ class Board:
         """
         assert winner.p is not None
         base = np.bincount(self.y, minlength=winner.p.shape[1]) / len(self.y)
-        by_frequency, _ = self._worse(np.broadcast_to(base, winner.p.shape), winner.p)
+        by_frequency, _ = self.worse(np.broadcast_to(base, winner.p.shape), winner.p)
         found = []
         if by_frequency <= 0:
             found.append(
@@ -154,14 +156,14 @@ class Board:
         if len(winner.encoders) == 1:
             of = next(iter(winner.encoders.values()))
             for e in (e for e in alone if of not in e.encoders.values()):
-                worse, error = self._worse(e.p, winner.p)
+                worse, error = self.worse(e.p, winner.p)
                 if worse <= SURE * error and e.seconds < self._seconds(winner):
                     found.append(self._tie(e, worse, error, "has the cheaper encoder"))
             return found
         for e in alone:
             modality = next(iter(e.encoders))
             others = " ".join(f"--without {m}" for m in winner.encoders if m != modality)
-            worse, error = self._worse(e.p, winner.p)
+            worse, error = self.worse(e.p, winner.p)
             if worse < -SURE * error:
                 found.append(
                     f"Take {modality} alone ({e.encoders[modality]}): its log loss is lower than "
@@ -185,7 +187,7 @@ class Board:
         return sum(e.seconds for e in self.entries if e.fusion == ALONE
                    and e.encoders.items() <= winner.encoders.items())  # fmt: skip
 
-    def _worse(self, p: Array | None, than: Array | None) -> tuple[float, float]:
+    def worse(self, p: Array | None, than: Array | None) -> tuple[float, float]:
         """By how much the log loss of p is higher, and the standard error of that."""
         assert p is not None and than is not None
         gap = losses(p, self.y) - losses(than, self.y)

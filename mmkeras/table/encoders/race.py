@@ -26,7 +26,7 @@ class Outcome:
     """What the race gave.
 
     Attributes:
-        board: see `Board.lines`.
+        board: of all candidates.
         winner, why: the entry that won, and a sentence.
         advice: see `Board.advice`.
         table: reads the inputs of the model.
@@ -37,9 +37,10 @@ class Outcome:
         sources: of the encoders.
         again: seed → the head, trained with this seed, and its validation loss; None for a
             regression, which has no random numbers.
+        untested: the head that the validation part has judged, which has learned nothing of it.
     """
 
-    board: list[dict[str, Any]]
+    board: Board
     winner: Entry
     why: str
     advice: list[str]
@@ -50,6 +51,7 @@ class Outcome:
     strength: float | None
     loss: float
     again: Callable[[int], tuple[keras.Model, float]] | None
+    untested: Callable[[], keras.Model]
     sources: Sequence[Source]
 
     @property
@@ -68,9 +70,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Final:
-    """A head that may win, as it is saved; `strength` and `again` are those of `Outcome`."""
+    """A head that may win, as it is saved; the other attributes are those of `Outcome`."""
 
     head: Callable[[], keras.Model]
+    untested: Callable[[], keras.Model]
     strength: float | None = None
     again: Callable[[int], tuple[keras.Model, float]] | None = None
 
@@ -117,7 +120,7 @@ class Race:
         table = next((s.table for s in best if s.modality == "text"), self.table)
         assert winner.p is not None
         return Outcome(
-            board=self.board.lines(),
+            board=self.board,
             winner=winner,
             why=why,
             advice=self.board.advice(winner),
@@ -128,6 +131,7 @@ class Race:
             strength=of.strength,
             loss=float(linear.losses(winner.p, self.board.y).mean()),
             again=of.again,
+            untested=of.untested,
             sources=best,
         )
 
@@ -140,6 +144,7 @@ class Race:
         self.board.add(Entry(names, LINEAR, p, time.monotonic() - began))
         self.final[LINEAR] = _Final(
             lambda: heads.linear_head(best, self.rows.again(best, found)),
+            lambda: heads.linear_head(best, found),
             found.strength,
         )
 
@@ -158,7 +163,7 @@ class Race:
             again = [rows.again(some, one, gaps=False) for some, one in pairs]
             return heads.late_head(best, again)
 
-        self.final[LATE] = _Final(final)
+        self.final[LATE] = _Final(final, lambda: heads.late_head(best, found))
 
     def _network(self, best: Sequence[Source], names: dict[str, str], fusion: str) -> None:
         if self.end <= time.monotonic():
@@ -172,7 +177,7 @@ class Race:
             head, p = self._trained(best, fusion, seed)
             return head, float(linear.losses(p, self.board.y).mean())
 
-        self.final[fusion] = _Final(lambda: head, again=again)
+        self.final[fusion] = _Final(lambda: head, lambda: head, again=again)
 
     def _trained(self, best: Sequence[Source], fusion: str, seed: int) -> tuple[keras.Model, Array]:
         keras.utils.set_random_seed(seed)

@@ -27,10 +27,10 @@ def board(run: Run) -> list[Markup]:
     shown = {line["fusion"] for line in of["board"]}
     heads = [[name, words] for name, words in FUSIONS.items() if name in shown]
     words = (
-        "Encoders stay as they are; what is learned is the head. The encoder of each modality is "
-        "the one with the lowest log loss alone, then the heads compete on the same rows. Who wins "
-        "a race looks a little better on the rows of the race than on new ones: the results above "
-        "are on the test part, which took no part in it."
+        "In the race, encoders stay as they are, and what is learned is the head. The encoder of "
+        "each modality is the one with the lowest log loss alone, then the heads compete on the "
+        "same rows. Who wins a race looks a little better on the rows of the race than on new "
+        "ones: the results above are on the test part, which took no part in it."
     )
     if of["winner"] in ("linear", "late"):
         words += " The head that was taken has then learned from the validation rows, too."
