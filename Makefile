@@ -11,6 +11,7 @@ PY := .venv/bin/python
 # One file, one worker: its fixtures are made once. The order is that of tests/conftest.py.
 XDIST := -n $(WORKERS) --dist loadfile
 UNIT := $(XDIST) --no-loadscope-reorder -p no:nbval
+# Two kernels on two cores: NumPy's threads, one for each core in each kernel, would wait for each other at full speed.
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	--nbval-cell-timeout=120
 
@@ -32,7 +33,7 @@ check: lint data ## for every day: ruff, mypy, notebook lint, unit tests not mar
 test: setup data ## set everything up, then all unit tests, notebook lint, and every output compared
 	$(PY) -m pytest $(UNIT) tests
 	$(PY) tools/notebooks.py lint
-	$(PY) -m pytest $(NBVAL) $(XDIST) notebooks
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(NBVAL) $(XDIST) notebooks
 
 course: setup data ## run every notebook without a browser, into a new folder
 	@out=$$(mktemp -d) && $(PY) tools/notebooks.py run -j $(WORKERS) --out "$$out" && echo "The run notebooks are in $$out"

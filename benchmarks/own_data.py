@@ -17,10 +17,12 @@ rendered note, scan and ECG as files, and real age and sex; **sentiment**, 600 p
   Whisper; standardised; logistic regression as above.
 - mmkeras train --encoders scratch, and --encoders auto.
 
-Each runs in a process of its own with an empty cache of features. Writes one row per test
-prediction set into benchmarks/results/own_data.csv: accuracy with Wilson's interval, seconds of
-processor time (user and system), largest resident memory in MB; the last two include Python and
-its libraries. `show` prints means over the seeds, and auto minus each other way, paired by rows.
+Each runs in a process of its own with an empty cache of features. NumPy has one thread, since two
+of them wait for each other at full speed where a machine is busy, which would be counted. Writes
+one row per test prediction set into benchmarks/results/own_data.csv: accuracy with Wilson's
+interval, seconds of processor time (user and system), largest resident memory in MB; the last two
+include Python and its libraries. `show` prints means over the seeds, and auto minus each other way,
+paired by rows.
 """
 
 import argparse
@@ -298,7 +300,7 @@ def run(names: list[str], seeds: Iterable[int], rows: int | None, ways: list[str
                     ran = subprocess.run(
                         [sys.executable, __file__, "child", way, str(folder)], check=True,
                         stdout=subprocess.PIPE, text=True,
-                        env={**os.environ, "MMKERAS_CACHE": str(cache)},
+                        env={**os.environ, "MMKERAS_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
                     )  # fmt: skip
                     of = json.loads(ran.stdout.splitlines()[-1])
                     right = np.array(of.pop("said")) == truth

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..table import Table
 from . import heads, linear, networks
@@ -100,7 +101,15 @@ class Race:
         self.final: dict[str, _Final] = {}
 
     def run(self) -> Outcome:
-        """Every candidate for which there is time; the winner is learned anew from more rows."""
+        """Every candidate for which there is time; the winner is learned anew from more rows.
+
+        NumPy computes on one core meanwhile: on matrices of this size its threads mostly wait for
+        each other, at full speed, and on a busy machine that took four times the time.
+        """
+        with threadpool_limits(1, "blas"):
+            return self._run()
+
+    def _run(self) -> Outcome:
         best: list[Source] = []
         names = {}
         for modality in self.table.modalities:
