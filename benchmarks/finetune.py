@@ -5,6 +5,7 @@
     python benchmarks/finetune.py reviews      film reviews: the top two blocks, LoRA and others
     python benchmarks/finetune.py forgetting   emoji names judged by those models (after reviews)
     python benchmarks/finetune.py fewshot      10 to 1,000 reviews: words, probe, LoRA (likewise)
+    python benchmarks/finetune.py chinese      Chinese emoji names, read by an English encoder
     python benchmarks/finetune.py show         the stored tables, with intervals
 
 Each writes benchmarks/results/finetune_*.csv. A row is a run (in `forgetting` an emoji). Rows are
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from finetune_films import fewshot, films, forgetting, reviews
+from finetune_language import chinese, understood
 from finetune_runs import RESULTS, SPLIT, Rows, Table, Task, Tuned, bits, read, run_probe, run_tuned
 
 from mmkeras.datasets import load_syllables
@@ -55,6 +57,10 @@ def scans() -> None:
     run_tuned(table, task, "random head", tuned, (3e-4,), random_head=True)
     moving = Tuned(efficientnet_lite0((64, 64, 3), trainable=True), 4, 5)
     run_tuned(table, task, "BatchNorm trained", moving, (3e-4,))
+    some = (3e-5, 1e-4, 3e-4, 1e-3), {"development": (98, 99)}
+    run_tuned(table, task, "LP-FT, rate chosen", tuned, some[0], **some[1])
+    run_tuned(table, task, "LP-FT, floor 0.3", tuned, some[0], floor=0.3, **some[1])
+    run_tuned(table, task, "random head, rate chosen", tuned, some[0], random_head=True, **some[1])
 
 
 def syllables() -> Any:
@@ -160,7 +166,7 @@ def forgotten(path: Path, replicates: int = 2000) -> pd.DataFrame:
 def show(names: list[str]) -> None:
     for name in names:
         if (path := RESULTS / f"finetune_{name}.csv").exists():
-            table = (forgotten if name == "forgetting" else summary)(path)
+            table = {"forgetting": forgotten, "chinese": understood}.get(name, summary)(path)
             print(f"\n{name}\n{table.round(3).to_string(index=False, na_rep='')}")
 
 
@@ -170,6 +176,7 @@ COMMANDS = {
     "reviews": reviews,
     "forgetting": forgetting,
     "fewshot": fewshot,
+    "chinese": chinese,
 }
 
 if __name__ == "__main__":

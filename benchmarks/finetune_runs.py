@@ -1,5 +1,6 @@
 """What the benchmarks of fine-tuning share: tasks, the probe, training runs, and their tables."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -12,8 +13,10 @@ import pandas as pd
 from keras import layers
 from sklearn.linear_model import LogisticRegression
 
+from mmkeras.pretrained import unfreeze
+
 RESULTS = Path(__file__).resolve().parent / "results"
-SEEDS, DEVELOPMENT, SPLIT = (11, 12, 13), 99, 41
+SEEDS, DEVELOPMENT, SPLIT = (11, 12, 13), (99,), 41
 STRENGTHS = (0.001, 0.01, 0.1)
 KEYS = ["data", "method", "part", "rate", "seed"]
 
@@ -42,10 +45,7 @@ class Rate(keras.callbacks.Callback):
 
     def __init__(self, peak: float, steps: int) -> None:
         super().__init__()
-        self.peak, self.steps, self.warm = peak, steps, max(steps // 10, 1)
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self.step = 0
+        self.peak, self.steps, self.warm, self.step = peak, steps, max(steps // 10, 1), 0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.step += 1
@@ -53,10 +53,29 @@ class Rate(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = self.peak * min(self.step / self.warm, left)
 
 
-def probe(task: Task, train: Rows) -> tuple[np.ndarray, np.ndarray, float]:
-    """Kernel and bias of the best logistic regression, the standardisation folded in, and its C."""
+class ByDepth(keras.optimizers.AdamW):
+    """AdamW with a rate for each weight: `factors` maps the id of a variable to its share."""
+
+    def __init__(self, factors: dict[int, float]) -> None:
+        super().__init__(1e-3, global_clipnorm=1.0)
+        self.factors = factors
+
+    def build(self, variables: Any) -> None:
+        super().build(variables)
+        self.shares = [self.factors.get(id(variable), 1.0) for variable in variables]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        share = self.shares[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * share)
+
+
+def probe(task: Task, train: Rows, floor: float = 1e-3) -> tuple[np.ndarray, np.ndarray, float]:
+    """Kernel and bias of the best logistic regression, the standardisation folded in, and its C.
+
+    A feature is divided by its deviation, or by `floor` where that is larger.
+    """
     x, held = task.features(train.x), task.features(task.valid.x)
-    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-3)
+    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), floor)
     best: tuple[float, Any, float] | None = None
     for strength in STRENGTHS:
         fit = LogisticRegression(C=strength, max_iter=2000).fit((x - mean) / scale, train.y)
@@ -72,18 +91,28 @@ def probe(task: Task, train: Rows) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 class Tuned:
-    """A model that is compiled once, and trained from the start for each run."""
+    """A model that is compiled once, and trained from the start for each run.
 
-    def __init__(self, encoder: keras.Model, classes: int, epochs: int) -> None:
-        self.epochs = epochs
+    `factors` give single weights a smaller rate; see `ByDepth`.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        classes: int,
+        epochs: int,
+        factors: dict[int, float] | None = None,
+    ) -> None:
+        self.epochs, self.encoder, self.factors = epochs, encoder, factors or {}
         head = layers.Dense(classes, name="head")
         self.model = keras.Model(encoder.input, head(encoder.output))
-        self.model.compile(
-            keras.optimizers.AdamW(1e-3, global_clipnorm=1.0),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        )
+        self.compile()
         self.start = self.model.get_weights()
         self.trained = sum(math.prod(w.shape) for w in self.model.trainable_weights)
+
+    def compile(self) -> None:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.model.compile(ByDepth(self.factors), loss)
 
     def fit(self, train: Rows, head: Any, rate: float, seed: int) -> None:
         """With `head` None the head starts from random weights, drawn by the seed."""
@@ -96,12 +125,24 @@ class Tuned:
             head = [keras.initializers.GlorotUniform(seed)(shape), np.zeros(shape[1])]
         self.model.get_layer("head").set_weights(list(head))
         schedule = Rate(rate, self.epochs * -(-len(train.y) // 32))
-        self.model.fit(
-            train.x, train.y, epochs=self.epochs, batch_size=32, verbose=0, callbacks=[schedule]
-        )
+        self.learn(train, schedule)
+
+    def learn(self, train: Rows, schedule: Rate) -> None:
+        how = {"epochs": self.epochs, "batch_size": 32, "callbacks": [schedule]}
+        self.model.fit(train.x, train.y, verbose=0, **how)
 
     def right(self, rows: Rows) -> np.ndarray:
         return self.model.predict(rows.x, verbose=0, batch_size=100).argmax(1) == rows.y
+
+
+class Gradual(Tuned):
+    """One epoch with the top two of six blocks, one with four, one with all: Howard and Ruder."""
+
+    def learn(self, train: Rows, schedule: Rate) -> None:
+        for top in (2, 4, 6):
+            unfreeze(self.encoder, top)
+            self.compile()
+            self.model.fit(train.x, train.y, batch_size=32, callbacks=[schedule], verbose=0)
 
 
 class Table:
@@ -144,8 +185,8 @@ def draw(task: Task, seed: int) -> Rows:
     return task.pool.take(drawn(task, seed))
 
 
-def run_probe(table: Table, task: Task) -> None:
-    for seed in SEEDS:
+def run_probe(table: Table, task: Task, seeds: tuple[int, ...] = SEEDS) -> None:
+    for seed in seeds:
         key = ("probe", "test", 0.0, seed)
         if all(table.has(name, *key) for name in task.tests):
             continue
@@ -158,25 +199,34 @@ def run_probe(table: Table, task: Task) -> None:
 
 
 def run_tuned(
-    table: Table, task: Task, method: str, tuned: Tuned, rates: tuple, *, random_head: bool = False
+    table: Table,
+    task: Task,
+    method: str,
+    tuned: Tuned,
+    rates: tuple,
+    *,
+    random_head: bool = False,
+    floor: float = 1e-3,
+    development: tuple[int, ...] = DEVELOPMENT,
+    seeds: tuple[int, ...] = SEEDS,
 ) -> float:
-    """All seeds of a method; with several rates, that of the best validation accuracy."""
+    """All seeds of a method; with several rates, that of the best mean validation accuracy."""
 
     def run(part: str, rate: float, seed: int, tests: dict[str, Rows]) -> None:
         key = (method, part, rate, seed)
         if all(table.has(name, *key) for name in tests):
             return
         start, train = time.process_time(), draw(task, seed)
-        tuned.fit(train, None if random_head else probe(task, train)[:2], rate, seed)
+        tuned.fit(train, None if random_head else probe(task, train, floor)[:2], rate, seed)
         seconds = time.process_time() - start
         for name, rows in tests.items():
             table.add((name, *key), task.n, tuned.right(rows), seconds, tuned.trained)
 
     if len(rates) > 1:
-        for rate in rates:
-            run("valid", rate, DEVELOPMENT, {task.name: task.valid})
-        tried = [r for r in table.rows if (r["method"], r["part"]) == (method, "valid")]
-        rates = (max(tried, key=lambda row: row["accuracy"])["rate"],)
-    for seed in SEEDS:
+        for rate, seed in itertools.product(rates, development):
+            run("valid", rate, seed, {task.name: task.valid})
+        tried = pd.DataFrame(table.rows).query("method == @method and part == 'valid'")
+        rates = (tried.groupby("rate", sort=False)["accuracy"].mean().idxmax(),)
+    for seed in seeds:
         run("test", rates[0], seed, task.tests)
     return rates[0]
