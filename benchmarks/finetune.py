@@ -53,14 +53,14 @@ def scans() -> None:
     encoder = efficientnet_lite0((64, 64, 3), trainable=True)
     unfreeze(encoder)
     tuned = Tuned(encoder, 4, 5)
+    rates, own = (3e-5, 1e-4, 3e-4, 1e-3), {"development": (98, 99)}
     run_tuned(table, task, "LP-FT", tuned, (3e-4,))
-    run_tuned(table, task, "random head", tuned, (3e-4,), random_head=True)
+    run_tuned(table, task, "random head", tuned, rates, random_head=True, **own)  # chooses 3e-4
+    run_tuned(table, task, "LP-FT, floor 0.3", tuned, (3e-4,), floor=0.3)
+    run_tuned(table, task, "LP-FT, rate chosen", tuned, rates, **own)
+    run_tuned(table, task, "floor 0.3, rate chosen", tuned, rates, floor=0.3, **own)
     moving = Tuned(efficientnet_lite0((64, 64, 3), trainable=True), 4, 5)
     run_tuned(table, task, "BatchNorm trained", moving, (3e-4,))
-    some = (3e-5, 1e-4, 3e-4, 1e-3), {"development": (98, 99)}
-    run_tuned(table, task, "LP-FT, rate chosen", tuned, some[0], **some[1])
-    run_tuned(table, task, "LP-FT, floor 0.3", tuned, some[0], floor=0.3, **some[1])
-    run_tuned(table, task, "random head, rate chosen", tuned, some[0], random_head=True, **some[1])
 
 
 def syllables() -> Any:

@@ -40,7 +40,7 @@ RATES = {
     **{f"LoRA {rank}": (3e-4, 1e-3, 3e-3) for rank in (4, 1, 16, 2, 8)},
     "BitFit": (3e-4, 1e-3, 3e-3),
     "adapter": (3e-4, 1e-3, 3e-3),
-    "LoRA 4, all blocks": (3e-4, 1e-3, 3e-3),
+    "LoRA 4 in all blocks": (3e-4, 1e-3, 3e-3),
     **dict.fromkeys(ALL, (3e-5, 1e-4, 3e-4)),
 }
 
@@ -60,7 +60,7 @@ def tunable(method: str) -> keras.Model:
             weight.trainable = False
         for block in (x for x in encoder.layers if isinstance(x, AttentionBlock)):
             for dense in (block.attention.query_dense, block.attention.value_dense):
-                dense.enable_lora(int(method.split()[1].strip(",")))
+                dense.enable_lora(int(method.split()[1]))
     return encoder
 
 
@@ -136,7 +136,9 @@ def chosen(method: str) -> float:
     return float(rows["rate"].iloc[0])
 
 
-def forgetting(methods: tuple[str, ...] = ("top two", "LoRA 4")) -> None:
+def forgetting(
+    methods: tuple[str, ...] = ("top two", "LoRA 4", "all blocks", "LoRA 4 in all blocks"),
+) -> None:
     """Emoji names, judged by models of film reviews that never saw one.
 
     A column per method and seed: the logit for "for" minus that for "against".
@@ -150,6 +152,8 @@ def forgetting(methods: tuple[str, ...] = ("top two", "LoRA 4")) -> None:
         table[f"probe, {seed}"] = logits[:, 1] - logits[:, 0]
     for method in methods:
         tuned, rate = tuned_by(method), chosen(method)
+        if whole(method):
+            names, task = pieces(table["label_en"]), task_of(300, read=pieces)
         for seed in SEEDS:
             train = draw(task, seed)
             tuned.fit(train, probe(task, train)[:2], rate, seed)
@@ -178,13 +182,17 @@ def words(table: Table, task: Task) -> None:
         table.add((name, key, "test", 0.0, seed), task.n, right, seconds, best[-1].coef_.size + 1)
 
 
-def fewshot(methods: tuple[str, ...] = ("top two", "LoRA 4")) -> None:
+def fewshot(methods: tuple[str, ...] = ("top two", "LoRA 4", "all blocks")) -> None:
     """From 10 to 1,000 sentences. At least 30 steps; the rate is the one chosen for 300."""
     table, tuned = Table("fewshot"), {method: tuned_by(method) for method in methods}
     for n in SIZES:
-        task = task_of(n, f"films, n = {n}")
+        name = f"films, n = {n}"
+        task = task_of(n, name)
         words(table, task)
         run_probe(table, task, MORE_SEEDS)
         for method in methods:
+            if whole(method):
+                task = task_of(n, name, pieces)
             tuned[method].epochs = max(EPOCHS, -(-30 // -(-n // 32)))
-            run_tuned(table, task, method, tuned[method], (chosen(method),), seeds=MORE_SEEDS)
+            seeds = SEEDS if whole(method) else MORE_SEEDS
+            run_tuned(table, task, method, tuned[method], (chosen(method),), seeds=seeds)
