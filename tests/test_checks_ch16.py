@@ -33,7 +33,10 @@ def by_loop(rate: float, factor: float, blocks: int) -> list[float]:
 
 
 def interval(probe: np.ndarray, tuned: np.ndarray, concept: np.ndarray, **how: Any) -> np.ndarray:
-    """With `rows`, every row is its own concept; `turned`: probe - tuned; `apart`: two models."""
+    """With `rows`, every row is its own concept; `turned`: probe - tuned; `apart`: two models.
+
+    With `raw` the mean stays in the sums.
+    """
     gain = tuned.astype(float) - probe
     if how.get("turned"):
         gain = -gain
@@ -41,7 +44,8 @@ def interval(probe: np.ndarray, tuned: np.ndarray, concept: np.ndarray, **how: A
         error = np.sqrt((probe.var() + tuned.var()) / len(gain))
         return gain.mean() + 1.96 * error * np.array([-1, 1])
     names = np.arange(len(gain)) if how.get("rows") else concept
-    sums = np.array([(gain - gain.mean())[names == name].sum() for name in np.unique(names)])
+    rest = gain if how.get("raw") else gain - gain.mean()
+    sums = np.array([rest[names == name].sum() for name in np.unique(names)])
     error = np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(gain)
     return gain.mean() + 1.96 * error * np.array([-1, 1])
 
@@ -51,10 +55,14 @@ def judged(**changed: str) -> dict[str, str]:
 
 
 def choose(scores: np.ndarray, **how: Any) -> int:
-    """With `best`, the best row; `root`: the standard deviation is not divided."""
+    """With `best`, the best row; `root`: the standard deviation is not divided.
+
+    With `whole`, its ddof is 0; with `own`, each row has its own error.
+    """
     mean, count = scores.mean(axis=1), scores.shape[1]
     best = int(mean.argmax())
-    error = scores[best].std(ddof=1) / (1 if how.get("root") else np.sqrt(count))
+    spread = scores.std(axis=1, ddof=0 if how.get("whole") else 1)
+    error = (spread if how.get("own") else spread[best]) / (1 if how.get("root") else count**0.5)
     near = np.flatnonzero(mean >= mean[best] - error)
     return best if how.get("best") else int(near[0])
 
@@ -105,11 +113,14 @@ WRONG = {
         ("alone", lambda: (lambda W, A, B, a: a / len(B) * A @ B,), "difference alone"),
         ("minus", lambda: (lambda W, A, B, a: W - a / len(B) * A @ B,), "not subtracted"),
         ("in place", lambda: (in_place,), "W itself has changed"),
+        ("rounded", lambda: (lambda W, A, B, a: W + a // len(B) * A @ B,), "do not round it"),
+        ("alpha / 2", lambda: (lambda W, A, B, a: W + a / 2 * A @ B,), "the merged kernel"),
         ("transposed", lambda: (lambda *a: merge(*a).T,), "should have shape (6, 4)"),
     ],
     ch16.rates: [
-        ("turned", lambda: (lambda *a: rates(*a)[::-1],), "turned round"),
+        ("turned", lambda: (lambda *a: rates(*a)[::-1],), "order is reversed"),
         ("head too", lambda: (lambda r, f, b: f * rates(r, f, b),), "the head itself"),
+        ("one less", lambda: (lambda r, f, b: rates(r, f, b) / f,), "exponent of the head is 0"),
         ("steps", lambda: (lambda r, f, b: r * np.linspace(f, 1, b + 1),), "equal steps"),
         ("up", lambda: (lambda r, f, b: rates(r, 1 / f, b),), "grow downwards"),
         ("flat", lambda: (lambda r, f, b: [r * f] * b + [r],), "every block has the same"),
@@ -119,6 +130,7 @@ WRONG = {
         ("by row", lambda: (lambda *a: interval(*a, rows=True), judged()), "as independent"),
         ("unpaired", lambda: (lambda *a: interval(*a, apart=True), judged()), "differences first"),
         ("turned", lambda: (lambda *a: interval(*a, turned=True), judged()), "probe - tuned"),
+        ("raw", lambda: (lambda *a: interval(*a, raw=True), judged()), "subtract the mean gain"),
         ("mean", lambda: (lambda p, t, c: (t * 1.0 - p).mean(), judged()), "shape (2,)"),
         ("believes B", lambda: (interval, judged(B="gains")), "study B is not 'gains'"),
         ("misses the leak", lambda: (interval, judged(C="gains")), "study C is not 'gains'"),
@@ -128,6 +140,8 @@ WRONG = {
     ch16.choose: [
         ("the best", lambda: (lambda s: choose(s, best=True), chosen()), "this is the best row"),
         ("no root", lambda: (lambda s: choose(s, root=True), chosen()), "divided by the root"),
+        ("own errors", lambda: (lambda s: choose(s, own=True), chosen()), "not of each row"),
+        ("ddof 0", lambda: (lambda s: choose(s, whole=True), chosen()), "ddof=1"),
         ("a run", lambda: (lambda s: int(s.max(1).argmax()), chosen()), "best single run"),
         ("always 0", lambda: (lambda s: 0, chosen()), "the row of table"),
         ("tunes for others", lambda: (choose, chosen(C="fine-tune")), "data of the kind"),

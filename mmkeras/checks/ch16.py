@@ -48,9 +48,9 @@ def lora_weights(function: Callable) -> str | None:
     hint="the rank is the number of columns of A; return W + (alpha / rank) * A @ B",
 )
 def merge(function: Callable) -> str | None:
-    """Return one kernel, (in, out), that answers as W with LoRA does."""
+    """Return one kernel, (in, out), that gives the same output as W with LoRA."""
     rng = np.random.default_rng(0)
-    for rows, columns, rank, alpha in ((6, 4, 2, 8.0), (3, 5, 1, 2.0), (4, 4, 3, 3.0)):
+    for rows, columns, rank, alpha in ((6, 4, 2, 8.0), (3, 5, 1, 3.0), (4, 4, 3, 4.0)):
         W, A, B = (
             rng.normal(size=shape) for shape in ((rows, columns), (rows, rank), (rank, columns))
         )
@@ -59,6 +59,7 @@ def merge(function: Callable) -> str | None:
         if not np.array_equal(given, W):
             raise NotYet("W itself has changed: return a new array, so that it can be unmerged")
         slips = {
+            "α / r is a fraction here: do not round it": W + alpha // rank * A @ B,
             "the product A B comes without its factor α / r": W + A @ B,
             "the factor is α / r, not α": W + alpha * A @ B,
             "the rank is the number of columns of A, not of its rows": W + alpha / rows * A @ B,
@@ -79,9 +80,9 @@ def merge(function: Callable) -> str | None:
 
 @exercise(
     "16.3",
-    "smaller below",
-    hint="the head has the rate itself; the last block rate · factor; the first block "
-    "rate · factor ** blocks. rate * factor ** np.arange(blocks, -1, -1)",
+    "smaller rates for lower blocks",
+    hint="the head has the rate itself, the last block rate · factor, the block before it "
+    "rate · factor²; so the exponents fall by one from block to block",
 )
 def rates(function: Callable) -> str | None:
     """Return the rates of block 1, …, block L, head: floats (blocks + 1,)."""
@@ -90,8 +91,9 @@ def rates(function: Callable) -> str | None:
         want = rate * factor ** np.arange(blocks, -1, -1)
         case = f"rate {rate}, factor {factor}, {blocks} blocks"
         slips = {
-            "the order is turned round: block 1, the deepest, comes first": want[::-1],
+            "the order is reversed: block 1, the lowest, comes first": want[::-1],
             "the head itself has the full rate; only the blocks are slowed down": want * factor,
+            "the exponent of the head is 0, and that of the last block is 1": want / factor,
             "the rate falls by a factor per block, not by equal steps": rate
             * np.linspace(factor, 1, blocks + 1),
             "the rates grow downwards: the factor is below 1": rate
@@ -105,7 +107,7 @@ def rates(function: Callable) -> str | None:
         if np.shape(got) == (blocks,):
             raise NotYet(f"{case}: the head has a rate, too, so there are {blocks + 1} numbers")
         expect_close(got, want, f"the array for {case}", atol=1e-9)
-    return "what any task needs moves least"
+    return "the blocks that every task needs move least"
 
 
 CLAIMS = {"A": "gains", "B": "not settled", "C": "leak", "D": "loses"}
@@ -135,9 +137,9 @@ def _study(name: str) -> dict[str, np.ndarray]:
 STUDIES = {name: _study(name) for name in CLAIMS}
 
 
-def _interval(gain: np.ndarray, concept: np.ndarray) -> np.ndarray:
+def _interval(gain: np.ndarray, concept: np.ndarray, centred: bool = True) -> np.ndarray:
     """Mean gain ± 1.96 standard errors, by concept."""
-    sums = np.bincount(concept, gain - gain.mean())
+    sums = np.bincount(concept, gain - gain.mean() if centred else gain)
     count = len(np.unique(concept))
     spread = np.sqrt(count / (count - 1) * (sums**2).sum()) / len(gain)
     return gain.mean() + 1.96 * spread * np.array([-1, 1])
@@ -146,9 +148,8 @@ def _interval(gain: np.ndarray, concept: np.ndarray) -> np.ndarray:
 @exercise(
     "16.4",
     "does fine-tuning gain three points?",
-    hint="d = tuned - probe as numbers, m its mean; s = for each concept the sum of d - m; the "
-    "standard error is sqrt(C / (C - 1) * sum of s²) / n with C concepts. For the verdict look "
-    "first at np.isin(concept, trained), then at the interval",
+    hint="subtract the mean gain from each row before you add the rows of a concept up. For the "
+    "verdict, first look whether a concept of the test rows is among those trained on",
 )
 def claim(function: Callable, verdicts: dict) -> str | None:
     """Return the interval (low, high) from the function, and give a dict from study to verdict."""
@@ -162,8 +163,11 @@ def claim(function: Callable, verdicts: dict) -> str | None:
             "the rows of a concept are treated as independent: add them up by concept": _interval(
                 gain, rows
             ),
-            "the two models are treated as if they had other rows: take differences first": (
+            "the two models are treated as if tested on different rows: take differences first": (
                 gain.mean() + apart
+            ),
+            "subtract the mean gain m from each row before adding up by concept": _interval(
+                gain, concept, centred=False
             ),
             "this is probe - tuned: a gain is tuned - probe": -want[::-1],
         }
@@ -187,9 +191,9 @@ def claim(function: Callable, verdicts: dict) -> str | None:
 
 CASES = {
     "A": ("20 rated reviews of your shop, no more to come", False),
-    "B": ("300 scans of your clinic; the scanner stays the same", False),
+    "B": ("300 rendered scans, nothing like photographs; the scanner stays the same", False),
     "C": ("100 syllables of one speaker; the app is for every speaker", True),
-    "D": ("forty customers, each with 500 texts and a task of their own; one server", False),
+    "D": ("forty tasks, on each of which fine-tuning has beaten the probe; one server", False),
 }
 CHOICES = {"A": "probe", "B": "fine-tune", "C": "probe, earlier layer", "D": "LoRA"}
 
@@ -197,8 +201,8 @@ CHOICES = {"A": "probe", "B": "fine-tune", "C": "probe, earlier layer", "D": "Lo
 @exercise(
     "16.5",
     "what would you train?",
-    hint="mean = scores.mean(axis=1); best = mean.argmax(); error = scores[best].std(ddof=1) / "
-    "sqrt(seeds); the first row with mean >= mean[best] - error. Read the recap for the cases",
+    hint="the error is that of the row with the best mean, and it is subtracted from that mean; "
+    "then take the first row that reaches this level. Read the recap's table for the cases",
 )
 def choose(function: Callable, choices: dict) -> str | None:
     """Return the row to take, an int, by the one-standard-error rule; a choice for each case."""
@@ -209,6 +213,7 @@ def choose(function: Callable, choices: dict) -> str | None:
         np.array([[0.80, 0.82, 0.81], [0.60, 0.99, 0.99], [0.82, 0.86, 0.84], [0.85, 0.80, 0.9]]),
         np.array([[0.9, 0.9, 0.9], [0.5, 0.5, 0.5]]),
         np.sort(rng.uniform(0.6, 0.9, (6, 5)), axis=0),
+        np.array([[0.79, 0.79, 0.79], [0.78, 0.80, 0.82]]),
     ]
     for number, scores in enumerate(tables):
         mean = scores.mean(axis=1)
@@ -217,7 +222,16 @@ def choose(function: Callable, choices: dict) -> str | None:
         error = spread / np.sqrt(scores.shape[1])
         want = int(np.flatnonzero(mean >= mean[best] - error)[0])
         got = function(scores.copy())
+        root = np.sqrt(scores.shape[1])
+        level_0 = mean[best] - scores[best].std() / root
+        own = scores.std(axis=1, ddof=1) / root
         slips = {
+            "few runs are a sample of all: their standard deviation has ddof=1": int(
+                np.flatnonzero(mean >= level_0)[0]
+            ),
+            "the error is that of the best row, and not of each row itself": int(
+                np.flatnonzero(mean >= mean[best] - own)[0]
+            ),
             "this is the best row; take the first that is within one standard error of it": best,
             "the standard deviation of the runs is divided by the root of their number": int(
                 np.flatnonzero(mean >= mean[best] - spread)[0]
@@ -230,8 +244,8 @@ def choose(function: Callable, choices: dict) -> str | None:
         expect_close(got, want, f"the row of table {number}")
     _judged(choices, CHOICES, ("probe", "probe, earlier layer", "LoRA", "fine-tune"), "case", {
         "probe": "is there enough data that more weights could use?",
-        "probe, earlier layer": "does the last layer lose what matters here, or must it travel?",
-        "LoRA": "do many adapted copies have to stand side by side?",
+        "probe, earlier layer": "must the model work for speakers it has never heard?",
+        "LoRA": "must many adapted copies be stored?",
         "fine-tune": "is there enough data of the kind that will come, and a gain to be had?",
     })  # fmt: skip
     return "what to train is a question of data, shift and cost"
