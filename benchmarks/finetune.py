@@ -16,10 +16,14 @@ decay, global clip 1. Embeddings, and BatchNormalization where nothing else is s
 first head is the probe: a logistic regression on standardised features, with one of three strengths
 chosen by the validation rows.
 
-The rates: in `scans` and `voices` each method has one rate, chosen on no data of this file; the one
-of `scans` comes from earlier runs of LP-FT on other patients. In `reviews` each tuned method chose
-among three by the accuracy on the validation rows, with one run each and a seed that is not tested
-(part "valid"). `forgetting` and `fewshot` take those rates.
+The rates: in `scans` the rate 3e-4 comes from earlier runs of LP-FT on other patients; where a line
+says so, and for the random head, one of four was chosen by the validation rows, in two runs with
+seeds that are not tested (part "valid"). `voices` has one rate, chosen on no data of this file. In
+`reviews` each tuned method has three rates to choose from, with one run each. `forgetting` and
+`fewshot` take those rates.
+
+Run it with OMP_NUM_THREADS=1, TF_NUM_INTRAOP_THREADS=1 and TF_NUM_INTEROP_THREADS=1: with more
+threads sums are rounded in another order, and a run of `scans` may end some points away.
 """
 
 import sys

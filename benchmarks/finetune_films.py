@@ -81,9 +81,10 @@ def tuned_by(method: str) -> Tuned:
 
 
 def with_adapters(width: int = 16) -> keras.Model:
-    """A bottleneck behind each of the two frozen blocks (after Houlsby et al. 2019).
+    """A bottleneck behind each of the two frozen blocks.
 
-    It has no biases, so that the zeros of the padding stay zeros, and begins as the identity.
+    One a block, as in Pfeiffer et al. 2021; Houlsby et al. 2019 have two. It has no biases, so that
+    the zeros of the padding stay zeros, and begins as the identity.
     """
     parts = [minilm_l6(LENGTH, BEGIN + 1, after=BEGIN, tokens=True, name="first")]
     parts.append(minilm_l6(LENGTH, after=BEGIN + 1, tokens=True, name="second"))
