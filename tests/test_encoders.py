@@ -143,7 +143,9 @@ def test_what_would_be_added_is_said_and_nothing_is_fetched(monkeypatch):
             "auto",
             ("Net-Lite0 for image", "fetch minilm-l6 (84 MB)"),
         ),
+        ({}, ("text",), "auto", ("simple features", "would add MiniLM-L6 (reads English)")),
         ({}, ("numbers",), "auto", ("no pretrained ones", "small heads")),
+        ({"image_size": 16}, ("image",), "scratch", ("--image-size 16 is too small for Eff",)),
         ({"encoders": "scratch"}, ("text",), "scratch", ()),
         ({"network": ["--epochs"]}, ("text", "audio"), "scratch", ()),
     ):

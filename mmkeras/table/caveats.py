@@ -44,7 +44,10 @@ def _of_sizes(metrics: Mapping[str, Any]) -> Iterator[str]:
             "too narrow."
         )
     if 0 < (n := rows.get("valid", 0)) < SMALL_VALID:
-        yield f"The validation part has {n} rows only: when to stop was largely decided by chance."
+        yield (
+            f"The validation part has {n} rows only: what was chosen by it, such as when to stop "
+            "or which candidate to take, was largely decided by chance."
+        )
 
 
 def _of_classes(metrics: Mapping[str, Any]) -> Iterator[str]:

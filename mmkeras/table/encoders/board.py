@@ -25,6 +25,7 @@ FUSIONS = {
     GATED: "a hidden layer per modality, joined by gates",
     TUNED: "the head that won, trained further together with the last blocks of its encoders",
 }
+AGAIN = (LINEAR, LATE)  # those that, if taken, learn anew from training and validation rows
 SURE = 2  # standard errors by which a less simple head must be better
 DRAWS = 200  # of the bootstrap, where there are groups
 

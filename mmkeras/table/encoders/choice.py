@@ -12,6 +12,7 @@ DEFAULT = "auto"
 ASSETS = {"text": "minilm-l6", "image": "efficientnet-lite0", "audio": "whisper-tiny-en"}
 NAMES = {"text": "MiniLM-L6", "image": "EfficientNet-Lite0", "audio": "Whisper, layer 2"}
 WITH_WORDS = f"{NAMES['text']} + TF-IDF"  # of the same pieces
+LANGUAGES = {"text": " (reads English)", "audio": " (hears English)"}
 SMALLEST = 32  # pixels that EfficientNet-Lite0 takes
 UNREAD = 0.3  # share of strange pieces from which on MiniLM does not read a language
 
@@ -37,7 +38,7 @@ def resolved(options: argparse.Namespace, modalities: Sequence[str]) -> str:
     if asked == "scratch":
         return asked
     missing = [m for m in modalities if m in ASSETS and not here(m)]
-    small = "image" in modalities and (options.image_size or SMALLEST) < SMALLEST
+    small = _small(options, modalities)
     if small and options.encoders:
         raise RunError(
             f"--image-size {options.image_size} is too small for {NAMES['image']}, which takes "
@@ -52,6 +53,11 @@ def resolved(options: argparse.Namespace, modalities: Sequence[str]) -> str:
     return "scratch" if small or "image" in missing else asked
 
 
+def _small(options: argparse.Namespace, modalities: Sequence[str]) -> bool:
+    """Are the pictures too small for the pretrained encoder?"""
+    return "image" in modalities and (options.image_size or SMALLEST) < SMALLEST
+
+
 def told(
     options: argparse.Namespace, asked: str | None, modalities: Sequence[str]
 ) -> Iterator[str]:
@@ -63,12 +69,20 @@ def told(
     """
     if asked == "scratch" or options.network:
         return
-    missing = [m for m in modalities if m in ASSETS and not here(m)]
-    if options.encoders == "scratch":
-        yield "Encoders: trained from scratch, for want of a pretrained one for these pictures"
+    if options.encoders != "scratch":
+        found = [f"{NAMES[m]} for {m}" for m in modalities if m in ASSETS and here(m)]
+        yield (
+            f"Encoders: {', '.join(found)}; frozen, with small heads" if found else
+            "Encoders: no pretrained ones; simple features with small heads"
+        )  # fmt: skip
+    elif _small(options, modalities):
+        yield (
+            f"Encoders: trained from scratch, since --image-size {options.image_size} is too small "
+            f"for {NAMES['image']}, which takes {SMALLEST} pixels and more"
+        )
+        return  # what would be added would not be used
     else:
-        found = [f"{NAMES[m]} for {m}" for m in modalities if m in ASSETS and m not in missing]
-        yield f"Encoders: {', '.join(found) or 'no pretrained ones'}; frozen, with small heads"
+        yield "Encoders: trained from scratch, for want of a pretrained one for these pictures"
     yield from (f"  {line}" for line in lacking(modalities))
 
 
@@ -85,7 +99,8 @@ def lacking(modalities: Sequence[str]) -> Iterator[str]:
         size = sum(find(ASSETS[m]).size for m in missing) / 1e6
         yield (
             f"mmkeras data fetch {' '.join(ASSETS[m] for m in missing)} ({size:.0f} MB) would "
-            f"add {' and '.join(NAMES[m] for m in missing)}; nothing is fetched unasked"
+            f"add {' and '.join(NAMES[m] + LANGUAGES.get(m, '') for m in missing)}; nothing is "
+            "fetched unasked"
         )
 
 

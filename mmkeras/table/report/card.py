@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..columns import MODALITIES
+from ..encoders.board import AGAIN, TUNED
 from ..wording import number, with_interval
 from .outcome import Run
 from .scores import COLUMNS
@@ -52,7 +53,7 @@ answer.
 - {test} rows of {data} that took no part in training, {how}.
 
 ## Training data
-- {train} rows to learn from, {valid} to stop on. {weighted}
+- {train} rows to learn from, {valid} {validating} {weighted}
 - *Where does the data come from, who made the labels, and did the people in it agree?*
 
 | class | train | valid | test |
@@ -94,7 +95,8 @@ def card(run: Run) -> str:
         columns=", ".join(f"{k} from {plain(v)}" for k, v in _columns(s).items()),
         modalities=", ".join(_columns(s)),
         stand_in="the mean of the training rows" if s.get("encoders") else "a learned vector",
-        frozen=_frozen(s),
+        frozen=_frozen(s, m),
+        validating=_validating(m),
         fusion=plain(s["fusion"]),
         weights=s["weights"],
         day=s["day"],
@@ -111,11 +113,27 @@ def card(run: Run) -> str:
     )  # fmt: skip
 
 
-def _frozen(settings: Mapping[str, Any]) -> str:
-    """Which encoders were not trained here, if they were not."""
+def _frozen(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """Which encoders were not trained from scratch, if they were not."""
     named = settings.get("encoders") or {}
     told = ", ".join(f"{m} by {plain(name)}" for m, name in named.items())
-    return f" Frozen encoders, not trained on this data: {told}." if named else ""
+    if not named:
+        return ""
+    if _race(metrics).get("winner") == TUNED:
+        return f" Encoders, the last blocks of the pretrained ones fine-tuned on this data: {told}."
+    return f" Frozen encoders, not trained on this data: {told}."
+
+
+def _validating(metrics: Mapping[str, Any]) -> str:
+    """What the validation rows were for."""
+    if not (winner := _race(metrics).get("winner")):
+        return "to stop on."
+    again = " The head that was taken has then learned from both."
+    return f"to choose a candidate by.{again if winner in AGAIN else ''}"
+
+
+def _race(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    return metrics["training"].get("race") or {}
 
 
 def _columns(settings: Mapping[str, Any]) -> dict[str, str]:

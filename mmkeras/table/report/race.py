@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from ..encoders.board import FUSIONS
+from ..encoders.board import AGAIN, FUSIONS
 from ..wording import number, with_interval
 from .markup import table, tag
 from .outcome import Run
@@ -32,7 +32,7 @@ def board(run: Run) -> list[Markup]:
         "same rows. Who wins a race looks a little better on the rows of the race than on new "
         "ones: the results above are on the test part, which took no part in it."
     )
-    if of["winner"] in ("linear", "late"):
+    if of["winner"] in AGAIN:
         words += " The head that was taken has then learned from the validation rows, too."
     advice = [tag("p", text) for text in of.get("advice", ())]
     return [
