@@ -206,17 +206,20 @@ def test_without_intervals_the_page_says_why_and_prints_none():
         (None, "120 rows to learn from, 120 to stop on.", "coders,"),
         ("linear", "to choose a candidate by. The head that was taken has then learned", "stop on"),
         ("gated", "120 to choose a candidate by. Classes", "has then learned"),
-        ("fine-tuned", "the last blocks of the pretrained ones fine-tuned on this", "Frozen"),
+        ("fine-tuned", "its head and the last blocks of its pretrained", "then learned"),
     ],
 )
 def test_the_card_says_what_was_learned_and_from_which_rows(winner, says, says_not):
     run = told((60, 60), wrong=())
-    run.settings.update(encoders={"text": "MiniLM-L6"} if winner else None)
+    run.settings.update(
+        encoders={"text": "MiniLM-L6", "numbers": "as they are"} if winner else None
+    )
     run.metrics["training"] = {"class_weight": None, **({"race": {"winner": winner}} if winner else
                                {"history": {}})}  # fmt: skip
     card = report.card(run)
     assert says in card and says_not not in card
-    assert ("Frozen encoders, not trained" in card) == (winner in ("linear", "gated"))
+    assert ("data: its head. What the head reads: text by MiniLM-L6, numbers as they are." in card
+            ) == (winner in ("linear", "gated"))  # fmt: skip
 
 
 def test_a_page_of_many_classes_is_short():

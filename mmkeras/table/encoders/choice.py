@@ -12,6 +12,7 @@ DEFAULT = "auto"
 ASSETS = {"text": "minilm-l6", "image": "efficientnet-lite0", "audio": "whisper-tiny-en"}
 NAMES = {"text": "MiniLM-L6", "image": "EfficientNet-Lite0", "audio": "Whisper, layer 2"}
 WITH_WORDS = f"{NAMES['text']} + TF-IDF"  # of the same pieces
+AS_THEY_ARE = "as they are"  # numbers and categories
 LANGUAGES = {"text": " (reads English)", "audio": " (hears English)"}
 SMALLEST = 32  # pixels that EfficientNet-Lite0 takes
 UNREAD = 0.3  # share of strange pieces from which on MiniLM does not read a language

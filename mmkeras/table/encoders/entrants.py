@@ -78,7 +78,7 @@ def _makers(modality: str, rows: Rows, keep: bool) -> tuple[dict[str, Maker], di
         "text": {"TF-IDF": lambda _: sources.tf_idf(table)},
         "image": {},
         "audio": {"mel statistics": lambda _: sources.mel_statistics(table, keep=keep)},
-        "numbers": {"as they are": lambda _: sources.numbers(table)},
+        "numbers": {choice.AS_THEY_ARE: lambda _: sources.numbers(table)},
     }
     pretrained = {
         "text": sources.minilm, "image": sources.efficientnet, "audio": sources.whisper,

@@ -133,7 +133,7 @@ def mel_statistics(table: Table, *, keep: bool = True) -> Source:
 
 def numbers(table: Table) -> Source:
     """Numbers and categories as they are."""
-    return dense(table, "numbers", "as they are", None)
+    return dense(table, "numbers", choice.AS_THEY_ARE, None)
 
 
 # ---- features ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..columns import MODALITIES
 from ..encoders.board import AGAIN, TUNED
+from ..encoders.choice import AS_THEY_ARE
 from ..wording import number, with_interval
 from .outcome import Run
 from .scores import COLUMNS
@@ -29,7 +30,7 @@ answer.
 ## Model details
 - Predicts `label` = {label}, one of {count} classes: {classes}.
 - Reads: {columns}. A modality may be absent; {stand_in} replaces its features.
-- Keras model: encoders of {modalities}, {fusion} fusion, {weights:,} weights.{frozen}
+- Keras model: encoders of {modalities}, {fusion} fusion, {weights:,} weights.{behind}
 - Trained on {day} with {versions}.
 - Made by: {command}
 - *Who is responsible for it, and how can they be reached? Under which licence may it be used?*
@@ -95,7 +96,7 @@ def card(run: Run) -> str:
         columns=", ".join(f"{k} from {plain(v)}" for k, v in _columns(s).items()),
         modalities=", ".join(_columns(s)),
         stand_in="the mean of the training rows" if s.get("encoders") else "a learned vector",
-        frozen=_frozen(s, m),
+        behind=_behind(s, m),
         validating=_validating(m),
         fusion=plain(s["fusion"]),
         weights=s["weights"],
@@ -113,15 +114,17 @@ def card(run: Run) -> str:
     )  # fmt: skip
 
 
-def _frozen(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
-    """Which encoders were not trained from scratch, if they were not."""
+def _behind(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """What a model behind pretrained encoders, or simple features, has learned here."""
     named = settings.get("encoders") or {}
-    told = ", ".join(f"{m} by {plain(name)}" for m, name in named.items())
     if not named:
         return ""
-    if _race(metrics).get("winner") == TUNED:
-        return f" Encoders, the last blocks of the pretrained ones fine-tuned on this data: {told}."
-    return f" Frozen encoders, not trained on this data: {told}."
+    tuned = _race(metrics).get("winner") == TUNED
+    learned = "its head and the last blocks of its pretrained encoders" if tuned else "its head"
+    read = ", ".join(
+        f"{m} {'' if name == AS_THEY_ARE else 'by '}{plain(name)}" for m, name in named.items()
+    )
+    return f" Trained on this data: {learned}. What the head reads: {read}."
 
 
 def _validating(metrics: Mapping[str, Any]) -> str:
