@@ -8,9 +8,9 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from mmkeras.datasets import note_words
+from mmkeras.datasets import note_words, simulate_heart
 from mmkeras.datasets.heart import notes as hn
-from mmkeras.datasets.heart.notes import LANGUAGES, write_note
+from mmkeras.datasets.heart.notes import LANGUAGES, word_regions, write_note
 
 KINDS = ("typical angina", "atypical angina", "non-anginal", "asymptomatic")
 BODY = ("cp", "trestbps", "chol", "fbs", "exang")
@@ -416,3 +416,23 @@ def test_note_words_keep_what_a_standard_clean_up_deletes():
     got = note_words(["F, 63 y. FBS >120 mg/dl. BP 145 systolic.", "Ex. angina: NO; 7", ""])
     assert got.dtype == object
     assert list(got) == ["f 60s y fbs above 120s mg dl bp 140s systolic", "ex angina no 7", ""]
+
+
+def test_each_word_is_said_to_speak_of_what_it_speaks_of():
+    """The words of a value are those that go when it is not recorded; typos change no number."""
+    heart = simulate_heart(60, seed=2, missing={"note": 0.1})
+    plain = note_words(heart.note)
+    for words, names in zip(plain, heart.word_regions, strict=True):
+        assert len(words.split()) == len(names)
+    absent = ~heart.table["has_note"].to_numpy()
+    assert absent.any() and set(heart.word_regions[absent]) <= {"", ()}
+    for seed in range(20):
+        names = np.array(word_regions(FULL, np.random.default_rng(seed)))
+        whole = note_words([write_note(FULL, np.random.default_rng(seed))])[0].split()
+        assert set(names) <= {"opening", *BODY} and len(names) == len(whole)
+        for key in set(names) - {"opening"}:
+            rest = word_regions({**FULL, key: None}, np.random.default_rng(seed))
+            assert rest == tuple(names[names != key])
+            said = " ".join(np.array(whole)[names == key])
+            others = "|".join(WORDS["en"][other] for other in BODY if other != key)
+            assert not re.search(others, said, re.IGNORECASE) or key in ("cp", "exang"), said

@@ -15,7 +15,7 @@ from ...arguments import check_integer
 from ...evaluate import folds
 from ..splits import positions
 from .model import MODALITIES, effects
-from .notes import LANGUAGES, write_note
+from .notes import LANGUAGES, word_regions, write_note
 from .signals import SAMPLES, SCAN, draw_ecg, draw_scan, generators
 
 _NOTE = "age sex cp trestbps chol fbs exang".split()
@@ -61,6 +61,14 @@ class Heart:
     def note(self) -> np.ndarray:
         """English notes, object (rows,), as Keras takes them; "" where absent."""
         return self._rendered("note", functools.partial(_notes, language="en"), (), object)
+
+    @functools.cached_property
+    def word_regions(self) -> np.ndarray:
+        """What the words of each note speak of, object (rows,): tuples of names of regions.
+
+        In the order of `mmkeras.datasets.note_words`; the names are those of `effects`.
+        """
+        return self._rendered("word_regions", _regions, (), object)
 
     @functools.cached_property
     def note_zh(self) -> np.ndarray:
@@ -237,18 +245,31 @@ class Heart:
         if whole is not None and name in whole.__dict__:
             return getattr(whole, name)[whole.table.index.get_indexer(self.table.index)]
         out: np.ndarray = np.full((len(self), *shape), "" if dtype is object else 0, dtype)
-        rows = np.flatnonzero(self.table[f"has_{name.removesuffix('_zh')}"])
+        modality = "note" if name == "word_regions" else name.removesuffix("_zh")
+        rows = np.flatnonzero(self.table[f"has_{modality}"])
         there = self.table.iloc[rows]
         if len(rows):
             out[rows] = draw(there, there["patient"].to_numpy(), there["recording"].to_numpy())
         return out
 
 
+def _regions(table: pd.DataFrame, patients: np.ndarray, recordings: np.ndarray) -> np.ndarray:
+    out: np.ndarray = np.empty(len(table), object)
+    out[:] = [word_regions(*of) for of in _drawn_values(table, patients, recordings, 3)]
+    return out
+
+
 def _notes(
     table: pd.DataFrame, patients: np.ndarray, recordings: np.ndarray, *, language: str
 ) -> np.ndarray:
     kind = 3 + LANGUAGES.index(language)
-    draws = generators(patients, recordings, kind)
+    drawn = _drawn_values(table, patients, recordings, kind)
+    return np.array([write_note(row, rng, language) for row, rng in drawn], object)
+
+
+def _drawn_values(
+    table: pd.DataFrame, patients: np.ndarray, recordings: np.ndarray, kind: int
+) -> zip:
+    """Row by row the values that a note may state, and its random generator."""
     rows = table[_NOTE].astype(object).where(table[_NOTE].notna(), None).to_dict("records")
-    notes = [write_note(row, rng, language) for row, rng in zip(rows, draws, strict=True)]
-    return np.array(notes, object)
+    return zip(rows, generators(patients, recordings, kind), strict=True)

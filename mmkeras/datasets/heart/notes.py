@@ -177,21 +177,38 @@ def write_note(values: Mapping[str, Any], rng: np.random.Generator, language: st
     """
     if language not in _POOLS:
         raise ValueError(f"language={language!r} must be one of {', '.join(LANGUAGES)}")
-    pools, u = _POOLS[language], rng.random(_DRAWS).tolist()
+    u = rng.random(_DRAWS).tolist()
+    ordered = [sentence for sentence, _ in _ordered(values, _POOLS[language], u)]
+    if language == "zh":
+        return _with_slip("".join(ordered), u[19], u[20])
+    return _with_typos(" ".join(ordered), u[19], rng)
+
+
+def word_regions(values: Mapping[str, Any], rng: np.random.Generator) -> tuple[str, ...]:
+    """What each word of an English note speaks of, in the order of `note_words`.
+
+    Args: as for `write_note`, with a generator in the same state.
+
+    Returns:
+        One name per word: "opening" for age and sex, otherwise the name of the value.
+    """
+    found = _ordered(values, _POOLS["en"], rng.random(_DRAWS).tolist())
+    return tuple(name for sentence, name in found for _ in _words(sentence).split())
+
+
+def _ordered(values: Mapping[str, Any], pools: Pools, u: Sequence[float]) -> list[tuple[str, str]]:
+    """The sentences of a note, without slips, each with the name of what it speaks of."""
     opening = _opening(pools, values.get("age"), values.get("sex"), u[6])
     place = -1.0 if u[0] < OPENS else (u[0] - OPENS) / (1 - OPENS)
-    sentences = [(place, opening)] if opening else []
+    sentences = [(place, opening, "opening")] if opening else []
     for i, key in enumerate(_BODY):
         value = values.get(key)
         if value is None or value != value:
             continue
         sentence = _sentence(pools, key, value, u[7 + i], u[16 + i] if key in _LEVELS else 1.0)
         if u[12 + i] >= OMITTED:
-            sentences.append((u[1 + i], sentence))
-    ordered = [sentence for _, sentence in sorted(sentences)]
-    if language == "zh":
-        return _with_slip("".join(ordered), u[19], u[20])
-    return _with_typos(" ".join(ordered), u[19], rng)
+            sentences.append((u[1 + i], sentence, key))
+    return [(sentence, name) for _, sentence, name in sorted(sentences)]
 
 
 def _opening(pools: Pools, age: Any, sex: Any, u: float) -> str:
