@@ -12,6 +12,7 @@ from mmkeras.explain import (
     Answer,
     Regions,
     deletion_curve,
+    gradients,
     integrated_gradients,
     occlusion,
     regions,
@@ -162,6 +163,28 @@ def test_words_are_explained_as_their_vectors_would_be():
     want = integrated_gradients(behind, {"v": embedding(X["text"]).numpy()}, target=1)
     np.testing.assert_allclose(got.parts["text"], want.parts["v"].sum(-1), atol=1e-6)
     np.testing.assert_allclose(got.start, want.start, atol=1e-6)
+
+
+def test_slopes_are_what_a_small_step_changes(model):
+    slopes, values = gradients(model, X, target=1)
+    assert slopes["text"].shape == values["text"].shape == (N, 6, 8)
+    answer, step = Answer(model, target=1), 1e-2
+    for i in range(5):
+        moved = {**X, "vector": X["vector"] + step * np.eye(5, dtype="float32")[i]}
+        back = {**X, "vector": X["vector"] - step * np.eye(5, dtype="float32")[i]}
+        rise = (answer(moved) - answer(back)) / (2 * step)
+        np.testing.assert_allclose(slopes["vector"][:, i], rise, atol=2e-3)
+    table = model.get_layer("text_encoder").get_layer("embedding").embeddings
+    word = X["text"][0, 0]  # all places of this word move
+    before, along = table.numpy(), np.zeros(table.shape, "float32")
+    along[word, 2] = step
+    ends = []
+    for sign in (1, -1):
+        table.assign(before + sign * along)
+        ends.append(answer(X))
+    table.assign(before)
+    want = np.where(X["text"] == word, slopes["text"][..., 2], 0).sum(1)
+    np.testing.assert_allclose((ends[0] - ends[1]) / (2 * step), want, atol=2e-3)
 
 
 def test_what_a_model_ignores_gets_nothing(model):

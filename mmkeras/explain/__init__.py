@@ -1,7 +1,10 @@
-"""Explanations: what a word, a pixel, a second of sound or a whole modality did to one answer."""
+"""Explanations: what a word, a pixel, a second of sound or a whole modality did to one answer.
+
+Derived in chapter 17.
+"""
 
 from .answers import Answer
-from .gradients import Attribution, integrated_gradients
+from .gradients import Attribution, gradients, integrated_gradients
 from .regions import Regions, regions
 from .removal import deletion_curve, occlusion, shapley
 
@@ -10,6 +13,7 @@ __all__ = [
     "Attribution",
     "Regions",
     "deletion_curve",
+    "gradients",
     "integrated_gradients",
     "occlusion",
     "regions",

@@ -70,9 +70,7 @@ def integrated_gradients(
     """
     answer = Answer(model, head=head, target=target, batch_size=batch_size)
     rows, steps = answer.checked(x), check_positive("steps", steps)
-    moved = [n for n in answer.names if n not in keep and rows[n].dtype.kind == "f"]
-    ids = {n: _embedding(model, n) for n in answer.names
-           if n not in keep and rows[n].dtype.kind != "f"}  # fmt: skip
+    moved, ids = _moved(answer, rows, keep)
     start = {n: _start(n, rows[n], (baseline or {}).get(n)) for n in moved}
     if unknown := set(baseline or {}) - set(moved):
         raise ValueError(f"baseline: {sorted(unknown)} are not among the inputs {moved}")
@@ -86,17 +84,64 @@ def integrated_gradients(
         base = {n: tf.constant(value[part]) for n, value in start.items()}
         with answer.before_the_activation(), _on_the_way(ids, step):
             for end in (0, 1):
-                told, _ = step.run(here, base, chosen[part], float(end))
-                ends[end, part] = told
+                ends[end, part] = step.run(here, base, chosen[part], float(end))[0]
             for k in range(steps):
-                _, slopes = step.run(here, base, chosen[part], (k + 0.5) / steps)
+                _, slopes, ways = step.run(here, base, chosen[part], (k + 0.5) / steps)
                 for n, slope in slopes.items():
-                    whole[n][part] += slope.numpy() / steps
+                    product = (slope * ways[n]).numpy()
+                    whole[n][part] += (product.sum(-1) if n in ids else product) / steps
     return Attribution(whole, ends[1], ends[0])
 
 
+def gradients(
+    model: keras.Model,
+    x: Inputs,
+    *,
+    head: str | None = None,
+    target: int | None = None,
+    keep: tuple[str, ...] = ("present",),
+    batch_size: int = 64,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The slope of the answer at each row, by each number (Simonyan, Vedaldi & Zisserman 2014).
+
+    Args:
+        model, x, head, target, keep, batch_size: as for `integrated_gradients`.
+
+    Returns:
+        Two dicts by input name: the slopes, and the numbers that they belong to, both float32 of
+        the shape of the input; of ids, those of the vectors of their Embedding layer, (n, length,
+        d). Their product is "gradient × input".
+
+    Raises:
+        ValueError: as `integrated_gradients`.
+    """
+    answer = Answer(model, head=head, target=target, batch_size=batch_size)
+    rows = answer.checked(x)
+    moved, ids = _moved(answer, rows, keep)
+    chosen, step, found = answer.chosen(rows), _Step(answer, ids), []
+    for i in range(0, len(chosen), batch_size):
+        here = {n: tf.constant(value[i : i + batch_size]) for n, value in rows.items()}
+        base = {n: tf.zeros_like(here[n]) for n in moved}
+        with answer.before_the_activation(), _on_the_way(ids, step):
+            found.append(step.run(here, base, chosen[i : i + batch_size], 1.0)[1:])
+    slopes, values = (
+        {n: np.concatenate([part[which][n].numpy() for part in found]) for n in found[0][which]}
+        for which in (0, 1)
+    )
+    return slopes, values
+
+
+def _moved(
+    answer: Answer, rows: Mapping[str, np.ndarray], keep: tuple[str, ...]
+) -> tuple[list[str], dict[str, Any]]:
+    """The inputs of numbers, and of ids with their Embedding layers."""
+    names = [n for n in answer.names if n not in keep]
+    ids = {n: _embedding(answer.model, n) for n in names if rows[n].dtype.kind != "f"}
+    return [n for n in names if n not in ids], ids
+
+
 class _Step:
-    """The answer at one point of the way, and the slope there times the length of the way."""
+    """The answer at one point of the way, and its slopes there."""
 
     def __init__(self, answer: Answer, ids: Mapping[str, Any]) -> None:
         self.answer, self.ids = answer, ids
@@ -105,24 +150,24 @@ class _Step:
         self.seen: dict[str, tuple[Any, Any]] = {}
         self._run = tf.function(self._forward, reduce_retracing=True, autograph=False)
 
-    def run(self, x: Any, base: Any, chosen: np.ndarray, share: float) -> tuple[Any, Any]:
-        told, slopes = self._run(x, base, tf.constant(chosen), tf.constant(share, tf.float32))
-        return told.numpy(), slopes
+    def run(self, x: Any, base: Any, chosen: np.ndarray, share: float) -> tuple[Any, Any, Any]:
+        """The answer (n,), and by input name the slopes, and the whole way."""
+        told, slopes, ways = self._run(x, base, tf.constant(chosen), tf.constant(share, tf.float32))
+        return told.numpy(), slopes, ways
 
-    def _forward(self, x: Any, base: Any, chosen: Any, share: Any) -> tuple[Any, Any]:
+    def _forward(self, x: Any, base: Any, chosen: Any, share: Any) -> tuple[Any, Any, Any]:
         way = {n: x[n] - base[n] for n in base}
         points = {n: base[n] + share * way[n] for n in base}
         self.share, self.seen = share, {}
         with tf.GradientTape() as self.tape:
             self.tape.watch(points)
             told = self.answer.of({**x, **points}, chosen)
-        vectors = {n: point for n, (_, point) in self.seen.items()}
-        slopes, inner = self.tape.gradient(
-            told, (points, vectors), unconnected_gradients=tf.UnconnectedGradients.ZERO
+        points |= {n: point for n, (_, point) in self.seen.items()}
+        way |= {n: whole for n, (whole, _) in self.seen.items()}
+        slopes = self.tape.gradient(
+            told, points, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        parts = {n: slopes[n] * way[n] for n in way}
-        parts |= {n: tf.reduce_sum(inner[n] * whole, -1) for n, (whole, _) in self.seen.items()}
-        return told, parts
+        return told, slopes, way
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def shapley(
     """What each region adds to the answer, averaged over the orders of adding them (Shapley 1953).
 
     A row's parts sum to its answer minus the mean answer of the background (Strumbelj & Kononenko
-    2010; Lundberg & Lee 2017).
+    2014; Lundberg & Lee 2017).
 
     Args:
         model, x, parts, background, head, target, batch_size: as for `occlusion`.
