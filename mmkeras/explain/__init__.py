@@ -1,7 +1,4 @@
-"""Explanations: what a word, a pixel, a second of sound or a whole modality did to one answer.
-
-Derived in chapter 17.
-"""
+"""Explanations: what a word, a pixel, a second of sound or a whole modality did to one answer."""
 
 from .answers import Answer
 from .gradients import Attribution, gradients, integrated_gradients

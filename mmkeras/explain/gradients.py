@@ -1,4 +1,7 @@
-"""Integrated gradients: the answer's slope, added up on the way from a baseline to the row."""
+"""Integrated gradients: the answer's slope, added up on the way from a baseline to the row.
+
+Derived in chapter 17.
+"""
 
 import contextlib
 from collections.abc import Iterator, Mapping

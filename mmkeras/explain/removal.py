@@ -2,7 +2,7 @@
 
 What "without" means is decided by the background: rows from which the removed part is taken. One
 row of zeros, or the mean row, is a choice that the model may never have met; rows of other people
-are such as it has met, and the answer is then a mean over them.
+are such as it has met, and the answer is then a mean over them. Derived in chapter 17.
 """
 
 import math
