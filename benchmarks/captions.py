@@ -228,7 +228,9 @@ def summary() -> None:
     for task, first in (("names", "nearest drawing"), ("scenes", "nearest scene")):
         table = pd.read_csv(RESULTS / f"captions_{task}.csv", keep_default_na=False)
         want = "name" if task == "names" else "English"
-        methods = table.columns[table.columns.get_loc(first) :]
+        methods = table.columns[table.columns.get_loc(first) :].drop(
+            ["words known", "in training"], errors="ignore"
+        )
         exact = pd.DataFrame(
             {m: table[m] == table["Chinese" if "Chinese" in m else want] for m in methods}
         )

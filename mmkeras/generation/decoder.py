@@ -2,7 +2,7 @@
 
 The network is an encoder-decoder (Vaswani et al. 2017). Its memory is a sequence of vectors, such
 as the features of the patches of a picture. Its table of words serves twice, for what is read and
-for what is written (Press & Wolf 2017).
+for what is written (Press & Wolf 2017). Derived in chapter 15.
 """
 
 from typing import Any, NamedTuple

@@ -7,6 +7,8 @@ tokens: None, an array, or arrays nested in tuples, lists and dicts, each with o
 
 Tokens are whole numbers from 0 to words - 1. One of them, `end`, ends a text. Texts that have ended
 are filled with it until the last text of the batch has ended, too.
+
+Derived in chapter 15.
 """
 
 from collections.abc import Callable
