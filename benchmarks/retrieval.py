@@ -1,17 +1,21 @@
 """Pictures and names in one space: which text encoder, which loss, and what does not help?
 
-    python benchmarks/retrieval.py             # about 10 minutes on two cores
+    python benchmarks/retrieval.py             # about 10 processor minutes
+    python benchmarks/retrieval.py --artists noto --out /tmp/noto    # one split, elsewhere
     python benchmarks/retrieval.py summary     # only print what the stored tables say
 
 Drawings of the emoji find their English name among those of all test concepts, and names find their
 drawing. Each of the four artists is held out once, each time with another draw of the concepts. The
 test set is new concepts by the new artist; "seen" is as many training concepts by that artist. Each
-method has three settings; the best on the validation set (mean of 1 / rank, both directions) is
-tested. (Those of the two rivals without towers were moved once, after a first run, because the best
-had been at the end of the range.)
+method starts with three settings; as long as the best is at an end of the range, the next value
+beyond it is tried, at most twice. The best on the validation set (mean of 1 / rank, both
+directions) is tested.
 
-It writes benchmarks/results/retrieval_ranks.csv, one row per query, with the rank of the right
-answer by method; and retrieval_fits.csv, one row per fit, with what was chosen.
+It writes to benchmarks/results, with a column for each method:
+retrieval_ranks.csv, one row per query, with the rank of the right answer (of tied ones the middle);
+retrieval_hits.csv, one row per query and measure (R@1, R@5, R@10, AP), where ties count by their
+expected share, as in `retrieval.recall_at` (`known`: a word of the name is in a training name);
+and retrieval_fits.csv, one row per split and method, with what was chosen.
 """
 
 import argparse
@@ -24,8 +28,8 @@ import keras
 import numpy as np
 import pandas as pd
 from keras import layers
+from retrieval_rivals import Linear, Neighbours, unit
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import Ridge
 
 import mmkeras as mm
 from mmkeras import retrieval
@@ -35,6 +39,7 @@ RESULTS = Path(__file__).parent / "results"
 SPLITS = {"noto": 11, "twemoji": 12, "openmoji": 13, "fluent": 14}  # held-out artist: seed
 EPOCHS, WIDTH = 10, 2000  # WIDTH: columns of a TF-IDF matrix; what is not used stays 0
 RATES = (1e-3, 2e-3, 4e-3)
+MORE = 2  # values that are tried beyond the range
 TEXTS: dict[str, dict[str, Any]] = {
     "words": {"column": "label_en"},
     "characters": {"column": "label_en", "analyzer": "char_wb", "ngram_range": (2, 4)},
@@ -42,6 +47,7 @@ TEXTS: dict[str, dict[str, Any]] = {
 }
 TRIPLET = {"temperature": 1, "learned": False}
 BASE = "MiniLM"
+MEASURES = ("rank", "R@1", "R@5", "R@10", "AP")
 Embed = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 # Each variant differs from the base, MiniLM with InfoNCE, in one thing.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -163,39 +169,6 @@ class Towers:
         return embed
 
 
-def unit(x: np.ndarray) -> np.ndarray:
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
-
-
-class Neighbours:
-    """The mean MiniLM vector of the names of the k most similar training drawings."""
-
-    settings = (5, 15, 45)
-
-    def fit(self, data: Data, train: np.ndarray, setting: int) -> Embed:
-        def embed(rows: np.ndarray, concepts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            pictures = unit(data.pictures)
-            near = retrieval.search(pictures[rows], pictures[train], setting)[1]
-            names = unit(data.minilm)
-            return unit(names[data.concept[train][near]].mean(axis=1)), names[concepts]
-
-        return embed
-
-
-class Linear:
-    """Ridge regression from the features of a drawing to the MiniLM vector of its name."""
-
-    settings = (100.0, 1000.0, 10_000.0)
-
-    def fit(self, data: Data, train: np.ndarray, setting: float) -> Embed:
-        names = unit(data.minilm)
-        ridge = Ridge(setting).fit(data.pictures[train], names[data.concept[train]])
-        centre = names[np.unique(data.concept[train])].mean(axis=0)
-        return lambda rows, concepts: (
-            unit(ridge.predict(data.pictures[rows]) - centre), unit(names[concepts] - centre)
-        )  # fmt: skip
-
-
 def both_ranks(images: np.ndarray, texts: np.ndarray, own: np.ndarray) -> list[np.ndarray]:
     """Ranks of the names for each picture, and of the pictures for each name."""
     scores, right = images @ texts.T, own[:, None] == np.arange(len(texts))
@@ -218,65 +191,88 @@ def embeddings(embed: Embed, data: Data, rows: np.ndarray, more: bool) -> Iterat
         yield " centred", images @ texts.T
 
 
-def measure(data: Data) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """The ranks of all queries and the fits, after each held-out artist."""
+def chosen(method: Any, data: Data, rows: dict[str, np.ndarray]) -> tuple[Embed, float, float, int]:
+    """The embeddings of the best setting, the setting, its validation result, and how many fits."""
+    settings, found, valid = list(method.settings), {}, {}
+    for setting in settings:  # it grows while the best is at an end
+        found[setting] = method.fit(data, rows["train"], setting)
+        valid[setting] = quality(found[setting], data, rows["valid"])
+        if len(valid) < len(settings) or len(settings) == len(method.settings) + MORE:
+            continue
+        ordered, best = sorted(valid), max(valid, key=valid.__getitem__)
+        ratio = ordered[1] / ordered[0]
+        beyond = {ordered[0]: best / ratio, ordered[-1]: best * ratio}.get(best)
+        if beyond is not None:
+            settings.append(round(beyond) if isinstance(best, int) else beyond)
+    best = max(valid, key=valid.__getitem__)
+    return found[best], best, valid[best], len(valid)
+
+
+def measured(scores: np.ndarray) -> dict[str, np.ndarray]:
+    """Of each query: the rank of the right candidate, and what ties count by their share."""
+    own = np.arange(len(scores))
+    hits = {f"R@{k}": retrieval.recall_at(scores, own, k) for k in (1, 5, 10)}
+    precision = retrieval.average_precision(scores, own)
+    return {"rank": retrieval.ranks(scores, own), **hits, "AP": precision}
+
+
+def measure(data: Data, artists: list[str]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """What `measured` gives, for all queries, and the fits, after each held-out artist."""
     methods: dict[str, Any] = {BASE: Towers(), **{kind: Towers(kind) for kind in TEXTS}}
     methods |= {name: Towers(**how) for name, how in VARIANTS.items()}
     methods |= {"neighbours": Neighbours(), "linear": Linear()}
     queries, fits = [], []
-    for artist, seed in SPLITS.items():
-        rows = data.rows(artist)
+    for artist in artists:
+        seed, rows = SPLITS[artist], data.rows(artist)
+        has_word = data.texts("words", rows["train"]).any(axis=1)
         block = {
-            (part, side): data.emoji.table.loc[rows[part], ["family"]].assign(
-                artist=artist, seed=seed, part=part, query=side
+            (part, side, what): data.emoji.table.loc[rows[part], ["family"]].assign(
+                artist=artist, seed=seed, part=part, known=has_word[data.concept[rows[part]]],
+                measure=what, query=side,
             )
-            for part in ("new", "seen") for side in ("picture", "name")
+            for what in MEASURES for part in ("new", "seen") for side in ("picture", "name")
         }  # fmt: skip
         for name, method in methods.items():
             start = time.process_time()
-            found = [method.fit(data, rows["train"], setting) for setting in method.settings]
-            valid = [quality(embed, data, rows["valid"]) for embed in found]
-            best = int(np.argmax(valid))
-            fits.append((artist, seed, name, method.settings[best], max(valid),
-                         (time.process_time() - start) / len(valid)))  # fmt: skip
-            ways = {name: found[best]}
+            best, *about, count = chosen(method, data, rows)
+            seconds = (time.process_time() - start) / count
+            fits.append((artist, seed, name, *about, count, seconds))
+            ways = {name: best}
             if name == BASE or name in TEXTS:
                 ways[f"{name} untrained"] = method.fit(data, rows["train"], None)
             for way, embed in ways.items():
                 for part in ("new", "seen"):
                     for more, scores in embeddings(embed, data, rows[part], way == BASE):
-                        own = np.arange(len(scores))
-                        block[part, "picture"][way + more] = retrieval.ranks(scores, own)
-                        block[part, "name"][way + more] = retrieval.ranks(scores.T, own)
+                        for side, matrix in (("picture", scores), ("name", scores.T)):
+                            for what, values in measured(matrix).items():
+                                block[part, side, what][way + more] = values
             print(*fits[-1], flush=True)
         queries += block.values()
-        columns = ["artist", "seed", "method", "setting", "valid", "seconds"]
+        columns = ["artist", "seed", "method", "setting", "valid", "fits", "seconds"]
         yield pd.concat(queries), pd.DataFrame(fits, columns=columns)
 
 
-def recall(ranks: pd.Series, k: int = 10) -> pd.Series:
-    return (ranks <= k).astype(float)
+def read(folder: Path = RESULTS) -> pd.DataFrame:
+    """Both stored tables as one."""
+    tables = [pd.read_csv(folder / f"retrieval_{name}.csv") for name in ("ranks", "hits")]
+    return pd.concat([tables[0].assign(measure="rank"), tables[1]])
 
 
 def summary(table: pd.DataFrame) -> None:
     """Levels by text encoder and control, and paired differences of the variants from the base."""
-    names = list(table.columns[table.columns.get_loc("query") + 1 :])
-    rows = []
-    for (part, query), group in table.groupby(["part", "query"], sort=False):
-        for name in names:
-            ranks = group[name]
-            levels = {f"R@{k}": 100 * recall(ranks, k).mean() for k in (1, 5, 10)}
-            levels |= {"median rank": ranks.median(), "mAP": (1 / ranks).mean()}
-            rows.append({"part": part, "query": query, "method": name, **levels})
-    levels = pd.DataFrame(rows).set_index(["part", "query", "method"])
-    print(levels.round({"mAP": 3}).round(1).to_string())
-    new, gaps = table[table["part"] == "new"], {}
+    names = [name for name in table.columns[table.columns.get_loc("query") + 1 :]
+             if name != "measure"]  # fmt: skip
+    groups = table.groupby(["part", "query", "measure"], sort=False)[names]
+    levels = pd.DataFrame({key: of.median() if key[2] == "rank" else 100 * of.mean()
+                           for key, of in groups}).T  # fmt: skip
+    print(levels.T.round(1).to_string())
+    new, gaps = table[(table["part"] == "new") & (table["measure"] == "R@10")], {}
     others = [name for name in names if name != BASE]
     for name in others:
         gap = mm.evaluate.paired_difference(
-            recall(new[name]), recall(new[BASE]), new["family"], comparisons=len(others)
+            new[name], new[BASE], new["family"], comparisons=len(others)
         )
-        splits = (recall(new[name]) - recall(new[BASE])).groupby(new["artist"]).mean()
+        splits = (new[name] - new[BASE]).groupby(new["artist"]).mean()
         gaps[name] = [*gap, splits.min(), splits.max()]
     columns = ["difference in R@10", "low", "high", "smallest", "largest"]
     print((100 * pd.DataFrame(gaps, columns).T).round(1).to_string())
@@ -285,13 +281,19 @@ def summary(table: pd.DataFrame) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", nargs="?", choices=("towers", "summary"), default="towers")
+    parser.add_argument("--artists", nargs="+", choices=SPLITS, default=list(SPLITS))
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the tables")
     options = parser.parse_args()
     mm.start(seed=0)
     if options.what == "towers":
-        for ranks, fits in measure(Data()):  # an interrupted run leaves what it has
-            ranks.rename_axis("row").round(2).to_csv(RESULTS / "retrieval_ranks.csv")
-            fits.round(4).to_csv(RESULTS / "retrieval_fits.csv", index=False)
-    summary(pd.read_csv(RESULTS / "retrieval_ranks.csv"))
+        how: dict[str, Any] = {"float_format": "%.4g"}
+        for table, fits in measure(Data(), options.artists):  # one that stops leaves what it has
+            table, rank = table.rename_axis("row"), table["measure"] == "rank"
+            ranks = table[rank].drop(columns=["known", "measure"])
+            ranks.to_csv(options.out / "retrieval_ranks.csv", **how)
+            table[~rank].to_csv(options.out / "retrieval_hits.csv", **how)
+            fits.to_csv(options.out / "retrieval_fits.csv", index=False, **how)
+    summary(read(options.out))
 
 
 if __name__ == "__main__":

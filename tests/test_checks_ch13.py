@@ -73,6 +73,20 @@ def one_by_one(pictures: np.ndarray, texts: np.ndarray, labels: np.ndarray) -> l
     return out
 
 
+def reported(
+    gain: float, verdict: str = "better", *, looked: int = 1, noise: float = 1, **changed: Any
+) -> dict[str, Any]:
+    """200 families of four queries; `gain` of the base's misses become hits, whole families."""
+    rng = np.random.default_rng(0)
+    families = np.repeat(np.arange(200), 4)
+    base = (rng.random(200) < 0.3).astype(float)
+    flipped = rng.random(200)
+    better = np.where((base == 0) & (flipped < gain), 1, base)
+    better = np.where((base == 1) & (flipped > 1 - 0.1 * noise), 0, better)
+    hits = {"base": base[families], "changed": better[families], "families": families}
+    return {**hits, "looked": looked, "verdict": verdict, **changed}
+
+
 def judged(**changed: Any) -> dict[str, Any]:
     return {**ch13.VERDICTS, **changed}
 
@@ -100,6 +114,19 @@ RIGHT = {
     ],
     ch13.zero_shot: [("means", lambda: (classes,)), ("one by one", lambda: (one_by_one,))],
     ch13.verdicts: [("as they are", lambda: (judged(),))],
+    ch13.own_question: [
+        ("better", lambda: (reported(0.3),)),
+        ("worse", lambda: (reported(0, "worse", noise=5),)),
+        (
+            "lists",
+            lambda: (
+                {
+                    key: value.tolist() if isinstance(value, np.ndarray) else value
+                    for key, value in reported(0.05, "not settled").items()
+                },
+            ),
+        ),
+    ],
 }
 WRONG = {
     ch13.info_nce_loss: [
@@ -170,6 +197,22 @@ WRONG = {
         ("open", lambda: (judged(C=...),), "claim C has no verdict"),
         ("a word", lambda: (judged(C="wrong"),), "'wrong' is no verdict"),
         ("one missing", lambda: ({"A": "holds"},), "a verdict for each claim"),
+    ],
+    ch13.own_question: [
+        ("zero inside", lambda: (reported(0.05, "worse"),), "does not follow"),
+        ("too modest", lambda: (reported(0.3, "not settled"),), "does not follow"),
+        ("turned", lambda: (reported(0.3, "worse"),), "other way round"),
+        ("not corrected", lambda: (reported(0.1, looked=10_000),), "correct for all"),
+        ("no families", lambda: (reported(0.08),), "keep families"),
+        ("means", lambda: (reported(0.3, base=0.3),), "one number per query"),
+        ("ranks", lambda: (reported(0.3, base=np.arange(800)),), "neither ranks"),
+        ("other queries", lambda: (reported(0.3, base=np.zeros(799)),), "the same queries"),
+        ("one family", lambda: (reported(0.3, families=np.zeros(800)),), "fewer than 30"),
+        ("nothing changed", lambda: (reported(0, noise=0),), "anything been changed"),
+        ("no count", lambda: (reported(0.3, looked=0),), "from 1"),
+        ("a word", lambda: (reported(0.3, "helps"),), "no verdict"),
+        ("open", lambda: (reported(0.3, verdict=...),), "still open"),
+        ("one missing", lambda: ({"base": 1},), "with the keys"),
     ],
 }
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)

@@ -28,12 +28,25 @@ def test_rows() -> dict[str, pd.DataFrame]:
     return {artist: emoji.split(artist, seed=seed)[2].table for artist, seed in splits.items()}
 
 
-@pytest.mark.parametrize(
-    ("name", "sides"), [("ranks", ("picture", "name")), ("emergent", ("English", "Chinese"))]
-)
-def test_the_queries_are_the_test_rows_of_each_split(name, sides, test_rows):
-    table = pd.read_csv(FOLDER / "results" / f"retrieval_{name}.csv")
-    first = table.columns.get_loc("query") + 1
+MEASURES = ("R@1", "R@5", "R@10", "AP")
+
+
+def read(name: str) -> pd.DataFrame:
+    return pd.read_csv(FOLDER / "results" / f"retrieval_{name}.csv")
+
+
+def methods(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table.columns[table.columns.get_loc("query") + 1 :]]
+
+
+@pytest.mark.parametrize("name", ["ranks", "emergent", *MEASURES])
+def test_the_queries_are_the_test_rows_of_each_split(name, test_rows):
+    if name in MEASURES:
+        table = read("hits")
+        table = table[table["measure"] == name]
+    else:
+        table = read(name)
+    sides = ("English", "Chinese") if name == "emergent" else ("picture", "name")
     assert set(table["artist"]) == set(test_rows)
     new = table if "part" not in table else table[table["part"] == "new"]
     for artist, want in test_rows.items():
@@ -41,8 +54,22 @@ def test_the_queries_are_the_test_rows_of_each_split(name, sides, test_rows):
             block = new[(new["artist"] == artist) & (new["query"] == side)]
             assert block["row"].tolist() == want.index.tolist()
             assert block["family"].tolist() == want["family"].tolist()
-            ranks = block[block.columns[first:]].to_numpy()
-            assert (ranks >= 1).all() and (ranks <= len(want)).all()
+            values = methods(block).to_numpy()
+            low, high = (1, len(want)) if name == "ranks" else (0, 1)
+            assert (values >= low).all() and (values <= high).all()
+
+
+def test_hits_are_those_of_the_ranks_where_nothing_is_tied_and_shares_where_it_is():
+    ranks, hits = read("ranks"), read("hits")
+    for name in methods(ranks):
+        for k in (1, 5, 10):
+            hit = hits.loc[hits["measure"] == f"R@{k}", name].to_numpy()
+            sure = np.isin(hit, (0, 1))
+            assert (hit[sure] == (ranks[name].to_numpy()[sure] <= k)).mean() > 0.99
+    part = hits[(hits["measure"] == "R@10") & (hits["part"] == "new")]
+    tied = (part["words"] > 0) & (part["words"] < 1)
+    assert tied[~part["known"]].mean() > 0.3 and tied[part["known"]].mean() < 0.3
+    assert 0.3 < part["known"].mean() < 0.8
 
 
 def test_seen_queries_are_drawings_of_training_concepts_by_the_artist_held_out(test_rows):
@@ -64,6 +91,11 @@ def test_an_untrained_model_is_at_chance_and_every_method_has_one_fit_a_split():
         assert np.isclose((table[name] / sizes).mean(), 0.5, atol=0.05)
     counts = fits.groupby("method")["artist"].nunique()
     assert (counts == 4).all() and set(counts.index) <= set(table.columns)
+    assert fits["fits"].between(3, 5).all()
+    hits = read("hits")
+    ten = hits[hits["measure"] == "R@10"]
+    for name in (column for column in ten if column.endswith("untrained")):
+        assert np.isclose(ten[name].mean(), (10 / sizes).mean(), atol=0.02)
 
 
 def test_an_index_that_looks_into_more_cells_finds_more_and_is_slower():

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluate import paired_difference
 from . import NotYet, exercise, expect_close
 
 VERDICTS = {"A": "not settled", "B": "no control", "C": "leak", "D": "holds", "E": "ties"}
@@ -236,3 +237,64 @@ def verdicts(answer: dict) -> str | None:
         if answer[claim] != right:
             raise NotYet(f"claim {claim} is not {answer[claim]!r}: {LOOK[claim]}")
     return "a number is worth as much as what it is compared with"
+
+
+def _report(report: Any) -> dict[str, Any]:
+    """The report with arrays, or `NotYet` for what is no report."""
+    wanted = ("base", "changed", "families", "looked", "verdict")
+    if not isinstance(report, dict) or set(report) != set(wanted):
+        raise NotYet(f"give a dict with the keys {', '.join(wanted)}")
+    for key, value in report.items():
+        if value is ... or value is None:
+            raise NotYet(f"{key} is still open")
+    found = {key: np.asarray(report[key]) for key in ("base", "changed", "families")}
+    for key in ("base", "changed"):
+        if found[key].dtype.kind not in "biuf" or found[key].ndim != 1:
+            raise NotYet(f"{key} should hold one number per query, shape (Q,), not a mean")
+        if not ((found[key] >= 0) & (found[key] <= 1)).all():
+            raise NotYet(f"{key} should hold hits from 0 to 1, neither ranks nor per cent")
+    if len({value.shape for value in found.values()}) > 1:
+        shapes = ", ".join(f"{key} {value.shape}" for key, value in found.items())
+        raise NotYet(f"base and changed must answer the same queries, row by row; got {shapes}")
+    if len(np.unique(found["families"])) < 30:
+        raise NotYet("fewer than 30 families: too few for an interval by family; ask more queries")
+    looked = report["looked"]
+    if isinstance(looked, bool) or not isinstance(looked, int | np.integer) or looked < 1:
+        raise NotYet(f"looked should be the number of comparisons, from 1, got {looked!r}")
+    return {**report, **found}
+
+
+@exercise(
+    "13.6",
+    "your own question",
+    hint="hits of both from retrieval.recall_at(scores, right, 10), on the same queries in the "
+    "same order; mm.evaluate.paired_difference(changed, base, families, comparisons=looked)",
+)
+def own_question(report: dict) -> str | None:
+    """Give a dict with base, changed, families, looked and verdict."""
+    given = _report(report)
+    words = ("better", "worse", "not settled")
+    if given["verdict"] not in words:
+        raise NotYet(f"{given['verdict']!r} is no verdict; they are {', '.join(words)}")
+    arrays = given["changed"], given["base"], given["families"]
+    if np.array_equal(arrays[0], arrays[1]):
+        raise NotYet("base and changed are equal in every query: has anything been changed?")
+
+    def follows(comparisons: int, families: Any) -> tuple[str, str]:
+        gap = paired_difference(*arrays[:2], families, comparisons=comparisons)
+        sign = words[0] if gap.low > 0 else words[1] if gap.high < 0 else words[2]
+        return sign, "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in gap))
+
+    right, interval = follows(int(given["looked"]), arrays[2])
+    if given["verdict"] == right:
+        return f"{right} follows: {interval} points, by family, for {given['looked']} comparisons"
+    if given["verdict"] == follows(1, arrays[2])[0]:
+        raise NotYet("this would follow if you had looked at a single comparison: correct for all")
+    if given["verdict"] == follows(int(given["looked"]), None)[0]:
+        raise NotYet("this would follow if queries of one family were independent: keep families")
+    if {given["verdict"], right} == {"better", "worse"}:
+        raise NotYet("the other way round: the difference is changed minus base")
+    raise NotYet(
+        f"{given['verdict']!r} does not follow: look on which side of 0 the interval lies, and "
+        "whether it contains 0"
+    )
