@@ -1,6 +1,6 @@
 """Pictures and names in one space: which text encoder, which loss, and what does not help?
 
-    python benchmarks/retrieval.py             # about 10 processor minutes
+    python benchmarks/retrieval.py             # about 5 processor minutes
     python benchmarks/retrieval.py --artists noto --out /tmp/noto    # one split, elsewhere
     python benchmarks/retrieval.py summary     # only print what the stored tables say
 
@@ -260,8 +260,8 @@ def read(folder: Path = RESULTS) -> pd.DataFrame:
 
 def summary(table: pd.DataFrame) -> None:
     """Levels by text encoder and control, and paired differences of the variants from the base."""
-    names = [name for name in table.columns[table.columns.get_loc("query") + 1 :]
-             if name != "measure"]  # fmt: skip
+    columns = table.columns[table.columns.get_loc("query") + 1 :]
+    names = [name for name in columns if name not in ("measure", "known")]
     groups = table.groupby(["part", "query", "measure"], sort=False)[names]
     levels = pd.DataFrame({key: of.median() if key[2] == "rank" else 100 * of.mean()
                            for key, of in groups}).T  # fmt: skip

@@ -52,27 +52,6 @@ def counted(rule: Any) -> Any:
     return recall
 
 
-def classes(
-    pictures: np.ndarray, texts: np.ndarray, labels: np.ndarray, merge: Any = np.mean,
-    length: bool = True, pick: Any = np.argmax,
-) -> np.ndarray:  # fmt: skip
-    made = np.stack([merge(texts[labels == c], axis=0) for c in np.unique(labels)])
-    if length:
-        made = made / np.linalg.norm(made, axis=1, keepdims=True)
-    return pick(pictures @ made.T, axis=1)
-
-
-def one_by_one(pictures: np.ndarray, texts: np.ndarray, labels: np.ndarray) -> list[int]:
-    out = []
-    for picture in pictures:
-        cosines = []
-        for c in range(labels.max() + 1):
-            centre = texts[labels == c].sum(axis=0)
-            cosines.append(picture @ centre / np.sqrt(centre @ centre))
-        out.append(int(np.argmax(cosines)))
-    return out
-
-
 def reported(
     gain: float, verdict: str = "better", *, looked: int = 1, noise: float = 1, **changed: Any
 ) -> dict[str, Any]:
@@ -112,7 +91,6 @@ RIGHT = {
         ("a loop", lambda: (share,)),
         ("clipped", lambda: (counted(lambda a, t, k: np.clip((k - a) / t, 0, 1)),)),
     ],
-    ch13.zero_shot: [("means", lambda: (classes,)), ("one by one", lambda: (one_by_one,))],
     ch13.verdicts: [("as they are", lambda: (judged(),))],
     ch13.own_question: [
         ("better", lambda: (reported(0.3),)),
@@ -172,21 +150,6 @@ WRONG = {
         ("turned", lambda: (lambda s, r, k: share(-s, r, k),), "taken for a better one"),
         ("not cut", lambda: (counted(lambda a, t, k: (k - a) / t),), "must count as 1"),
         ("per query", lambda: (lambda s, r, k: np.ones(len(s)),), "should have shape ()"),
-    ],
-    ch13.zero_shot: [
-        ("no length", lambda: (lambda *a: classes(*a, length=False),), "scattered"),
-        (
-            "sums",
-            lambda: (lambda *a: classes(*a, merge=np.sum, length=False),),
-            "with many texts wins",
-        ),
-        (
-            "nearest text",
-            lambda: (lambda p, t, y: y[(p @ t.T).argmax(axis=1)],),
-            "nearest single text",
-        ),
-        ("smallest", lambda: (lambda *a: classes(*a, pick=np.argmin),), "take the largest"),
-        ("cosines", lambda: (lambda p, t, y: p @ t.T,), "should have shape (200,)"),
     ],
     ch13.verdicts: [
         ("zero inside", lambda: (judged(A="holds"),), "exclude 0"),
