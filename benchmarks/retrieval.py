@@ -28,7 +28,7 @@ import keras
 import numpy as np
 import pandas as pd
 from keras import layers
-from retrieval_rivals import Linear, Neighbours, unit
+from retrieval_rivals import Joint, Linear, Neighbours, unit
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import mmkeras as mm
@@ -220,7 +220,7 @@ def measure(data: Data, artists: list[str]) -> Iterator[tuple[pd.DataFrame, pd.D
     """What `measured` gives, for all queries, and the fits, after each held-out artist."""
     methods: dict[str, Any] = {BASE: Towers(), **{kind: Towers(kind) for kind in TEXTS}}
     methods |= {name: Towers(**how) for name, how in VARIANTS.items()}
-    methods |= {"neighbours": Neighbours(), "linear": Linear()}
+    methods |= {"neighbours": Neighbours(), "linear": Linear(), "joint code": Joint()}
     queries, fits = [], []
     for artist in artists:
         seed, rows = SPLITS[artist], data.rows(artist)

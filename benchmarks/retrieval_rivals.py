@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
 from mmkeras import retrieval
@@ -42,3 +43,21 @@ class Linear:
         return lambda rows, concepts: (
             unit(ridge.predict(data.pictures[rows]) - centre), unit(names[concepts] - centre)
         )  # fmt: skip
+
+
+class Joint:
+    """One linear code that restores picture and name (principal components of both together)."""
+
+    settings = (32, 64, 128)
+
+    def fit(self, data: Any, train: np.ndarray, setting: int) -> Embed:
+        own = data.concept[train]
+        pairs = [(data.pictures, train), (data.minilm, own)]
+        means = [x[rows].mean(axis=0) for x, rows in pairs]
+        parts = [x - mean for (x, _), mean in zip(pairs, means, strict=True)]
+        parts = [x / np.sqrt((x[rows] ** 2).sum(axis=1).mean())
+                 for x, (_, rows) in zip(parts, pairs, strict=True)]  # fmt: skip
+        both = PCA(setting, random_state=0).fit(np.hstack([parts[0][train], parts[1][own]]))
+        axes = np.split(both.components_, [data.pictures.shape[1]], axis=1)
+        codes = [unit(x @ a.T) for x, a in zip(parts, axes, strict=True)]
+        return lambda rows, concepts: (codes[0][rows], codes[1][concepts])
