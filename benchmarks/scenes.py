@@ -123,13 +123,18 @@ def store(name: str, table: pd.DataFrame, artist: str) -> None:
 def summary() -> None:
     """Print the stored tables."""
     fits = pd.read_csv(RESULTS / "scenes_fits.csv")
-    fits["at"] = np.where(fits["steps"] == STEPS, "equal steps", "equal time")
+    fits["at"] = np.where(fits["steps"] == STEPS, "700 batches", "more batches")
     table = fits.pivot_table(
         index=["seen", "model", "auxiliary", "at"], columns="artist", values="reply"
     )
     table["mean"] = table.mean(axis=1)
     print(table.round(1).to_string())
-    print(fits.groupby(["model", "at"])[["seconds", "intent", "kind", "colour"]].mean().round(1))
+    print(
+        fits[fits["seen"] == "all"]
+        .groupby(["model", "auxiliary", "at"])[["seconds", "intent", "kind", "colour"]]
+        .mean()
+        .round(1)
+    )
 
 
 if __name__ == "__main__":

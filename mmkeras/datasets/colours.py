@@ -1,7 +1,7 @@
 """The colour of a drawing, read from its pixels.
 
 A rule of ours: every pixel gets a name by its hue, saturation and brightness, and a drawing has the
-colour of most of its pixels, if they agree well enough. To be used in chapter 14 (planned).
+colour of most of its pixels, if they agree well enough. Used in chapter 14.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
 The drawings are real, the voice is rendered, and we put them together. The picture says what is
 where, the voice says what is asked, the text says of which drawing: no two of the three suffice,
-and how far they reach is computed exactly (`ceilings`). data/README.md has the card. To be used in
-chapter 14 (planned).
+and how far they reach is computed exactly (`ceilings`). data/README.md has the card. Used in
+chapter 14.
 """
 
 from collections.abc import Sequence

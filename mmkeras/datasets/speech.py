@@ -4,7 +4,7 @@ Nobody spoke here. eSpeak NG (GPL-3) comes with its data in the package espeakng
 macOS and Windows, and runs in a process of its own (`espeak_process`). On one machine the same list
 gives the same samples. Other builds say the same with other samples, and a sentence alone differs a
 little from the same sentence after others, so compare claims across machines, not bits. Used in
-chapter 16, and to be used in chapter 14 (planned).
+chapters 14 and 16.
 """
 
 import json
