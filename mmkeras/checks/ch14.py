@@ -30,7 +30,7 @@ def attend(function: Callable) -> str | None:
     """Return the answer to one query, float (v,)."""
     rng = np.random.default_rng(14)
     for places, keep in ((4, [1, 1, 0, 1]), (5, [0, 1, 1, 0, 0]), (3, [1, 1, 1])):
-        query, keys, values = rng.normal(size=3), rng.normal(size=(places, 3)), None
+        query, keys = rng.normal(size=3), rng.normal(size=(places, 3))
         values = rng.normal(size=(places, 2))
         mask = np.array(keep, bool)
         got = function(query.copy(), keys.copy(), values.copy(), mask.copy())
