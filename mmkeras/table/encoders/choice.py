@@ -89,7 +89,7 @@ def told(
 
 SCRATCH = (
     "A network from scratch takes no part: on the four tables of docs/results.md it was behind or "
-    "not shown to be better, and cost 10 to 46 s of processor time on top. To compare, add "
+    "not shown to be better, and cost 10 to 35 s of processor time on top. To compare, add "
     "--encoders scratch --out scratch to the command."
 )
 
