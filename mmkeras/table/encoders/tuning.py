@@ -98,7 +98,7 @@ def tuned(
         worse, error = found.board.worse(p, found.winner.p)
         better = worse < -SURE * error
         keep(better)
-    if np.allclose(p, found.winner.p, atol=1e-4):
+    if np.allclose(p, np.asarray(found.winner.p), atol=1e-4):
         why = "No epoch of the fine-tuning had a lower loss on the validation part than the start"
         return Tuned(None, fitted, f"{why}: the encoders stay as they were.")
     told = (
