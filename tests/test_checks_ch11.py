@@ -95,6 +95,22 @@ def row_numbers(train: pd.DataFrame, test: pd.DataFrame) -> str:
     return "patient" if set(train.index) & set(test.index) else find_leak(train, test)
 
 
+def named_ward(train: pd.DataFrame, test: pd.DataFrame) -> str:
+    """Only looks whether a column has the name of the letter in the exercise."""
+    found = find_leak(train, test)
+    return "none" if found == "label" and "ward" not in train else found
+
+
+def pure_levels(train: pd.DataFrame, test: pd.DataFrame, *, most: int, worst: str) -> str:
+    """A disguise has up to `most` levels, of which the worst or the best is pure."""
+    found = find_leak(train, test)
+    for name in set(train) - {"patient", "recording", "disease"}:
+        outcomes = train.groupby(name)["disease"].nunique()
+        if found == "none" and len(outcomes) <= most and outcomes.agg(worst) == 1:
+            return "label"
+    return found
+
+
 def safe(
     sheets: np.ndarray, rng: np.random.Generator, *, far: int = 2, parts: int = 2
 ) -> np.ndarray:
@@ -115,7 +131,7 @@ def after(change: Callable) -> Callable:
     return lambda sheets, rng: change(safe(sheets, rng))
 
 
-def crop(sheets: np.ndarray, edge: int = 13) -> np.ndarray:
+def crop(sheets: np.ndarray, edge: int = 8) -> np.ndarray:
     frame = np.full((1, 64, 64, 1), 12, np.uint8)
     frame[:, edge:-edge, edge:-edge] = 255
     return np.minimum(sheets, frame)
@@ -124,6 +140,24 @@ def crop(sheets: np.ndarray, edge: int = 13) -> np.ndarray:
 def in_place(sheets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     sheets[:] = safe(sheets, rng)
     return sheets
+
+
+def upside_down(sheets: np.ndarray) -> np.ndarray:
+    return np.concatenate([sheets[:, 31::-1], sheets[:, :31:-1]], axis=1)
+
+
+def holes(sheets: np.ndarray, rng: np.random.Generator, *, fill: int = 0) -> np.ndarray:
+    """Cutout: a square of 8 × 8 in each sheet."""
+    out = safe(sheets, rng)
+    for sheet, row, column in zip(out, *rng.integers(0, 56, (2, len(out))), strict=True):
+        hole = sheet[row : row + 8, column : column + 8]
+        hole[hole > 0] = fill
+    return out
+
+
+def glaring(sheets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    gain = rng.uniform(0.5, 1.5, (len(sheets), 1, 1, 1))
+    return np.clip(sheets * gain, 0, 255).astype(np.uint8)
 
 
 def noisy_gap(sheets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -194,12 +228,37 @@ WRONG = {
         ("gaps by ==", lambda: (with_equals,), "NaN is not equal to NaN"),
         ("any pure column", lambda: (any_column,), "is no disguise"),
         ("only a column that equals it", lambda: (equal_column,), "need not be called 0 and 1"),
+        ("the name of the column", lambda: (named_ward,), "the name and the place"),
+        (
+            "one pure level is enough",
+            lambda: (lambda *t: pure_levels(*t, most=5, worst="min"),),
+            "One pure level is no disguise",
+        ),
+        (
+            "up to 20 levels",
+            lambda: (lambda *t: pure_levels(*t, most=20, worst="max"),),
+            "more than five levels",
+        ),
         ("True instead of a word", lambda: (lambda train, test: True,), "yours returns True"),
         ("always none", lambda: (lambda train, test: "none",), "on both sides"),
     ],
     ch11.augment: [
         ("left-right", lambda: (after(lambda s: s[:, :, ::-1]),), "left and right are exchanged"),
         ("up-down", lambda: (after(lambda s: s[:, ::-1]),), "above and below are exchanged"),
+        ("halves exchanged", lambda: (after(lambda s: np.roll(s, 32, 1)),), "below are exchanged"),
+        ("halves upside down", lambda: (after(upside_down),), "each half is upside down"),
+        ("black holes", lambda: (holes,), "a black hole was made"),
+        (
+            "grey holes",
+            lambda: (lambda s, rng: holes(s, rng, fill=12),),
+            "part of the sheet was cut",
+        ),
+        ("50 to 150%", lambda: (glaring,), "beyond recognition"),
+        (
+            "a generator of its own",
+            lambda: (lambda sheets, rng: safe(sheets, np.random.default_rng()),),
+            "equal seeds give different sheets",
+        ),
         ("np.roll by up to 3", lambda: (rolled,), "np.roll wraps the sheet around"),
         (
             "moved as a whole",
@@ -208,7 +267,7 @@ WRONG = {
         ),
         ("too far", lambda: (after(lambda s: np.roll(s, 9, 2)),), "no longer where they were"),
         ("cropped a little", lambda: (after(crop),), "a part of the sheet was cut off"),
-        ("cropped much", lambda: (after(lambda s: crop(s, 24)),), "something was cut off"),
+        ("cropped much", lambda: (after(lambda s: crop(s, 24)),), "a part was cut off"),
         ("too dark", lambda: (after(lambda s: s // 3),), "beyond recognition"),
         ("noise on a gap", lambda: (noisy_gap,), "black half is no longer black"),
         ("in place", lambda: (in_place,), "changes the sheets it was given"),
@@ -230,6 +289,11 @@ WRONG = {
             "costs exchanged",
             lambda: (chosen(lambda yv, pv, yt, pt, fp, fn: best_threshold(yv, pv, fn, fp)),),
             "exchanged",
+        ),
+        (
+            "plain errors",
+            lambda: (chosen(lambda yv, pv, yt, pt, fp, fn: best_threshold(yv, pv, 1, 1)),),
+            "both mistakes cost the same in yours",
         ),
         (
             "chosen on the test",
@@ -278,6 +342,10 @@ RIGHT = {
         ("shift, gain, noise", lambda: (safe,)),
         ("as far as allowed", lambda: (lambda sheets, rng: safe(sheets, rng, far=3),)),
         ("gain alone", lambda: (brighter,)),
+        (
+            "plainly darker",
+            lambda: (lambda s, rng: s - np.minimum(s, np.uint8(rng.integers(2, 9))),),
+        ),
     ],
     ch11.threshold_for: [("with mm.evaluate", lambda: (choose,))],
     ch11.correct_priors: [

@@ -1,12 +1,13 @@
 """Checks of chapter 11, a note and a scan."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import pandas as pd
 
 from ..evaluate import best_threshold, expected_cost
 from . import NotYet, exercise, expect_close
+from .sheets import check_borders, check_edges, check_gaps, check_meaning, sheets_with_marks
 
 
 @exercise(
@@ -107,6 +108,31 @@ def _designs() -> Iterator[tuple[str, str, tuple[pd.DataFrame, pd.DataFrame], st
         (marked[0], marked[1]),
         "Every ward goes with one diagnosis: it need not be called 0 and 1 to be the label.",
     )
+    renamed = [part.drop(columns="ward") for part in marked]
+    for part, old in zip(renamed, marked, strict=True):
+        part.insert(3, "code", old["ward"].map({"C": 4, "C2": 7, "A": 2}))
+    yield (
+        "the same column under another name, in the middle of the table",
+        "label",
+        (renamed[0], renamed[1]),
+        "Look at every column but patient, recording and disease: the name and the place of a "
+        "disguise are free.",
+    )
+    for case, levels, pure, clue in (
+        ("a column of four levels", 4, [3], "One pure level is no disguise: each level must go "
+         "with one outcome."),
+        ("a column of eight levels", 8, range(8), "A column with more than five levels is not "
+         "counted here, even if each goes with one outcome."),
+    ):  # fmt: skip
+        parts = [part.assign(room=_rooms(part["disease"], levels, pure)) for part in (train, test)]
+        yield case, "none", (parts[0], parts[1]), clue
+
+
+def _rooms(disease: pd.Series, levels: int, pure: Collection[int]) -> np.ndarray:
+    """Levels in turn; the pure ones go with one outcome each, the even ones with health."""
+    room = np.arange(len(disease)) % levels
+    wrong = np.isin(room, list(pure)) & (room % 2 != disease)
+    return np.where(wrong, (room + 1) % levels if len(pure) > 1 else 0, room)
 
 
 @exercise(
@@ -118,7 +144,7 @@ def _designs() -> Iterator[tuple[str, str, tuple[pd.DataFrame, pd.DataFrame], st
 )
 def augment(change: Callable) -> str | None:
     """Return new sheets, uint8 (n, 64, 64, 1), that mean the same as the old ones."""
-    sheets = _test_sheets()
+    sheets = sheets_with_marks()
     before = sheets.copy()
     got = change(sheets, np.random.default_rng(1))
     if not np.array_equal(sheets, before):
@@ -133,94 +159,19 @@ def augment(change: Callable) -> str | None:
         raise NotYet("nothing has changed")
     if any(np.array_equal(new, old) for new, old in zip(got, sheets, strict=True)):
         raise NotYet("some sheets have not changed")
-    _check_gaps(got)
-    _check_meaning(got, sheets)
-    _check_edges(got)
-    _check_borders(got)
+    check_gaps(got)
+    check_meaning(got, sheets)
+    check_edges(got)
+    check_borders(got)
+    if not np.array_equal(np.asarray(change(sheets, np.random.default_rng(1))), got):
+        raise NotYet("equal seeds give different sheets: every change must be drawn from rng")
     again = np.asarray(change(sheets, np.random.default_rng(2)))
     if np.array_equal(again, got):
         raise NotYet("another rng gives the same sheets: draw the change from rng")
-    _check_edges(again)
-    _check_borders(again)
+    check_meaning(again, sheets)
+    check_edges(again)
+    check_borders(again)
     return "stress stays left, arteries below, and a gap stays a gap"
-
-
-def _test_sheets() -> np.ndarray:
-    """Six sheets with four blobs of different brightness, and eight with a black half."""
-    rows, columns = np.mgrid[:64, :64]
-    sheet = np.full((64, 64), 12.0)
-    for (row, column), bright in zip(_BLOBS, _BRIGHT, strict=True):
-        sheet[(rows - row) ** 2 + (columns - column) ** 2 <= 25] = bright
-    for edge in _EDGES:
-        sheet[edge] = 230
-    sheets = np.repeat(sheet[None], 14, axis=0)
-    sheets[6:10, 32:], sheets[10:, :32] = 0, 0
-    return sheets[..., None].astype(np.uint8)
-
-
-# A bright mark at the top, bottom, left and right, where the opposite edge is dark
-_EDGES = (np.s_[:2, 24:28], np.s_[-2:, 36:40], np.s_[24:28, :2], np.s_[36:40, -2:])
-_BLOBS = ((16, 16), (16, 48), (48, 16), (48, 48))
-_BRIGHT = (60, 110, 160, 210)
-_NEAR = 3 + 1  # rows next to the middle and the edges that a shift, or its wrap, may fill
-
-
-def _check_edges(got: np.ndarray) -> None:
-    """What leaves the sheet must not come back on the other side."""
-    for edge, (side, other) in zip(
-        (np.s_[:, -3:, 20:32], np.s_[:, :3, 32:44], np.s_[:, 20:32, -3:], np.s_[:, 32:44, :3]),
-        (("top", "bottom"), ("bottom", "top"), ("left", "right"), ("right", "left")),
-        strict=True,
-    ):
-        if (got[:6][edge] > 120).any():
-            raise NotYet(
-                f"what leaves at the {side} comes back at the {other}: np.roll wraps the sheet "
-                "around; fill with the border instead, as np.pad(…, mode='edge') does"
-            )
-
-
-def _check_gaps(got: np.ndarray) -> None:
-    above, below = np.s_[:, _NEAR : 32 - _NEAR], np.s_[:, 32 + _NEAR : 64 - _NEAR]
-    rings, arteries = got[6:10], got[10:]  # only these were recorded
-    if rings[below].any() or arteries[above].any():
-        if not rings[above].any() or not arteries[below].any():
-            raise NotYet("above and below are exchanged: the arteries must stay below")
-        raise NotYet(
-            "a black half is no longer black: add noise and brightness only where the sheet is "
-            "not black"
-        )
-
-
-def _check_borders(got: np.ndarray) -> None:
-    """What moves must not carry rows of one half into the other."""
-    if got[6:10, 32:].any() or got[10:, :32].any():
-        raise NotYet(
-            "a black half is no longer black at its border to the other half: move each half "
-            "within its own frame"
-        )
-
-
-def _check_meaning(got: np.ndarray, sheets: np.ndarray) -> None:
-    """The brightest patch near each blob, compared with the blob that was there."""
-    order = []
-    for new in got[:6, ..., 0].astype(float):
-        level = [np.median(new[r - 3 : r + 4, c - 3 : c + 4]) for r, c in _BLOBS]
-        order.append(level)
-        if (np.argsort(level) == [1, 0, 3, 2]).all():
-            raise NotYet("left and right are exchanged: stress must stay on the left")
-        if (np.argsort(level) == [2, 3, 0, 1]).all():
-            raise NotYet("above and below are exchanged: the arteries must stay below")
-        if (np.argsort(level) != [0, 1, 2, 3]).any():
-            raise NotYet(
-                "the parts of the sheet are no longer where they were: no rotation, no flip, no "
-                "crop, and a shift of at most 3 pixels"
-            )
-    change = np.array(order) / np.array(_BRIGHT)
-    if change.min() < 0.6 or change.max() > 1.5:
-        raise NotYet("something was cut off or changed beyond recognition: keep within 10 to 20%")
-    whole = (got[:6] > 40).sum(axis=(1, 2, 3)) / (sheets[:6] > 40).sum(axis=(1, 2, 3))
-    if whole.min() < 0.85:
-        raise NotYet("a part of the sheet was cut off: no part may be lost")
 
 
 @exercise(
@@ -234,15 +185,19 @@ def threshold_for(choose: Callable) -> str | None:
     rng = np.random.default_rng(0)
     for false_positive, false_negative in ((1, 5), (4, 1)):
         y_valid, y_test = (rng.random(200) < 0.4).astype(int), (rng.random(300) < 0.4).astype(int)
-        p_valid = np.clip(0.35 * y_valid + rng.uniform(0, 0.65, 200), 0, 1) ** 2
-        p_test = np.clip(0.35 * y_test + rng.uniform(0, 0.65, 300), 0, 1) ** 2
+        p_valid, p_test = (
+            1 / (1 + np.exp(0.5 - 2 * y - rng.normal(0, 1.2, len(y)))) ** 2
+            for y in (y_valid, y_test)
+        )
         got = choose(y_valid, p_valid, y_test, p_test, false_positive, false_negative)
         if not isinstance(got, tuple | list) or len(got) != 2:
             raise NotYet("return two numbers: the threshold, and its mean cost on the test rows")
         best = best_threshold(y_valid, p_valid, false_positive, false_negative)
         swapped = best_threshold(y_valid, p_valid, false_negative, false_positive)
         on_test = best_threshold(y_test, p_test, false_positive, false_negative)
+        equal = best_threshold(y_valid, p_valid, 1, 1)
         slips = {
+            equal: "both mistakes cost the same in yours",
             swapped: "the two costs are exchanged",
             on_test: "this threshold was chosen on the test patients: they may pay, but not choose",
             false_positive / (false_positive + false_negative): "this is the threshold of the "
