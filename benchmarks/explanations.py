@@ -140,7 +140,7 @@ def methods(model: keras.Model, x: Inputs, parts: Any, learn: Inputs, seed: int)
     others = {k: v[picked] for k, v in learn.items()}
     mean = mean_row(learn)
     floats = {k: v for k, v in mean.items() if k != "note"}
-    other = {k: v[:1] for k, v in others.items() if k != "note"}
+    padded = {**others, "note": np.zeros_like(others["note"])}
 
     def integrated(baseline: Any) -> Callable[[], np.ndarray]:
         return lambda: parts.sums(
@@ -156,9 +156,16 @@ def methods(model: keras.Model, x: Inputs, parts: Any, learn: Inputs, seed: int)
         "gradient × input": lambda: parts.sums(slopes(model, x, True)),
         "integrated gradients, from zeros": integrated(None),
         "integrated gradients, from the mean": integrated(floats),
-        "integrated gradients, from another patient": integrated(other),
+        "integrated gradients, from 4 patients": lambda: np.mean(
+            [
+                integrated({k: v[i : i + 1] for k, v in others.items() if k != "note"})()
+                for i in range(OTHERS)
+            ],
+            axis=0,
+        ),
         "occlusion by zeros": occluded(zero),
         "occlusion by the mean": occluded(mean),
+        "occlusion by padding and 4 patients": occluded(padded),
         "occlusion by 4 patients": occluded(others),
         "Shapley, 4 patients": lambda: explain.shapley(
             model, x, parts, others, permutations=ORDERS, seed=seed
@@ -189,7 +196,8 @@ def effects(seed: int) -> None:
     whole = _rows(seed, "answer", np.tile(answer[:, None], len(REGIONS)), 0.0)
     keep("explanations_effects.csv", seed, pd.concat([*found, whole]))
     keep("explanations_changes.csv", seed, changes(seed, model, read, ask))
-    picked = np.random.default_rng(seed).choice(LEARN, OTHERS, replace=False)
+    # Not the patients by which regions were occluded: these would favour their own order.
+    picked = np.random.default_rng(1000 + seed).choice(LEARN, OTHERS, replace=False)
     others = {k: v[picked] for k, v in learned.items()}
     curves = []
     for name in ("truth", "random", "gradient × input", "occlusion by 4 patients",

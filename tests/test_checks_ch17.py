@@ -34,6 +34,16 @@ def at_the_end(slope: Any, x: np.ndarray, baseline: np.ndarray, steps: int) -> n
     return slope(x) * (x - baseline)
 
 
+def trapezoids(slope: Any, x: np.ndarray, baseline: np.ndarray, steps: int) -> np.ndarray:
+    ends = [slope(baseline + s * (x - baseline)) for s in np.linspace(0, 1, steps + 1)]
+    return (x - baseline) * (np.sum(ends, axis=0) - (ends[0] + ends[-1]) / 2) / steps
+
+
+def by_order(value: dict, order: tuple[str, ...]) -> dict[str, float]:
+    steps = [frozenset(order[:k]) for k in range(4)]
+    return {m: value[steps[k + 1]] - value[steps[k]] for k, m in enumerate(order)}
+
+
 def by_orders(value: dict, share: float = 1 / 6) -> dict[str, float]:
     total = dict.fromkeys(NAMES, 0.0)
     for order in itertools.permutations(NAMES):
@@ -74,6 +84,7 @@ WRONG = {
         ("left", lambda: (way_of(lambda s: np.arange(s) / s),), "at the beginning of each step"),
         ("right", lambda: (way_of(lambda s: np.arange(1, s + 1) / s),), "at the end of each"),
         ("linspace", lambda: (way_of(lambda s: np.linspace(0, 1, s)),), "both ends of the way"),
+        ("trapezoids", lambda: (trapezoids,), "both ends of each step"),
         ("no way", lambda: (way_of(middles, lambda x, b: 1.0),), "this is the mean slope"),
         ("times x", lambda: (way_of(middles, lambda x, b: x),), "not by x"),
         ("sum", lambda: (way_of(middles, merge=np.sum),), "sum of the slopes"),
@@ -86,6 +97,7 @@ WRONG = {
         ("sum", lambda: (lambda v: by_orders(v, 1.0),), "sum over the six orders"),
         ("no subtraction", lambda: (lambda v: by_formula(
             v, factorials, lambda v, s, m: v[s | {m}]),), "subtract what the subset had"),
+        ("one order", lambda: (lambda v: by_order(v, NAMES[::-1]),), "one order of six"),
         ("a list", lambda: (lambda v: list(by_orders(v).values()),), "return a dict"),
         ("text", lambda: (lambda v: dict.fromkeys(NAMES, "much"),), "should be numbers"),
     ],

@@ -88,6 +88,9 @@ def integrate(function: Callable) -> str | None:
             * at((k + 1) / steps),
             "this reads both ends of the way: read the middle of each step": way
             * at(np.linspace(0, 1, steps)),
+            "this is the mean of both ends of each step: read its middle": way
+            * (at(k / steps) + at((k + 1) / steps))
+            / 2,
             "this is the mean slope: multiply it by the way, x - baseline": mean,
             "multiply by the way, x - baseline, not by x": mean * x,
             "this is the sum of the slopes: take their mean": want * steps,
@@ -145,6 +148,14 @@ def shares(function: Callable) -> str | None:
                     for s in subsets if m not in s) for m in MODALITIES
             ],
             "this is the sum over the six orders: take the mean": [6 * e for e in exact],
+            **{
+                f"this is one order of six, {', '.join(order)}: take the mean over all": [
+                    value[frozenset(order[: order.index(m) + 1])]
+                    - value[frozenset(order[: order.index(m)])]
+                    for m in MODALITIES
+                ]
+                for order in itertools.permutations(MODALITIES)
+            },
         }  # fmt: skip
         _told(given, slips, exact)
         expect_close(given, np.array(exact), "the shares of note, ecg and scan")
