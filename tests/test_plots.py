@@ -154,6 +154,15 @@ def test_reliability_draws_bins_their_error_and_where_predictions_lie():
         np.testing.assert_allclose(bar[:, 1], wilson, atol=1e-4)
 
 
+def test_reliability_leaves_out_bins_with_few_rows():
+    y, p = np.array([0, 1, 1, 1, 0]), np.array([0.1, 0.2, 0.25, 0.3, 0.95])
+    ax = plots.reliability(y, p, bins=2, fewest=2)
+    ((label, line),) = drawn(ax).items()
+    np.testing.assert_allclose(line.get_xydata(), [[0.85 / 4, 3 / 4]])
+    assert len(ax.collections[0].get_segments()) == 1
+    assert label == f"ECE {evaluate.expected_calibration_error(y, p, 2):.3f}"  # of all rows
+
+
 def test_reliability_of_several_classes_is_that_of_the_answer():
     p = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.65, 0.35, 0.0]])
     ax = plots.reliability([0, 1, 1], {"a": p}, bins=1)

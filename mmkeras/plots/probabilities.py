@@ -95,7 +95,9 @@ def _binary_models(
     return models
 
 
-def reliability(y: Any, probabilities: Any, *, bins: int = 10, ax: Axes | None = None) -> Axes:
+def reliability(
+    y: Any, probabilities: Any, *, bins: int = 10, fewest: int = 1, ax: Axes | None = None
+) -> Axes:
     """Frequency over predicted probability; the points of a calibrated model lie on the diagonal.
 
     The bins have equal width, each with a 95% interval of its share (Wilson 1927). The legend gives
@@ -105,6 +107,7 @@ def reliability(y: Any, probabilities: Any, *, bins: int = 10, ax: Axes | None =
     Args:
         y, probabilities: one or several models, as for `evaluate.report`.
         bins: number of bins from 0 to 1, int ≥ 1.
+        fewest: bins with fewer rows than this get no point; they still count in the ECE.
 
     Raises:
         ValueError: input that `evaluate.report` refuses, or bins that are not a positive integer.
@@ -119,7 +122,9 @@ def reliability(y: Any, probabilities: Any, *, bins: int = 10, ax: Axes | None =
     for i, (model, a) in enumerate(models.items()):
         happened, said = calibration_curve(a.hit, a.confidence, n_bins=bins)
         rows = np.bincount(np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], a.confidence))
-        low, high = _wilson(happened, rows[rows > 0])
+        rows = rows[rows > 0]
+        happened, said, rows = (part[rows >= fewest] for part in (happened, said, rows))
+        low, high = _wilson(happened, rows)
         style: dict[str, Any] = {"color": f"C{i}", "ls": LINES[i % len(LINES)]}
         label = f"{model} ECE {errors[model]:.3f}".strip()
         ax.plot(said, happened, marker=MARKERS[i % len(MARKERS)], ms=4.5, label=label, **style)
