@@ -63,6 +63,7 @@ def scans() -> None:
     run_tuned(table, task, "LP-FT, floor 0.3", tuned, (3e-4,), floor=0.3)
     run_tuned(table, task, "LP-FT, rate chosen", tuned, rates, **own)
     run_tuned(table, task, "floor 0.3, rate chosen", tuned, rates, floor=0.3, **own)
+    run_tuned(table, task, "LP-FT, probe / 32", tuned, (3e-4,), shrink=32)  # a control
     moving = Tuned(efficientnet_lite0((64, 64, 3), trainable=True), 4, 5)
     run_tuned(table, task, "BatchNorm trained", moving, (3e-4,))
 

@@ -35,7 +35,7 @@ def by_loop(rate: float, factor: float, blocks: int) -> list[float]:
 def interval(probe: np.ndarray, tuned: np.ndarray, concept: np.ndarray, **how: Any) -> np.ndarray:
     """With `rows`, every row is its own concept; `turned`: probe - tuned; `apart`: two models.
 
-    With `raw` the mean stays in the sums.
+    With `raw` the mean stays in the sums; without `factor` C / (C - 1) is left out.
     """
     gain = tuned.astype(float) - probe
     if how.get("turned"):
@@ -46,7 +46,8 @@ def interval(probe: np.ndarray, tuned: np.ndarray, concept: np.ndarray, **how: A
     names = np.arange(len(gain)) if how.get("rows") else concept
     rest = gain if how.get("raw") else gain - gain.mean()
     sums = np.array([rest[names == name].sum() for name in np.unique(names)])
-    error = np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(gain)
+    factor = len(sums) / (len(sums) - 1) if how.get("factor", True) else 1
+    error = np.sqrt(factor * (sums**2).sum()) / len(gain)
     return gain.mean() + 1.96 * error * np.array([-1, 1])
 
 
@@ -131,6 +132,7 @@ WRONG = {
         ("unpaired", lambda: (lambda *a: interval(*a, apart=True), judged()), "differences first"),
         ("turned", lambda: (lambda *a: interval(*a, turned=True), judged()), "probe - tuned"),
         ("raw", lambda: (lambda *a: interval(*a, raw=True), judged()), "subtract the mean gain"),
+        ("no factor", lambda: (lambda *a: interval(*a, factor=False), judged()), "C / (C - 1)"),
         ("mean", lambda: (lambda p, t, c: (t * 1.0 - p).mean(), judged()), "shape (2,)"),
         ("believes B", lambda: (interval, judged(B="gains")), "study B is not 'gains'"),
         ("misses the leak", lambda: (interval, judged(C="gains")), "study C is not 'gains'"),

@@ -147,7 +147,7 @@ def _interval(gain: np.ndarray, concept: np.ndarray, centred: bool = True) -> np
 
 @exercise(
     "16.4",
-    "does fine-tuning gain three points?",
+    "what may be claimed?",
     hint="subtract the mean gain from each row before you add the rows of a concept up. For the "
     "verdict, first look whether a concept of the test rows is among those trained on",
 )
@@ -159,7 +159,10 @@ def claim(function: Callable, verdicts: dict) -> str | None:
         want = _interval(gain, concept)
         rows = np.arange(len(gain))
         apart = 1.96 * np.sqrt((probe.var() + tuned.var()) / len(gain)) * np.array([-1, 1])
+        count = len(np.unique(concept))
+        narrow = gain.mean() + (want - gain.mean()) * np.sqrt(1 - 1 / count)
         slips = {
+            "the factor C / (C - 1) under the root is missing": narrow,
             "the rows of a concept are treated as independent: add them up by concept": _interval(
                 gain, rows
             ),
@@ -175,11 +178,11 @@ def claim(function: Callable, verdicts: dict) -> str | None:
         for advice, wrong in slips.items():
             if (
                 np.shape(got) == (2,)
-                and np.allclose(got, wrong, atol=5e-4)
-                and not np.allclose(wrong, want, atol=5e-4)
+                and np.allclose(got, wrong, atol=1e-4)
+                and not np.allclose(wrong, want, atol=1e-4)
             ):
                 raise NotYet(f"study {name}: {advice}")
-        expect_close(got, want, f"study {name}: the interval", atol=5e-4)
+        expect_close(got, want, f"study {name}: the interval", atol=1e-4)
     _judged(verdicts, CLAIMS, ("gains", "loses", "not settled", "leak"), "study", {
         "gains": "is the interval by concept above 0, and no test concept trained on?",
         "loses": "is the interval by concept below 0?",
