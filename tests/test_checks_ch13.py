@@ -13,6 +13,10 @@ def nce(S: np.ndarray, tau: float, axes: tuple[int, ...] = (0, 1)) -> float:
     return float(-np.mean([np.diag(log_softmax(S / tau, axis=axis)) for axis in axes]))
 
 
+def underflowing(S: np.ndarray, tau: float) -> Any:
+    return overflowing(S - S.max(), tau)
+
+
 def overflowing(S: np.ndarray, tau: float) -> Any:
     with np.errstate(all="ignore"):
         p = np.exp(S / tau)
@@ -116,6 +120,7 @@ WRONG = {
         ("sign", lambda: (lambda S, t: -nce(S, t),), "sign is turned"),
         ("only wrong pairs", lambda: (only_wrong,), "into the sum of the denominator"),
         ("overflow", lambda: (overflowing,), "overflows"),
+        ("one maximum for all", lambda: (underflowing,), "the maximum of each row"),
         ("no mean", lambda: (lambda S, t: np.zeros(5),), "should have shape ()"),
     ],
     ch13.floor: [

@@ -55,6 +55,25 @@ def rising(p: np.ndarray, top: float) -> np.ndarray:
     return out / out.sum()
 
 
+def one_too_many(p: np.ndarray, top: float) -> np.ndarray:
+    order = np.argsort(-p)
+    some = order[: np.searchsorted(np.cumsum(p[order]), top, side="right") + 1]
+    out = np.zeros_like(p)
+    out[some] = p[some]
+    return out / out.sum()
+
+
+def end_read(texts: Any, start: int, end: int, length: int) -> Any:
+    read = np.array([([start, *t, end] + [0] * length)[:length] for t in texts])
+    return read, rows(texts, start, end, length)[1]
+
+
+def as_sets(written: Any, wanted: Any, n: int) -> float:
+    count = sum(max(len(a) - n + 1, 0) for a in written)
+    both = zip(written, wanted, strict=True)
+    return sum(len({*grams(a, n)} & {*grams(b, n)}) for a, b in both) / max(count, 1)
+
+
 def in_order(p: np.ndarray, top: float) -> np.ndarray:
     return np.sort(keep(p, top))[::-1]
 
@@ -105,6 +124,7 @@ WRONG = {
     ch15.teacher: [
         ("not moved", lambda: (unmoved,), "learns to copy"),
         ("no end", lambda: (endless,), "never stop"),
+        ("end read", lambda: (end_read,), "after it nothing"),
         ("padding trained", lambda: (lambda *a: rows(*a, fill=0),), "would be trained"),
         ("filled with the end", lambda: (lambda *a: rows(*a, fill=a[2]),), "would be trained"),
         ("exchanged", lambda: (lambda *a: rows(*a)[::-1],), "exchanged"),
@@ -114,6 +134,7 @@ WRONG = {
     ch15.nucleus: [
         ("not scaled", lambda: (whole,), "do not sum to 1"),
         ("one too few", lambda: (without_the_last,), "crosses top_p"),
+        ("one too many", lambda: (one_too_many,), "a word too many"),
         ("unlikeliest", lambda: (rising,), "begin with the likeliest"),
         ("sorted", lambda: (in_order,), "its own place"),
         ("each by itself", lambda: (lambda p, top: np.where(p >= top, p, 0),), "add them up"),
@@ -121,6 +142,7 @@ WRONG = {
     ],
     ch15.precision: [
         ("not clipped", lambda: (lambda *a: share(*a, clip=False),), "at most as often"),
+        ("sets", lambda: (as_sets,), "counts once here"),
         ("recall", lambda: (lambda *a: share(*a, recall=True),), "a recall"),
         ("mean of sentences", lambda: (by_sentence,), "mean over sentences"),
         ("single words", lambda: (lambda a, b, n: share(a, b, 1),), "n of them in a row"),

@@ -60,8 +60,10 @@ def info_nce_loss(function: Callable) -> str | None:
         }
         if np.isscalar(got) and not np.isfinite(got):
             raise NotYet(
-                f"NaN or infinity at temperature {tau}: exp of a logit of about a thousand "
-                "overflows; subtract the maximum first, or use np.logaddexp.reduce"
+                f"NaN or infinity at temperature {tau}: exp overflows for a logit of about a "
+                "thousand, and is 0 far below the maximum, so that its logarithm is -inf; subtract "
+                "the maximum of each row (of each column for the other direction) and take no "
+                "logarithm of a probability, or use np.logaddexp.reduce"
             )
         _told(got, slips, want)
         expect_close(got, want, f"the loss at temperature {tau}")

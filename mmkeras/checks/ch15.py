@@ -74,6 +74,8 @@ def teacher(function: Callable) -> str | None:
                 "place t reads the token that it has to write, and learns to copy: what is read "
                 "begins with the start token"
             )
+        if _same(reads, _rows([[*text, end] for text in texts], start, end, length + 1)[0][:, :-1]):
+            raise NotYet("reads holds the end token, too: after it nothing has to be written")
         if _same(writes, _rows(texts, start, end, length, ends=False)[1]):
             raise NotYet("the end token is missing in writes: the network would never stop")
         for padding in (0, end, start):
@@ -99,6 +101,7 @@ def nucleus(function: Callable) -> str | None:
     """Return the probabilities to draw from, float (words,), with the sum 1."""
     rng = np.random.default_rng(0)
     cases = [(np.array([0.1, 0.5, 0.15, 0.25]), top) for top in (0.8, 0.45, 1.0)]
+    cases += [(np.array([0.1875, 0.5, 0.25, 0.0625]), 0.75)]  # two words reach it exactly
     cases += [(rng.dirichlet(np.full(9, 0.4)), top) for top in (0.6, 0.9, 0.97)]
     for p, top in cases:
         order = np.argsort(-p)
@@ -123,6 +126,12 @@ def nucleus(function: Callable) -> str | None:
                 np.where(p >= top, p, 0)
             ),
         }
+        further = kept.copy()
+        further[order[: kept.sum() + 1]] = True
+        if not kept.all():
+            slips["this keeps a word too many: two words that reach top_p exactly are enough"] = (
+                np.where(further, p, 0) / p[further].sum()
+            )
         if short.any() and not np.array_equal(short, kept):
             slips["the word that crosses top_p belongs to the nucleus, too"] = (
                 np.where(short, p, 0) / p[short].sum()
@@ -181,6 +190,9 @@ def precision(function: Callable) -> str | None:
                 np.mean(each)
             ),
             "an n-gram must occur in the reference of its own sentence, not in any": pooled / count,
+            "each n-gram counts once here: one that both have twice counts twice": (
+                sum(len(a.keys() & b.keys()) for a, b in pairs) / count
+            ),
             "these are single words: take n of them in a row": sum(
                 (_grams(a, 1) & _grams(b, 1)).total() for a, b in zip(written, wanted, strict=True)
             )
