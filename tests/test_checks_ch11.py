@@ -66,6 +66,10 @@ def by_rows(train: pd.DataFrame, test: pd.DataFrame) -> str:
     return "none"
 
 
+def judged(row: Any, ward: Any) -> tuple[Callable, dict[str, Any]]:
+    return find_leak, {"shuffled by row": row, "without ward": ward}
+
+
 def with_equals(train: pd.DataFrame, test: pd.DataFrame) -> str:
     """Rows compared by ==, so that a gap hides a copy."""
     names = [c for c in train if c not in ("patient", "recording")]
@@ -241,6 +245,13 @@ WRONG = {
         ),
         ("True instead of a word", lambda: (lambda train, test: True,), "yours returns True"),
         ("always none", lambda: (lambda train, test: "none",), "on both sides"),
+        ("judgement missing", lambda: judged(..., ...), "now the judgement"),
+        ("judgement in a word", lambda: judged("label", []), "each a list of faults"),
+        ("no dict", lambda: (find_leak, ["label"]), "give ruled_out"),
+        ("shuffling and the label", lambda: judged(["label"], []), "no longer goes with"),
+        ("shuffling and the patient", lambda: judged(["patient"], []), "labels that have nothing"),
+        ("no ward, no label", lambda: judged([], ["label"]), "another column"),
+        ("no ward, no twin", lambda: judged([], ["twin"]), "does not separate the people"),
     ],
     ch11.augment: [
         ("left-right", lambda: (after(lambda s: s[:, :, ::-1]),), "left and right are exchanged"),
@@ -337,7 +348,11 @@ RIGHT = {
         ("by formula", lambda: (weights(),)),
         ("a NumPy integer", lambda: (lambda *sizes: np.int64(weights()(*sizes)),)),
     ],
-    ch11.find_leak: [("merge", lambda: (find_leak,)), ("strings", lambda: (by_rows,))],
+    ch11.find_leak: [
+        ("merge", lambda: (find_leak,)),
+        ("strings", lambda: (by_rows,)),
+        ("with the judgement", lambda: judged([], ())),
+    ],
     ch11.augment: [
         ("shift, gain, noise", lambda: (safe,)),
         ("as far as allowed", lambda: (lambda sheets, rng: safe(sheets, rng, far=3),)),

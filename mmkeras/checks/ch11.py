@@ -52,9 +52,10 @@ def flatten_weights(count: Callable) -> str | None:
     "the leak is found",
     hint="set(train['patient']) & set(test['patient']) first; then train.merge(test, on=values) "
     "with values = all columns but patient and recording (merge takes two gaps for equal); then "
-    "train.groupby(column)['disease'].nunique() of each column with at most five levels",
+    "train.groupby(column)['disease'].nunique() of each column with at most five "
+    "levels; for ruled_out ask what the AUC would be if the fault were there",
 )
-def find_leak(find: Callable) -> str | None:
+def find_leak(find: Callable, ruled_out: dict[str, list[str]] | None = None) -> str | None:
     """Return which fault the two tables have: "patient", "twin", "label" or "none"."""
     for case, wanted, (train, test), clue in _designs():
         before = train.copy(), test.copy()
@@ -65,7 +66,39 @@ def find_leak(find: Callable) -> str | None:
             raise NotYet(f'return "patient", "twin", "label" or "none"; yours returns {got!r}')
         if got != wanted:
             raise NotYet(f"{case}: yours says {got!r}. {clue}")
-    return "now the judgement: what have the two experiments of the sender ruled out?"
+    if ruled_out is None:
+        return "now the judgement: what have the two experiments of the sender ruled out?"
+    _check_judgement(ruled_out)
+    return "and no fault is ruled out: ask for a split by patient in which twins are one person"
+
+
+def _check_judgement(ruled_out: dict[str, list[str]]) -> None:
+    """Neither experiment rules out any of the three faults for certain."""
+    row, ward, faults = "shuffled by row", "without ward", ("patient", "twin", "label")
+    form = (
+        f'give ruled_out = {{"{row}": [...], "{ward}": [...]}}, each a list of faults, maybe empty'
+    )
+    if not isinstance(ruled_out, dict) or set(ruled_out) != {row, ward}:
+        raise NotYet(form)
+    if any(x is ... or x == [...] for x in ruled_out.values()):
+        raise NotYet("find_leak is right; now the judgement: replace the ... in ruled_out")
+    for found in ruled_out.values():
+        if not isinstance(found, list | tuple | set) or not set(found) <= set(faults):
+            raise NotYet(f"{form}; the faults are {', '.join(faults)}")
+    if "label" in ruled_out[row]:
+        raise NotYet(
+            "a disguised diagnosis survives: after the shuffling the column no longer goes with "
+            "the labels, so the AUC falls to 0.50 although the leak is there"
+        )
+    if ruled_out[row]:
+        raise NotYet(
+            "shuffled by row, two rows of one person (or twins) get labels that have nothing in "
+            "common, so the AUC falls to 0.50 although the leak is there: see section 8"
+        )
+    if "label" in ruled_out[ward]:
+        raise NotYet("ward was such a column, but another column may hold the diagnosis as well")
+    if ruled_out[ward]:
+        raise NotYet("leaving a column out does not separate the people of training and test set")
 
 
 def _designs() -> Iterator[tuple[str, str, tuple[pd.DataFrame, pd.DataFrame], str]]:
