@@ -25,6 +25,10 @@ def unscaled(query: Any, keys: Any, values: Any, keep: Any) -> Any:
     return attend(query * len(query) ** 0.5, keys, values, keep)
 
 
+def scaled(query: Any, keys: Any, values: Any, keep: Any, width: int) -> Any:
+    return attend(query * (len(query) / width) ** 0.5, keys, values, keep)
+
+
 def unmasked(query: Any, keys: Any, values: Any, keep: Any) -> Any:
     return attend(query, keys, values, keep | True)
 
@@ -93,11 +97,17 @@ WRONG = {
         ("zero scores", lambda: (zeroed,), "exp(0) = 1"),
         ("empty", lambda: (empty,), "should be zeros"),
         ("weights", lambda: (lambda q, k, v, m: k @ q,), "the shape"),
+        ("places", lambda: (lambda q, k, v, m: scaled(q, k, v, m, len(k)),), "number of keys"),
+        ("values", lambda: (lambda q, k, v, m: scaled(q, k, v, m, 2),), "width of a value"),
+        ("turned", lambda: (lambda q, k, v, m: attend(q, k, v, ~m),), "turned round"),
+        ("three", lambda: (lambda q, k, v, m: scaled(q, k, v, m, 3),), "the answer"),
     ],
     ch14.ceiling: [
         ("one reply", lambda: (always_one,), "whatever is shown"),
         ("unweighted", lambda: (mean_of_values,), "count more"),
         ("guesses", lambda: (guessed,), "most frequent"),
+        ("percent", lambda: (lambda *a: 100 * best(*a),), "a percentage"),
+        ("shown", lambda: (lambda s, r: len(set(s.tolist())) / len(r),), "counts what is shown"),
     ],
     ch14.doubles: [
         ("itself", lambda: (lambda c: [(n, n) for n in c],), "same as itself"),
@@ -112,7 +122,7 @@ WRONG = {
             lambda: (lambda c: doubles(c, lambda a, b: np.allclose(a.mean(1), b.mean(1))),),
             "sample by sample",
         ),
-        ("none", lambda: (lambda c: [],), "expected 2 pairs"),
+        ("none", lambda: (lambda c: [],), "no pair found"),
     ],
     ch14.verdicts: [
         ("seen", lambda: (judged(A="holds"),), "who speaks in the test"),

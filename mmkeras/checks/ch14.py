@@ -29,12 +29,13 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
 def attend(function: Callable) -> str | None:
     """Return the answer to one query, float (v,)."""
     rng = np.random.default_rng(14)
-    for places, keep in ((4, [1, 1, 0, 1]), (5, [0, 1, 1, 0, 0]), (3, [1, 1, 1])):
-        query, keys = rng.normal(size=3), rng.normal(size=(places, 3))
+    for k, keep in ((3, [1, 1, 0, 1]), (6, [0, 1, 1, 0, 0]), (5, [1, 1, 1])):
+        places = len(keep)
+        query, keys = rng.normal(size=k), rng.normal(size=(places, k))
         values = rng.normal(size=(places, 2))
         mask = np.array(keep, bool)
         got = function(query.copy(), keys.copy(), values.copy(), mask.copy())
-        scores = keys @ query / np.sqrt(3)
+        scores = keys @ query / np.sqrt(k)
         want = _softmax(scores[mask]) @ values[mask]
         if np.shape(got) != want.shape:
             raise NotYet(f"the answer has the shape {np.shape(got)}, it should be {want.shape}")
@@ -47,7 +48,17 @@ def attend(function: Callable) -> str | None:
                 (_softmax(scores) * mask) @ values
             ),
             "a score of 0 is no mask, since exp(0) = 1": _softmax(scores * mask) @ values,
+            "the root is of the number of keys: take the width of the query": (
+                _softmax((keys @ query / np.sqrt(places))[mask]) @ values[mask]
+            ),
+            "the root is of the width of a value: take the width of the query": (
+                _softmax((keys @ query / np.sqrt(values.shape[1]))[mask]) @ values[mask]
+            ),
         }
+        if not mask.all():
+            slips["turned round: keep is true where the query may look"] = (
+                _softmax(scores[~mask]) @ values[~mask]
+            )
         if not _same(got, want):
             for advice, wrong in slips.items():
                 if _same(got, wrong):
@@ -67,7 +78,7 @@ def attend(function: Callable) -> str | None:
 def ceiling(function: Callable) -> str | None:
     """Return the largest share of right replies, a number from 0 to 1."""
     cases = [
-        (["a", "a", "a", "b", "b", "c"], [0, 0, 1, 1, 2, 0]),
+        (["a", "a", "a", "b", "b", "c", "d"], [0, 0, 1, 1, 2, 0, 3]),
         (["x"] * 5, [0, 1, 1, 2, 3]),
         (["p", "q", "r", "r", "r", "r"], [0, 0, 1, 2, 3, 3]),
     ]
@@ -92,6 +103,10 @@ def ceiling(function: Callable) -> str | None:
                 np.sum([(counts**2).sum() / counts.sum() for _, counts in groups]) / len(reply)
             ),
         }
+        slips["this is a percentage: return a share from 0 to 1"] = 100 * want
+        slips["this counts what is shown: count the most frequent reply to each value"] = len(
+            groups
+        ) / len(reply)
         if not _same(got, want):
             for advice, wrong in slips.items():
                 if _same(got, wrong):
@@ -127,6 +142,8 @@ def doubles(function: Callable) -> str | None:
         raise NotYet("one equal clip is not enough: all clips of the two must be equal")
     if any("s" in pair for pair in found - want):
         raise NotYet("equal means or sorted samples are no equal sound: compare sample by sample")
+    if not found:
+        raise NotYet("no pair found, but two pairs of these voices are copies, expected 2 pairs")
     if found != want:
         raise NotYet(f"found {sorted(found)}, expected {len(want)} pairs of equal sound")
     return "a comparison that takes a line, and would have shown the leak at once"
