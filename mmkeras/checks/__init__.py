@@ -100,6 +100,29 @@ def _watched(answer: Any) -> Any:
     return call
 
 
+def refuse_slips(got: Any, slips: dict[str, Any], want: Any, *, atol: float = 1e-6) -> None:
+    """Tell a student which likely slip gives exactly this wrong answer, if one does.
+
+    Args:
+        got: the answer.
+        slips: advice → what the slip gives; only those of the shape of the answer are compared.
+        want: the right answer, which no slip is taken for.
+        atol: largest absolute difference that counts as equal.
+
+    Raises:
+        NotYet: with the advice.
+    """
+    try:
+        given = np.asarray(got, dtype=float)
+    except (TypeError, ValueError):
+        return  # expect_close says what is wrong with it
+    if given.shape != np.shape(want) or np.allclose(given, want, atol=atol):
+        return
+    for advice, wrong in slips.items():
+        if np.shape(wrong) == given.shape and np.allclose(given, wrong, atol=atol):
+            raise NotYet(advice)
+
+
 def expect_close(got: Any, want: Any, what: str, *, atol: float = 1e-6) -> None:
     """Compare an answer (number, array or tensor) with the right one, and say how they differ.
 

@@ -6,22 +6,9 @@ from typing import Any
 import numpy as np
 
 from ..evaluate import paired_difference
-from . import NotYet, exercise, expect_close
+from . import NotYet, exercise, expect_close, refuse_slips
 
 VERDICTS = {"A": "not settled", "B": "no control", "C": "leak", "D": "holds", "E": "ties"}
-
-
-def _told(got: Any, slips: dict[str, Any], want: Any, atol: float = 1e-6) -> None:
-    """Refuse an answer that equals the outcome of a known slip and not the right one."""
-    try:
-        given = np.asarray(got, dtype=float)
-    except (TypeError, ValueError):
-        return  # expect_close says what is wrong with it
-    if given.shape != np.shape(want) or np.allclose(given, want, atol=atol):
-        return
-    for advice, wrong in slips.items():
-        if np.shape(wrong) == given.shape and np.allclose(given, wrong, atol=atol):
-            raise NotYet(advice)
 
 
 @exercise(
@@ -65,7 +52,7 @@ def info_nce_loss(function: Callable) -> str | None:
                 "the maximum of each row (of each column for the other direction) and take no "
                 "logarithm of a probability, or use np.logaddexp.reduce"
             )
-        _told(got, slips, want)
+        refuse_slips(got, slips, want)
         expect_close(got, want, f"the loss at temperature {tau}")
     return "the cross-entropy of finding the partner, in both directions"
 
@@ -85,7 +72,7 @@ def floor(function: Callable) -> str | None:
         gap = own - other
         want = np.log1p((n - 1) * np.exp(-gap / tau))
         cold = gap / np.log((n - 1) / np.expm1(loss))
-        _told(
+        refuse_slips(
             got[0],
             {
                 "a batch of N has N - 1 wrong pairs in a row, not N": np.log1p(
@@ -108,7 +95,7 @@ def floor(function: Callable) -> str | None:
             want,
         )
         expect_close(got[0], want, f"the loss for N = {n}, τ = {tau}")
-        _told(
+        refuse_slips(
             got[1],
             {
                 "this is 1 / τ: turn it round": 1 / cold,
@@ -159,7 +146,7 @@ def recall(function: Callable) -> str | None:
             ).mean(),
         }
         got = function(scores.copy(), right.copy(), k)
-        _told(got, slips, want)
+        refuse_slips(got, slips, want)
         what = "without ties" if number == 0 else "with ties"
         expect_close(got, want, f"R@{k} {what}")
     return "a model that scores all alike gets the result of chance"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import NotYet, exercise, expect_close
+from . import NotYet, exercise, expect_close, refuse_slips
 
 VERDICTS = {
     "A": "background",
@@ -17,18 +17,6 @@ VERDICTS = {
     "E": "about the network",
 }
 MODALITIES = ("note", "ecg", "scan")
-
-
-def _told(got: Any, slips: dict[str, Any], want: Any) -> None:
-    """Refuse an answer that equals the outcome of a known slip and not the right one."""
-    given = np.asarray(got)
-    if given.dtype.kind not in "biuf" or given.shape != np.shape(want):
-        return
-    if np.allclose(given, want, atol=1e-6):
-        return
-    for advice, wrong in slips.items():
-        if np.allclose(given, wrong, atol=1e-6):
-            raise NotYet(advice)
 
 
 @exercise(
@@ -50,8 +38,10 @@ def effect(function: Callable) -> str | None:
         "this is the ratio of the odds: take its logarithm": np.exp(want),
         "this is in base 2 or 10: take the natural logarithm": want / np.log(2),
     }
-    _told(got, slips, want)
-    _told(got, {"this is in base 2 or 10: take the natural logarithm": want / np.log(10)}, want)
+    refuse_slips(got, slips, want)
+    refuse_slips(
+        got, {"this is in base 2 or 10: take the natural logarithm": want / np.log(10)}, want
+    )
     expect_close(got, want, "the effect")
     return "0.5 and 0.5 gave 0: a value that changes nothing has no effect"
 
@@ -97,10 +87,10 @@ def integrate(function: Callable) -> str | None:
             "this is gradient × input at x alone: walk from the baseline": slope(x) * way,
         }
         if not np.allclose(mean * x, want):
-            _told(got, slips, want)
+            refuse_slips(got, slips, want)
         else:
             slips.pop("multiply by the way, x - baseline, not by x")
-            _told(got, slips, want)
+            refuse_slips(got, slips, want)
         expect_close(got, want, f"with {steps} steps")
     return "with many steps the parts sum to the difference of the ends"
 
@@ -157,7 +147,7 @@ def shares(function: Callable) -> str | None:
                 for order in itertools.permutations(MODALITIES)
             },
         }  # fmt: skip
-        _told(given, slips, exact)
+        refuse_slips(given, slips, exact)
         expect_close(given, np.array(exact), "the shares of note, ecg and scan")
     return "they sum to the value of all three minus that of none"
 
