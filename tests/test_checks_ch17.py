@@ -103,11 +103,11 @@ WRONG = {
     ],
     ch17.verdicts: [
         (f"{claim}: {other}", lambda claim=claim, other=other: ({**GIVEN, claim: other},),
-         f"claim {claim}: ")
+         f"claim {claim} is not {other!r}: ")
         for claim in GIVEN for other in sorted(set(GIVEN.values()) - {GIVEN[claim]})
     ] + [
-        ("unknown", lambda: ({**GIVEN, "A": "true"},), "'true' is none of"),
-        ("one missing", lambda: ({"A": "holds"},), "keys A to E"),
+        ("unknown", lambda: ({**GIVEN, "A": "true"},), "'true' is no verdict"),
+        ("one missing", lambda: ({"A": "holds"},), "a verdict for each claim"),
         ("open", lambda: ({**GIVEN, "C": ...},), "claim C has no verdict yet"),
     ],
 }  # fmt: skip

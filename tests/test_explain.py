@@ -335,6 +335,9 @@ def test_cells_divide_an_input_evenly():
     "call, words",
     [
         (lambda m: regions(X, {"sound": 2}), "'sound' is none of the inputs 'text', 'image'"),
+        (lambda m: regions(X, {}), "there is no region; name inputs"),
+        (lambda m: OWN.sums({"text": X["text"]}), "no attribution for .'vector'., only for"),
+        (lambda m: occlusion(m, X, OWN, {n: v[:0] for n, v in X.items()}), "1 or more"),
         (lambda m: regions(X, {"text": 7}), "7 cells are more than the 6 values of 'text'"),
         (lambda m: regions(X, {"text": (2, 2)}), "'text' has 1 axes after the rows, not 2"),
         (lambda m: regions(X, {"text": 0}), "the cells of 'text'"),

@@ -100,6 +100,32 @@ def _watched(answer: Any) -> Any:
     return call
 
 
+def expect_verdicts(given: Any, right: dict[str, str], look: dict[str, str]) -> None:
+    """Compare verdicts on claims with the right ones, and say where to look for a wrong one.
+
+    Args:
+        given: the answer, claim → verdict.
+        right: the right verdict of each claim; all verdicts there are stand among them.
+        look: claim → a question that leads to its verdict.
+
+    Raises:
+        NotYet: a claim is missing or open, a verdict is unknown, or one is wrong.
+    """
+    if not isinstance(given, dict) or set(given) != set(right):
+        raise NotYet('give a verdict for each claim, such as {"A": "holds", "B": …}')
+    known = set(right.values())
+    for claim, verdict in given.items():
+        if verdict is ... or verdict is None:
+            raise NotYet(f"claim {claim} has no verdict yet")
+        if verdict not in known:
+            raise NotYet(
+                f"claim {claim}: {verdict!r} is no verdict; they are {', '.join(sorted(known))}"
+            )
+    for claim, verdict in right.items():
+        if given[claim] != verdict:
+            raise NotYet(f"claim {claim} is not {given[claim]!r}: {look[claim]}")
+
+
 def refuse_slips(got: Any, slips: dict[str, Any], want: Any, *, atol: float = 1e-6) -> None:
     """Tell a student which likely slip gives exactly this wrong answer, if one does.
 

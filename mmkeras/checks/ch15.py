@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import NotYet, exercise, expect_close
+from . import NotYet, exercise, expect_close, expect_verdicts
 
 VERDICTS = {
     "A": "leak",
@@ -226,17 +226,5 @@ LOOK = {
 )
 def verdicts(answer: dict) -> str | None:
     """Give a verdict for each of the claims A to E, as a dict."""
-    if not isinstance(answer, dict) or set(answer) != set(VERDICTS):
-        raise NotYet('give a verdict for each claim, such as {"A": "holds", "B": …}')
-    known = set(VERDICTS.values())
-    for claim, verdict in answer.items():
-        if verdict is ... or verdict is None:
-            raise NotYet(f"claim {claim} has no verdict yet")
-        if verdict not in known:
-            raise NotYet(
-                f"claim {claim}: {verdict!r} is no verdict; they are {', '.join(sorted(known))}"
-            )
-    for claim, right in VERDICTS.items():
-        if answer[claim] != right:
-            raise NotYet(f"claim {claim} is not {answer[claim]!r}: {LOOK[claim]}")
+    expect_verdicts(answer, VERDICTS, LOOK)
     return "a sentence is worth as much as the rival that could not write it"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import NotYet, exercise, expect_close, refuse_slips
+from . import NotYet, exercise, expect_close, expect_verdicts, refuse_slips
 
 VERDICTS = {
     "A": "background",
@@ -15,6 +15,14 @@ VERDICTS = {
     "C": "judged by itself",
     "D": "holds",
     "E": "about the network",
+}
+LOOK = {
+    "A": "the two replacements disagree, so the claim rests on one of them; which was met in "
+    "training?",
+    "B": "where would the maps of a network with random weights lie?",
+    "C": "who decided that P is better, and what does that judge know of the truth?",
+    "D": "read what is claimed: is it more than what was done and seen?",
+    "E": "a Shapley value divides the answer of the network; what does the claim speak of?",
 }
 MODALITIES = ("note", "ecg", "scan")
 
@@ -160,23 +168,5 @@ def shares(function: Callable) -> str | None:
 )
 def verdicts(answers: dict[str, str]) -> str | None:
     """Give each of the claims A to E one of the five verdicts."""
-    if not isinstance(answers, dict) or set(answers) != set(VERDICTS):
-        raise NotYet(f"verdicts should be a dict with the keys A to E, got {answers!r}")
-    known = set(VERDICTS.values())
-    for claim, given in answers.items():
-        if given is ... or given is None:
-            raise NotYet(f"claim {claim} has no verdict yet")
-        if given not in known:
-            raise NotYet(f"claim {claim}: {given!r} is none of {', '.join(sorted(known))}")
-    advice = {
-        "A": "the two replacements disagree, so the claim rests on one of them; which was met in "
-        "training?",
-        "B": "where would the maps of a network with random weights lie?",
-        "C": "who decided that P is better, and what does that judge know of the truth?",
-        "D": "read what is claimed: is it more than what was done and seen?",
-        "E": "a Shapley value divides the answer of the network; what does the claim speak of?",
-    }
-    wrong = [claim for claim, right in VERDICTS.items() if answers[claim] != right]
-    if wrong:
-        raise NotYet(f"claim {wrong[0]}: {advice[wrong[0]]}")
+    expect_verdicts(answers, VERDICTS, LOOK)
     return "name the background, run the control, change one thing, and say whom it is about"

@@ -19,13 +19,15 @@ class Regions:
         names: the names of the R regions.
 
     Raises:
-        ValueError: a label is beyond the names, or a region has no part at all.
+        ValueError: there is no region, a label is beyond the names, or a region has no part at all.
     """
 
     labels: Mapping[str, np.ndarray]
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not self.labels or not self.names:
+            raise ValueError('there is no region; name inputs, such as {"image": (4, 4)}')
         found = np.unique(np.concatenate([np.unique(at) for at in self.labels.values()]))
         if found.dtype.kind not in "iu" or found[0] < -1 or found[-1] >= len(self.names):
             raise ValueError(
@@ -40,6 +42,8 @@ class Regions:
 
     def sums(self, attribution: Mapping[str, np.ndarray]) -> np.ndarray:
         """What all parts of a region did together, float (n, R), of arrays shaped as the inputs."""
+        if missing := [name for name in self.labels if name not in attribution]:
+            raise ValueError(f"there is no attribution for {missing}, only for {list(attribution)}")
         n = len(next(iter(attribution.values())))
         out = np.zeros((n, len(self) + 1))
         for name, at in self.labels.items():
