@@ -17,6 +17,7 @@ COMMANDS = {
     "train": ("table.train", "train and test a model on your CSV, and write a report"),
     "evaluate": ("table.evaluate", "test a trained run on other rows that have a label"),
     "predict": ("table.predict", "predict the label of new rows with a trained run"),
+    "explain": ("table.explain", "show what the answers to some rows came from"),
     "sample": ("table.sample", "write a small rendered data set to try the commands on"),
     "data": ("assets.command", "list, fetch and verify the data and weights of the course"),
     "doctor": ("doctor", "report on this machine; paste it into a bug report"),

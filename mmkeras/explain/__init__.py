@@ -4,6 +4,7 @@ from .answers import Answer
 from .gradients import Attribution, gradients, integrated_gradients
 from .regions import Regions, regions
 from .removal import deletion_curve, occlusion, shapley
+from .subsets import mean_gain, without_each
 
 __all__ = [
     "Answer",
@@ -12,7 +13,9 @@ __all__ = [
     "deletion_curve",
     "gradients",
     "integrated_gradients",
+    "mean_gain",
     "occlusion",
     "regions",
     "shapley",
+    "without_each",
 ]

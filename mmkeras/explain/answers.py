@@ -146,16 +146,21 @@ def _head(model: keras.Model, head: str | None) -> str:
 def _end(output: Any, model: keras.Model, head: str) -> tuple[Any, Any]:
     """The Dense layer that gives this output, or None, and what makes probabilities of it."""
     bounded = (keras.activations.sigmoid, keras.activations.softmax)
-    last = output._keras_history.operation
-    while isinstance(last, keras.layers.Identity):
-        last = last.input._keras_history.operation
+    while True:  # through layers that pass a number on, and into models that are layers
+        last = output._keras_history.operation
+        if isinstance(last, keras.layers.Identity):
+            output = last.input
+        elif isinstance(last, keras.Model) and last.outputs:
+            output, model, head = last.outputs[output._keras_history.tensor_index], last, ""
+        else:
+            break
     if isinstance(last, keras.layers.Dense):
         known = (*bounded, keras.activations.linear)
         if last.activation not in known or (last.units == 1 and last.activation not in bounded):
             return None, None
         return last, last.activation
     if isinstance(last, DecisionFusion):
-        votes = [one for one in model.layers if one.name.startswith(f"{head}_")]
+        votes = [one for one in model.layers if one.name.startswith(f"{head or last.name}_")]
         ends = {getattr(one, "activation", None) for one in votes} & set(bounded)
         return None, next(iter(ends), None)
     return None, None

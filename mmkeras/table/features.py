@@ -239,7 +239,7 @@ def learn(numbers: Numbers, training: np.ndarray) -> dict[str, Any]:
     return settings
 
 
-def _features(settings: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def listed(settings: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """(column, what, level) of each feature, with "number", "blank", "level" or "other" as what."""
     features: list[tuple[str, str, str]] = []
     for column, s in settings["numbers"].items():
@@ -254,13 +254,13 @@ def _features(settings: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def names(settings: Mapping[str, Any]) -> list[str]:
     """The names of the features, in their order."""
     ends = {"number": "{}", "blank": "{} is blank", "level": "{} = {}", "other": "{} = other"}
-    return [ends[what].format(column, level) for column, what, level in _features(settings)]
+    return [ends[what].format(column, level) for column, what, level in listed(settings)]
 
 
 def vectors(numbers: Numbers, settings: Mapping[str, Any]) -> np.ndarray:
     """The features, float32 (rows, features); all zeros for a row without number and category."""
     there = numbers.there()
-    features = _features(settings)
+    features = listed(settings)
     found = np.zeros((len(there), len(features)), np.float32)
     for i, (column, what, level) in enumerate(features):
         if what in ("number", "blank"):

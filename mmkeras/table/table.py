@@ -132,6 +132,21 @@ class Table:
         )
         return stream.map(self._finish(present)).prefetch(2)
 
+    def inputs(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """``x`` of `dataset` for these rows, int (n,), counted from 0; with the presence mask."""
+        batch = self._batch(np.asarray(index))
+        x = dict(batch if self.y is None else batch[0])
+        return x | {"text": self.ids(x["text"])} if "text" in x else x
+
+    def ids(self, texts: Any) -> np.ndarray:
+        """What the model reads of other texts: strings, or what `_words` makes of them → int32."""
+        import tensorflow as tf
+
+        found = self._words(texts) if isinstance(texts, list) else texts
+        if found.dtype != np.int32:
+            found = tf.cast(self._vectorizer(tf.constant(found)), tf.int32).numpy()
+        return np.asarray(found)
+
     def reading_text(self, vectorizer: Any, words: int, tokens: str, ngrams: int = 1) -> "Table":
         """The same rows, with texts as `words.vectorizer` gives them with these settings."""
         vocabulary = words_of(vectorizer)

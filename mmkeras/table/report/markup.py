@@ -120,14 +120,14 @@ POLICY = (
 )
 
 
-def document(title: str, parts: Iterable[Markup]) -> str:
-    """The text of the whole HTML file."""
+def document(title: str, parts: Iterable[Markup], more_style: str = "") -> str:
+    """The text of the whole HTML file; `more_style` is CSS that only some pages need."""
     head = Markup(
         '<meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
     )
-    style = Markup(f"<style>{STYLE}</style>")
+    style = Markup(f"<style>{STYLE}{more_style}</style>")
     body = tag("body", tag("main", Markup("\n").join(parts)))
     return Markup('<!DOCTYPE html>\n<html lang="en"><head>{}{}{}</head>\n{}</html>\n').format(
         head, tag("title", title), style, body
