@@ -1,7 +1,8 @@
 """Explanations against the truth: simulated heart patients whose exact effects are known.
 
-    python benchmarks/explanations.py run      # three seeds; a quarter of an hour on two cores
-    python benchmarks/explanations.py show     # print the stored tables
+    python benchmarks/explanations.py run        # three seeds, a quarter of an hour on two cores
+    python benchmarks/explanations.py attention  # three networks of another kind, five minutes
+    python benchmarks/explanations.py show       # print the stored tables
 
 A seed draws 2,000 patients to learn from (6 epochs), 150 to explain, and the first weights. Note,
 ECG and scan are read by convolutions and concatenated. The truth about a patient is
@@ -9,14 +10,18 @@ ECG and scan are read by convolutions and concatenated. The truth about a patien
 two halves of the scan) adds to the exact log-odds. Each method attributes the log-odds of the model
 to words, samples and pixels, or to regions; what it gives to the parts of a region is added up.
 
-Writes three tables into benchmarks/results:
+Another three networks let one answer token attend to the tokens of all three modalities, twice.
+Their attention is graded, and so are occlusion and integrated gradients on the same networks.
+
+Writes four tables into benchmarks/results:
 
 - explanations_effects.csv: a row per seed, method and patient, with a column per region, and the
   seconds that the method took for all patients. Method "truth" holds the exact effects.
 - explanations_changes.csv: one value of a patient changed, the same noise rendered again: the
   change of the model's log-odds beside that of the exact ones.
-- explanations_curves.csv: the model's log-odds while the regions are deleted, in the order of some
-  methods, and in the order of the exact effects.
+- explanations_curves.csv: the model's log-odds while the regions are deleted, or inserted, in the
+  order of some methods, and in the order of the exact effects.
+- explanations_attention.csv: as the first table, for the networks that attend.
 """
 
 import argparse
@@ -28,16 +33,21 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from keras import layers
+from sklearn.metrics import roc_auc_score
 
 import mmkeras as mm
 from mmkeras import explain
+from mmkeras.attention import AttentionBlock
 from mmkeras.datasets.heart import model as truth_of
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS, LEARN, ASK, EPOCHS, BATCH = (1, 2, 3), 2000, 150, 6, 32
 WORDS, LENGTH, UNITS, RATE = 400, 52, 32, 3e-3
 REGIONS = tuple(truth_of.REGIONS)
+LAST = {"note": "windows_only", "ecg": "relu3", "scan": "relu3"}  # the last maps of the branches
+ATTEND_EPOCHS, ATTEND_RATE = 12, 2e-3
 OTHERS, ORDERS, STEPS, DRAWS = 4, 6, 16, 200
 # A value of each region, and the level that a patient gets instead of the own one.
 CHANGED = {
@@ -118,6 +128,31 @@ def slopes(model: keras.Model, x: Inputs, times_input: bool) -> Inputs:
             "note": np.linalg.norm(found["note"], axis=-1)}  # fmt: skip
 
 
+def grad_cam(model: keras.Model, x: Inputs, *, signed: bool) -> Inputs:
+    """Grad-CAM (Selvaraju et al. 2017) of the three branches, spread over words, samples, pixels.
+
+    A map is Σ_k a_k A_k, where A_k is channel k of the last convolution and a_k the mean slope of
+    the log-odds with respect to it; unless `signed`, what is below 0 becomes 0.
+    """
+    kernel, found, start = model.get_layer("disease").kernel, {}, 0
+    for name, layer in LAST.items():
+        branch = model.get_layer(f"{name}_encoder")
+        convolved = branch.get_layer(layer).output
+        maps = keras.Model(branch.input, convolved)(x[name])
+        rest = keras.Model(convolved, branch.output)
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            log_odds = tf.matmul(rest(maps), kernel[start : start + UNITS])
+        start += UNITS
+        places = list(range(1, len(maps.shape) - 1))
+        slope = tf.reduce_mean(tape.gradient(log_odds, maps), places, keepdims=True)
+        found[name] = tf.reduce_sum(slope * maps, -1).numpy()
+        found[name] = found[name] if signed else np.maximum(found[name], 0)
+    found["scan"] = found["scan"].repeat(8, 1).repeat(8, 2)[..., None] / 64
+    found["ecg"] = found["ecg"].repeat(20, 1)[:, : x["ecg"].shape[1]] / 20
+    return found
+
+
 def surrogate(model: keras.Model, x: Inputs, parts: Any, others: Inputs, seed: int) -> np.ndarray:
     """LIME's idea: a ridge regression on which regions were kept, weighted by how many."""
     rng, size = np.random.default_rng(seed), len(parts)
@@ -154,6 +189,8 @@ def methods(model: keras.Model, x: Inputs, parts: Any, learn: Inputs, seed: int)
         "random": lambda: rng.normal(size=(len(x["ecg"]), len(parts))),
         "gradient": lambda: parts.sums(slopes(model, x, False)),
         "gradient × input": lambda: parts.sums(slopes(model, x, True)),
+        "Grad-CAM": lambda: parts.sums(grad_cam(model, x, signed=False)),
+        "Grad-CAM, signed": lambda: parts.sums(grad_cam(model, x, signed=True)),
         "integrated gradients, from zeros": integrated(None),
         "integrated gradients, from the mean": integrated(floats),
         "integrated gradients, from 4 patients": lambda: np.mean(
@@ -203,9 +240,111 @@ def effects(seed: int) -> None:
     for name in ("truth", "random", "gradient × input", "occlusion by 4 patients",
                  "Shapley, 4 patients"):  # fmt: skip
         signed = scores[name] * np.sign(answer)[:, None]  # what speaks for the answer goes first
-        fall = explain.deletion_curve(model, x, parts, others, signed) * np.sign(answer)[:, None]
-        curves.append(pd.DataFrame(fall.mean(0)[None]).assign(seed=seed, method=name))
+        for kind in ("deletion", "insertion"):
+            way = explain.deletion_curve(
+                model, x, parts, others, signed, insert=kind == "insertion"
+            )
+            mean = (way * np.sign(answer)[:, None]).mean(0)
+            curves.append(pd.DataFrame(mean[None]).assign(seed=seed, method=name, kind=kind))
     keep("explanations_curves.csv", seed, pd.concat(curves))
+
+
+# ------------------------------------------------------------------------------ attention
+
+
+@keras.saving.register_keras_serializable("mmkeras-benchmarks")
+class AnswerFirst(layers.Layer):
+    """An answer token before the others, and a learned vector for each place: (b, n, d) →
+    (b, 1 + n, d)."""
+
+    def build(self, shape: Any) -> None:
+        size = (1, 1 + shape[1], shape[2])
+        self.place = self.add_weight(shape=size, initializer="random_normal", name="place")
+
+    def call(self, x: Any) -> Any:
+        return keras.ops.pad(x, [[0, 0], [1, 0], [0, 0]]) + self.place
+
+
+def attentive() -> tuple[keras.Model, keras.Model]:
+    """A network of two blocks, and one that gives both weights, (b, 2, heads, 1 + n, 1 + n)."""
+    branches = [
+        mm.text_branch(WORDS, LENGTH, encoder="conv", units=UNITS, tokens=True, name="note"),
+        mm.signal_branch(1250, units=UNITS, tokens=True, name="ecg"),
+        mm.image_branch((64, 64, 1), encoder="small", units=UNITS, tokens=True, name="scan"),
+    ]
+    inputs = [keras.Input(b.input.shape[1:], dtype=b.input.dtype, name=b.name) for b in branches]
+    encoders = [keras.Model(b.input, b.output, name=f"{b.name}_encoder") for b in branches]
+    x = keras.ops.concatenate([e(i) for e, i in zip(encoders, inputs, strict=True)], axis=1)
+    there = keras.ops.pad(keras.ops.cast(inputs[0] > 0, "float32"),
+                          [[0, 0], [1, x.shape[1] - LENGTH]], constant_values=1.0)  # fmt: skip
+    x, looks = AnswerFirst(name="answer_first")(x), []
+    for i in (1, 2):
+        block = AttentionBlock(heads=4, name=f"block{i}")
+        after = block(x, mask=there)
+        calm = block.norms[0](x)
+        _, weights = block.attention(calm, calm, there, return_attention_scores=True)
+        looks.append(weights)
+        x = after
+    told = layers.LayerNormalization(name="last_norm")(x)[:, 0]
+    out = layers.Dense(1, "sigmoid", name="disease")(layers.Dropout(0.3)(told))
+    return keras.Model(inputs, out), keras.Model(inputs, keras.ops.stack(looks, axis=1))
+
+
+def rollout(weights: np.ndarray) -> np.ndarray:
+    """Attention rollout (Abnar & Zuidema 2020): (b, layers, heads, t, t) → (b, t), what the answer
+    token draws from each token if every block passes half of it on unchanged."""
+    flow = np.eye(weights.shape[-1])[None]
+    for layer in range(weights.shape[1]):
+        flow = (0.5 * weights[:, layer].mean(1) + 0.5 * np.eye(weights.shape[-1])) @ flow
+    return flow[:, 0]
+
+
+def of_tokens(tokens: np.ndarray, parts: Any) -> np.ndarray:
+    """The sum over the tokens of each region, (n, 9); tokens without the answer's own."""
+    note, ecg, scan = np.split(tokens, [LENGTH, tokens.shape[1] - 64], axis=1)
+    spread = {"note": note, "ecg": ecg, "scan": scan}
+    halves = np.repeat([REGIONS.index("thal"), REGIONS.index("ca")], 32)[None]
+    whole = np.full((1, ecg.shape[1]), REGIONS.index("ecg"))
+    labels = {"note": parts.labels["note"], "ecg": whole, "scan": halves}
+    return explain.Regions(labels, REGIONS).sums(spread)
+
+
+def attention(seed: int) -> None:
+    """The table of one network that attends."""
+    learn = mm.datasets.simulate_heart(LEARN, seed=100 + seed)
+    ask = mm.datasets.simulate_heart(ASK, seed=200 + seed)
+    read = Reader(learn.note)
+    x, learned, parts = read(ask), read(learn), regions_of(ask)
+    keras.utils.set_random_seed(seed)
+    model, looks = attentive()
+    first = looks.predict(x, verbose=0)  # with random weights
+    rate = keras.optimizers.schedules.CosineDecay(ATTEND_RATE, ATTEND_EPOCHS * (LEARN // BATCH))
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-3), "binary_crossentropy")
+    model.fit(learned, learn.y, batch_size=BATCH, epochs=ATTEND_EPOCHS, verbose=0)
+    answer, weights = explain.Answer(model)(x), looks.predict(x, verbose=0)
+    print(seed, "AUC", roc_auc_score(ask.y, answer), "of the best possible",
+          roc_auc_score(ask.y, ask.posterior["note+ecg+scan"]), flush=True)  # fmt: skip
+    picked = np.random.default_rng(seed).choice(LEARN, OTHERS, replace=False)
+    others = {k: v[picked] for k, v in learned.items()}
+    padded = {**others, "note": np.zeros_like(others["note"])}
+    even = (x["note"] > 0).astype(float)
+    even = np.concatenate([even, np.ones((ASK, weights.shape[-1] - 1 - LENGTH))], axis=1)
+    scores = {
+        "truth": ask.effects.to_numpy(),
+        "answer": np.tile(answer[:, None], len(REGIONS)),
+        "the same weight for each token": of_tokens(even, parts),
+        "attention, last block": of_tokens(weights[:, 1].mean(1)[:, 0, 1:], parts),
+        "attention rollout": of_tokens(rollout(weights)[:, 1:], parts),
+        "attention rollout, random weights": of_tokens(rollout(first)[:, 1:], parts),
+        "integrated gradients, from zeros": parts.sums(
+            explain.integrated_gradients(model, x, steps=STEPS).parts
+        ),
+        "occlusion by padding and 4 patients": explain.occlusion(model, x, parts, padded),
+    }
+    for name, values in scores.items():
+        print(seed, name, round(correlation(np.abs(values), np.abs(scores["truth"])), 3))
+    rows = [_rows(seed, name, values, 0.0) for name, values in scores.items()]
+    keep("explanations_attention.csv", seed, pd.concat(rows).drop(columns="seconds"))
 
 
 def _rows(seed: int, method: str, values: np.ndarray, seconds: float) -> pd.DataFrame:
@@ -255,14 +394,21 @@ def show() -> None:
     by = changed.groupby(["seed", "value"])
     print(by.apply(lambda part: part[["model", "truth"]].mean()).round(2))
     print(pd.read_csv(RESULTS / "explanations_curves.csv").round(2).to_string())
+    attended = pd.read_csv(RESULTS / "explanations_attention.csv")
+    for (seed, method), part in attended.groupby(["seed", "method"], sort=False):
+        truth = attended[(attended["seed"] == seed) & (attended["method"] == "truth")]
+        r = correlation(part[columns].abs().to_numpy(), truth[columns].abs().to_numpy())
+        print(seed, f"{method:45} r of the sizes {r:.2f}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("run", "show"))
-    if parser.parse_args().what == "show":
+    parser.add_argument("what", choices=("run", "attention", "show"))
+    parser.add_argument("--seed", type=int, choices=SEEDS, help="only this one")
+    options = parser.parse_args()
+    if options.what == "show":
         show()
     else:
         mm.start(0)
-        for seed in SEEDS:
-            effects(seed)
+        for seed in [options.seed] if options.seed else SEEDS:
+            (effects if options.what == "run" else attention)(seed)

@@ -20,7 +20,7 @@ import pytest  # noqa: E402
 # package are imported where they are used.
 HOSTILE = "<script>alert(1)</script>"
 # Files that take longest go first, so that no worker is left alone with one of them at the end.
-TOGETHER = "train_command predict_command evaluate_command training session".split()
+TOGETHER = "train_command predict_command evaluate_command explain_command training session".split()
 LONGEST = ["battery", *TOGETHER, "pretrained", "pretrained_whisper"]
 LONGEST += "wheel fusion models table notebook_tool report browser".split()
 

@@ -87,6 +87,28 @@ def test_every_kind_of_head(kind, settings, target, said):
     np.testing.assert_allclose(Answer(model, head="y", target=target)(x), want, atol=2e-5)
 
 
+@pytest.mark.parametrize("kind", ["binary", 3, "decisions"])
+def test_a_head_that_is_a_model_of_its_own_is_read_through(kind):
+    """As the winners of `mmkeras train` are built: encoders, and a model behind them."""
+    keras.utils.set_random_seed(2)
+    x, z = keras.Input((5,), name="vector"), keras.Input((4,), name="features")
+    activation = "sigmoid" if kind == "binary" else "softmax"
+    units = 1 if kind == "binary" else 3
+    if kind == "decisions":
+        votes = [layers.Dense(3, "softmax", name=f"answer_{m}")(z) for m in ("text", "vector")]
+        out = DecisionFusion("average", name="answer")(votes)
+    else:
+        out = layers.Dense(units, activation, name="answer")(z)
+    inner = keras.Model(z, out, name="inner")
+    outer = keras.Model(z, inner(z), name="head") if units == 1 else inner  # one deeper still
+    model = keras.Model(x, outer(layers.Dense(4, "relu")(x)))
+    p = model.predict(X["vector"], verbose=0).astype(float)
+    want = odds(p[:, 0]) if units == 1 else odds(p[:, 2])
+    got = Answer(model, target=1 if units == 1 else 2)({"vector": X["vector"]})
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    np.testing.assert_allclose(model.predict(X["vector"], verbose=0), p, atol=1e-6)
+
+
 def test_log_odds_go_on_where_a_probability_has_no_digits_left():
     model = built({"y": "binary"})
     model.get_layer("y").bias.assign([60.0])

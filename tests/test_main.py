@@ -57,9 +57,9 @@ def test_every_help_has_an_example_works_anywhere_and_loads_nothing_heavy(tmp_pa
 
 
 def test_every_option_is_explained():
-    from mmkeras.table import evaluate, options, predict, sample
+    from mmkeras.table import evaluate, explain, options, predict, sample
 
-    for module in (evaluate, options, predict, sample):
+    for module in (evaluate, explain, options, predict, sample):
         for action in module.parser()._actions:
             assert action.help, action
             value = action.nargs != 0 and action.option_strings and not action.choices
@@ -83,6 +83,11 @@ def test_every_option_is_explained():
         (["train", "--max-file-bytes", "many", "a.csv"], "must be a size such as 200K, 64M"),
         (["train", "--epochs", "0", "a.csv"], "argument --epochs: must be 1 or more, got 0"),
         (["train", "--epochs", "many", "a.csv"], "argument --epochs: invalid int value: 'many'"),
+        (["explain", "r", "a.csv", "--rows", "1-3"], "the header is row 1, such as 2,5,9-12"),
+        (["explain", "r", "a.csv", "--rows", "9-3"], "got '9-3'"),
+        (["explain", "r", "a.csv", "--rows", "2-99999"], "must name at most 10000 rows"),
+        (["explain", "r", "a.csv", "--grid", "0"], "argument --grid: must be from 1 to 64"),
+        (["explain", "r", "a.csv", "--method", "lime"], "invalid choice: 'lime'"),
         (["sample", "x", "--rows", "3"], "argument --rows: must be 9 or more"),
         (["train"], "the following arguments are required: data.csv"),
         (["train", "--ep", "3", "a.csv"], "no option --ep; did you mean --epochs?"),

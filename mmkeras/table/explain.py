@@ -62,7 +62,8 @@ def parser() -> argparse.ArgumentParser:
         "folder with a page for each row and an index.html. A page shows which words, patches of "
         "the picture, stretches of the sound and numbers speak for the answer, and which against.",
         epilog="Example: mmkeras explain weather/run weather/new.csv --rows 2,5-7. Or, why it was "
-        "not another class: mmkeras explain weather/run weather/new.csv --class sun --out why-not-sun. "
+        "not another class: mmkeras explain weather/run weather/new.csv --class sun --out "
+        "why-not-sun. "
         f"{STATUS}",
     )
     add_run_and_csv(p, "rows.csv", "rows to explain")

@@ -26,8 +26,9 @@ STANDS_IN = {
 METHODS = {
     "occlusion": "The effect of a part is the log-odds of the whole row minus the log-odds without "
     "this part, while all else stays (occlusion). What two parts say alike is counted in neither.",
-    "shapley": "The effect of a part is what it adds to the log-odds, averaged over orders in which "
-    "the parts of its modality are added (Shapley values{}). Parts that say the same share it.",
+    "shapley": "The effect of a part is what it adds to the log-odds, averaged over orders in "
+    "which the parts of its modality are added (Shapley values{}). Parts that say the same share "
+    "it.",
 }
 LIMITS = (
     "This page tells what the model reacted to. It does not tell whether the answer is right.",
