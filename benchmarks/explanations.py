@@ -47,7 +47,7 @@ SEEDS, LEARN, ASK, EPOCHS, BATCH = (1, 2, 3), 2000, 150, 6, 32
 WORDS, LENGTH, UNITS, RATE = 400, 52, 32, 3e-3
 REGIONS = tuple(truth_of.REGIONS)
 LAST = {"note": "windows_only", "ecg": "relu3", "scan": "relu3"}  # the last maps of the branches
-ATTEND_EPOCHS, ATTEND_RATE = 12, 2e-3
+BLOCKS, ATTEND_EPOCHS, ATTEND_RATE = ("block1", "block2"), 12, 2e-3
 OTHERS, ORDERS, STEPS, DRAWS = 4, 6, 16, 200
 # A value of each region, and the level that a patient gets instead of the own one.
 CHANGED = {
@@ -266,7 +266,7 @@ class AnswerFirst(layers.Layer):
 
 
 def attentive() -> tuple[keras.Model, keras.Model]:
-    """A network of two blocks, and one that gives both weights, (b, 2, heads, 1 + n, 1 + n)."""
+    """A network of two blocks, and one that gives what each block reads, and the mask."""
     branches = [
         mm.text_branch(WORDS, LENGTH, encoder="conv", units=UNITS, tokens=True, name="note"),
         mm.signal_branch(1250, units=UNITS, tokens=True, name="ecg"),
@@ -277,17 +277,23 @@ def attentive() -> tuple[keras.Model, keras.Model]:
     x = keras.ops.concatenate([e(i) for e, i in zip(encoders, inputs, strict=True)], axis=1)
     there = keras.ops.pad(keras.ops.cast(inputs[0] > 0, "float32"),
                           [[0, 0], [1, x.shape[1] - LENGTH]], constant_values=1.0)  # fmt: skip
-    x, looks = AnswerFirst(name="answer_first")(x), []
-    for i in (1, 2):
-        block = AttentionBlock(heads=4, name=f"block{i}")
-        after = block(x, mask=there)
-        calm = block.norms[0](x)
-        _, weights = block.attention(calm, calm, there, return_attention_scores=True)
-        looks.append(weights)
-        x = after
-    told = layers.LayerNormalization(name="last_norm")(x)[:, 0]
+    read = [AnswerFirst(name="answer_first")(x)]
+    for name in BLOCKS:
+        read.append(AttentionBlock(heads=4, name=name)(read[-1], mask=there))
+    told = layers.LayerNormalization(name="last_norm")(read[-1])[:, 0]
     out = layers.Dense(1, "sigmoid", name="disease")(layers.Dropout(0.3)(told))
-    return keras.Model(inputs, out), keras.Model(inputs, keras.ops.stack(looks, axis=1))
+    return keras.Model(inputs, out), keras.Model(inputs, [there, *read[:-1]])
+
+
+def looks(model: keras.Model, reads: keras.Model, x: Inputs) -> np.ndarray:
+    """The weights of both blocks, (n, 2, heads, 1 + tokens, 1 + tokens)."""
+    there, *read = reads.predict(x, verbose=0)
+    found = []
+    for name, tokens in zip(BLOCKS, read, strict=True):
+        block = model.get_layer(name)
+        calm = block.norms[0](tokens)
+        found.append(block.attention(calm, calm, there, return_attention_scores=True)[1].numpy())
+    return np.stack(found, axis=1)
 
 
 def rollout(weights: np.ndarray) -> np.ndarray:
@@ -316,12 +322,12 @@ def attention(seed: int) -> None:
     read = Reader(learn.note)
     x, learned, parts = read(ask), read(learn), regions_of(ask)
     keras.utils.set_random_seed(seed)
-    model, looks = attentive()
-    first = looks.predict(x, verbose=0)  # with random weights
+    model, reads = attentive()
+    first = looks(model, reads, x)  # with random weights
     rate = keras.optimizers.schedules.CosineDecay(ATTEND_RATE, ATTEND_EPOCHS * (LEARN // BATCH))
     model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-3), "binary_crossentropy")
     model.fit(learned, learn.y, batch_size=BATCH, epochs=ATTEND_EPOCHS, verbose=0)
-    answer, weights = explain.Answer(model)(x), looks.predict(x, verbose=0)
+    answer, weights = explain.Answer(model)(x), looks(model, reads, x)
     print(seed, "AUC", roc_auc_score(ask.y, answer), "of the best possible",
           roc_auc_score(ask.y, ask.posterior["note+ecg+scan"]), flush=True)  # fmt: skip
     picked = np.random.default_rng(seed).choice(LEARN, OTHERS, replace=False)
