@@ -200,6 +200,11 @@ def brighter(sheets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(sheets * gain, 0, 255).astype(np.uint8)
 
 
+def all_brighter(sheets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One gain for all sheets, which may be so near 1 that the bytes stay as they were."""
+    return np.clip(sheets * rng.uniform(0.9, 1.1), 0, 255).astype(np.uint8)
+
+
 def ratio(p: np.ndarray, trained: Any, real: Any) -> np.ndarray:
     return p * np.asarray(real) / np.asarray(trained)
 
@@ -357,6 +362,7 @@ RIGHT = {
         ("shift, gain, noise", lambda: (safe,)),
         ("as far as allowed", lambda: (lambda sheets, rng: safe(sheets, rng, far=3),)),
         ("gain alone", lambda: (brighter,)),
+        ("one gain for all", lambda: (all_brighter,)),
         (
             "plainly darker",
             lambda: (lambda s, rng: s - np.minimum(s, np.uint8(rng.integers(2, 9))),),

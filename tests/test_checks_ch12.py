@@ -45,6 +45,10 @@ def corrected(gains: pd.DataFrame, looked_at: int) -> list[str]:
     return gains.index[(gains["p"] < 0.05 / looked_at) & (gains["difference"] > 0)].tolist()
 
 
+def judged(a: object, b: object, c: object) -> tuple[Callable, dict[str, object]]:
+    return corrected, {"a": a, "b": b, "c": c}
+
+
 def rows_where(condition: str) -> object:
     return lambda gains, looked_at: gains.query(condition.format(k=looked_at)).index.tolist()
 
@@ -100,6 +104,12 @@ WRONG = {
         ("nothing", lambda: (lambda g, k: [],), "expected ['all']"),
         ("a mask", lambda: (lambda g, k: g["p"] < 0.05 / k,), "is no row of the table"),
         ("one name", lambda: (lambda g, k: "all",), "return a list"),
+        ("judgement missing", lambda: judged(..., ..., ...), "now the judgement"),
+        ("judgement in words", lambda: judged("no", "yes", "no"), "True or False for each"),
+        ("one letter", lambda: (corrected, {"b": True}), "give may_print"),
+        ("close is equal", lambda: judged(True, True, False), "how large a difference"),
+        ("nothing is settled", lambda: judged(False, False, False), "Do those of women and men"),
+        ("overlap not looked at", lambda: judged(False, True, True), "the best and the worst"),
     ],
     ch12.masked_error: [
         ("mean of all", lambda: (lambda t, p: float(np.mean((t - p) ** 2)),), "0 times NaN"),
@@ -166,6 +176,7 @@ RIGHT = {
                 lambda g, k: [n for n, r in g.iterrows() if r.difference > 0 and r.p * k < 0.05],
             ),
         ),
+        ("with the judgement", lambda: judged(False, np.True_, False)),
         ("an Index", lambda: (lambda g, k: g[(g.p < 0.05 / k) & (g.difference > 0)].index,)),
     ],
     ch12.masked_error: [

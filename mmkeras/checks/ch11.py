@@ -179,7 +179,7 @@ def augment(change: Callable) -> str | None:
     """Return new sheets, uint8 (n, 64, 64, 1), that mean the same as the old ones."""
     sheets = sheets_with_marks()
     before = sheets.copy()
-    got = change(sheets, np.random.default_rng(1))
+    got = change(sheets, np.random.default_rng(2))
     if not np.array_equal(sheets, before):
         raise NotYet("it changes the sheets it was given: start from a copy")
     got = np.asarray(got)
@@ -188,18 +188,22 @@ def augment(change: Callable) -> str | None:
             f"uint8 {sheets.shape} should come out, yours is {got.dtype} {got.shape}: "
             "np.clip(…, 0, 255).astype('uint8')"
         )
-    if np.array_equal(got, sheets):
+    again = np.asarray(change(sheets, np.random.default_rng(3)))
+    if np.array_equal(got, sheets) and np.array_equal(again, sheets):
         raise NotYet("nothing has changed")
-    if any(np.array_equal(new, old) for new, old in zip(got, sheets, strict=True)):
-        raise NotYet("some sheets have not changed")
+    same = [np.array_equal(new, old) for new, old in zip(got, sheets, strict=True)]
+    if any(same) and np.shape(again) == np.shape(sheets):  # by chance, one draw may change little
+        twice = [np.array_equal(new, old) for new, old in zip(again, sheets, strict=True)]
+        if any(np.logical_and(same, twice)):
+            raise NotYet("some sheets have not changed")
     check_gaps(got)
     check_meaning(got, sheets)
     check_edges(got)
     check_borders(got)
-    if not np.array_equal(np.asarray(change(sheets, np.random.default_rng(1))), got):
+    if not np.array_equal(np.asarray(change(sheets, np.random.default_rng(2))), got):
         raise NotYet("equal seeds give different sheets: every change must be drawn from rng")
-    again = np.asarray(change(sheets, np.random.default_rng(2)))
-    if np.array_equal(again, got):
+    others = (change(sheets, np.random.default_rng(seed)) for seed in (3, 4, 5))
+    if all(np.array_equal(np.asarray(other), got) for other in others):
         raise NotYet("another rng gives the same sheets: draw the change from rng")
     check_meaning(again, sheets)
     check_edges(again)

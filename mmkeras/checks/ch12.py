@@ -78,9 +78,10 @@ def st_level(measure: Callable) -> str | None:
     "12.2",
     "as many chances as were taken",
     hint="a claim holds if difference > 0 and p < 0.05 / looked_at; the 95% intervals are for one "
-    "comparison, so low > 0 is not enough",
+    "comparison, so low > 0 is not enough; for may_print ask whether an interval of the difference "
+    "was computed, and for how many pairs",
 )
-def claims_that_hold(choose: Callable) -> str | None:
+def claims_that_hold(choose: Callable, may_print: dict[str, bool] | None = None) -> str | None:
     """Return the names of the rows of gains that hold after looked_at comparisons, in order."""
     for gains, looked_at in _tables():
         got = choose(gains.copy(), looked_at)
@@ -115,7 +116,36 @@ def claims_that_hold(choose: Callable) -> str | None:
             raise NotYet("the names are right; keep the order of the table")
         if got != want:
             raise NotYet(f"with {looked_at} comparisons yours is {got}, expected {want}")
-    return "now the judgement: which of the three sentences may be printed as it stands, and why?"
+    if may_print is None:
+        return "now the judgement: which of the three sentences may be printed as it stands?"
+    _check_sentences(may_print)
+    return "and only (b) is printed: the other two need an interval of the difference"
+
+
+def _check_sentences(may_print: dict[str, bool]) -> None:
+    """Only sentence (b) of the exercise may be printed as it stands."""
+    form = 'give may_print = {"a": …, "b": …, "c": …}, True or False for each sentence'
+    if not isinstance(may_print, dict) or set(may_print) != set("abc"):
+        raise NotYet(form)
+    if any(said is ... for said in may_print.values()):
+        raise NotYet("claims_that_hold is right; now the judgement: replace the ... in may_print")
+    if not all(isinstance(said, bool | np.bool_) for said in may_print.values()):
+        raise NotYet(form)
+    if may_print["a"]:
+        raise NotYet(
+            "(a) claims that two AUCs are equal. Their difference has an interval: how large a "
+            "difference does it allow?"
+        )
+    if not may_print["b"]:
+        raise NotYet(
+            "(b): look at the recalls at 0.5 and their intervals, which are corrected for ten "
+            "numbers. Do those of women and men meet?"
+        )
+    if may_print["c"]:
+        raise NotYet(
+            "(c): three age groups were looked at and the best and the worst picked, and no "
+            "interval of their difference was computed"
+        )
 
 
 def _tables() -> Iterator[tuple[pd.DataFrame, int]]:
