@@ -1,8 +1,7 @@
 """Explanations against the truth: simulated heart patients whose exact effects are known.
 
-    python benchmarks/explanations.py run        # three seeds, a quarter of an hour on two cores
-    python benchmarks/explanations.py attention  # three networks of another kind, five minutes
-    python benchmarks/explanations.py show       # print the stored tables
+    python benchmarks/explanations.py run      # three seeds; a quarter of an hour on two cores
+    python benchmarks/explanations.py show     # print the stored tables
 
 A seed draws 2,000 patients to learn from (6 epochs), 150 to explain, and the first weights. Note,
 ECG and scan are read by convolutions and concatenated. The truth about a patient is
@@ -10,10 +9,7 @@ ECG and scan are read by convolutions and concatenated. The truth about a patien
 two halves of the scan) adds to the exact log-odds. Each method attributes the log-odds of the model
 to words, samples and pixels, or to regions; what it gives to the parts of a region is added up.
 
-Another three networks let one answer token attend to the tokens of all three modalities, twice.
-Their attention is graded, and so are occlusion and integrated gradients on the same networks.
-
-Writes four tables into benchmarks/results:
+Writes three tables into benchmarks/results:
 
 - explanations_effects.csv: a row per seed, method and patient, with a column per region, and the
   seconds that the method took for all patients. Method "truth" holds the exact effects.
@@ -21,7 +17,8 @@ Writes four tables into benchmarks/results:
   change of the model's log-odds beside that of the exact ones.
 - explanations_curves.csv: the model's log-odds while the regions are deleted, or inserted, in the
   order of some methods, and in the order of the exact effects.
-- explanations_attention.csv: as the first table, for the networks that attend.
+
+`explanations_attention.py` does the same with networks that attend.
 """
 
 import argparse
@@ -35,19 +32,17 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from keras import layers
-from sklearn.metrics import roc_auc_score
 
 import mmkeras as mm
 from mmkeras import explain
-from mmkeras.attention import AttentionBlock
 from mmkeras.datasets.heart import model as truth_of
+from mmkeras.files import one_at_a_time
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS, LEARN, ASK, EPOCHS, BATCH = (1, 2, 3), 2000, 150, 6, 32
 WORDS, LENGTH, UNITS, RATE = 400, 52, 32, 3e-3
 REGIONS = tuple(truth_of.REGIONS)
 LAST = {"note": "windows_only", "ecg": "relu3", "scan": "relu3"}  # the last maps of the branches
-BLOCKS, ATTEND_EPOCHS, ATTEND_RATE = ("block1", "block2"), 12, 2e-3
 OTHERS, ORDERS, STEPS, DRAWS = 4, 6, 16, 200
 # A value of each region, and the level that a patient gets instead of the own one.
 CHANGED = {
@@ -222,15 +217,15 @@ def effects(seed: int) -> None:
     x, learned = read(ask), read(learn)
     model = trained(learned, learn.y, seed)
     parts = regions_of(ask)
-    found = [_rows(seed, "truth", ask.effects.to_numpy(), 0.0)]
+    found = [rows_of(seed, "truth", ask.effects.to_numpy(), 0.0)]
     scores: dict[str, np.ndarray] = {"truth": ask.effects.to_numpy()}
     for name, method in methods(model, x, parts, learned, seed).items():
         began = time.process_time()
         scores[name] = method()
-        found.append(_rows(seed, name, scores[name], time.process_time() - began))
+        found.append(rows_of(seed, name, scores[name], time.process_time() - began))
         print(seed, name, round(correlation(scores[name], scores["truth"]), 3), flush=True)
     answer = explain.Answer(model)(x)
-    whole = _rows(seed, "answer", np.tile(answer[:, None], len(REGIONS)), 0.0)
+    whole = rows_of(seed, "answer", np.tile(answer[:, None], len(REGIONS)), 0.0)
     keep("explanations_effects.csv", seed, pd.concat([*found, whole]))
     keep("explanations_changes.csv", seed, changes(seed, model, read, ask))
     # Not the patients by which regions were occluded: these would favour their own order.
@@ -249,111 +244,7 @@ def effects(seed: int) -> None:
     keep("explanations_curves.csv", seed, pd.concat(curves))
 
 
-# ------------------------------------------------------------------------------ attention
-
-
-@keras.saving.register_keras_serializable("mmkeras-benchmarks")
-class AnswerFirst(layers.Layer):
-    """An answer token before the others, and a learned vector for each place: (b, n, d) →
-    (b, 1 + n, d)."""
-
-    def build(self, shape: Any) -> None:
-        size = (1, 1 + shape[1], shape[2])
-        self.place = self.add_weight(shape=size, initializer="random_normal", name="place")
-
-    def call(self, x: Any) -> Any:
-        return keras.ops.pad(x, [[0, 0], [1, 0], [0, 0]]) + self.place
-
-
-def attentive() -> tuple[keras.Model, keras.Model]:
-    """A network of two blocks, and one that gives what each block reads, and the mask."""
-    branches = [
-        mm.text_branch(WORDS, LENGTH, encoder="conv", units=UNITS, tokens=True, name="note"),
-        mm.signal_branch(1250, units=UNITS, tokens=True, name="ecg"),
-        mm.image_branch((64, 64, 1), encoder="small", units=UNITS, tokens=True, name="scan"),
-    ]
-    inputs = [keras.Input(b.input.shape[1:], dtype=b.input.dtype, name=b.name) for b in branches]
-    encoders = [keras.Model(b.input, b.output, name=f"{b.name}_encoder") for b in branches]
-    x = keras.ops.concatenate([e(i) for e, i in zip(encoders, inputs, strict=True)], axis=1)
-    there = keras.ops.pad(keras.ops.cast(inputs[0] > 0, "float32"),
-                          [[0, 0], [1, x.shape[1] - LENGTH]], constant_values=1.0)  # fmt: skip
-    read = [AnswerFirst(name="answer_first")(x)]
-    for name in BLOCKS:
-        read.append(AttentionBlock(heads=4, name=name)(read[-1], mask=there))
-    told = layers.LayerNormalization(name="last_norm")(read[-1])[:, 0]
-    out = layers.Dense(1, "sigmoid", name="disease")(layers.Dropout(0.3)(told))
-    return keras.Model(inputs, out), keras.Model(inputs, [there, *read[:-1]])
-
-
-def looks(model: keras.Model, reads: keras.Model, x: Inputs) -> np.ndarray:
-    """The weights of both blocks, (n, 2, heads, 1 + tokens, 1 + tokens)."""
-    there, *read = reads.predict(x, verbose=0)
-    found = []
-    for name, tokens in zip(BLOCKS, read, strict=True):
-        block = model.get_layer(name)
-        calm = block.norms[0](tokens)
-        found.append(block.attention(calm, calm, there, return_attention_scores=True)[1].numpy())
-    return np.stack(found, axis=1)
-
-
-def rollout(weights: np.ndarray) -> np.ndarray:
-    """Attention rollout (Abnar & Zuidema 2020): (b, layers, heads, t, t) → (b, t), what the answer
-    token draws from each token if every block passes half of it on unchanged."""
-    flow = np.eye(weights.shape[-1])[None]
-    for layer in range(weights.shape[1]):
-        flow = (0.5 * weights[:, layer].mean(1) + 0.5 * np.eye(weights.shape[-1])) @ flow
-    return flow[:, 0]
-
-
-def of_tokens(tokens: np.ndarray, parts: Any) -> np.ndarray:
-    """The sum over the tokens of each region, (n, 9); tokens without the answer's own."""
-    note, ecg, scan = np.split(tokens, [LENGTH, tokens.shape[1] - 64], axis=1)
-    spread = {"note": note, "ecg": ecg, "scan": scan}
-    halves = np.repeat([REGIONS.index("thal"), REGIONS.index("ca")], 32)[None]
-    whole = np.full((1, ecg.shape[1]), REGIONS.index("ecg"))
-    labels = {"note": parts.labels["note"], "ecg": whole, "scan": halves}
-    return explain.Regions(labels, REGIONS).sums(spread)
-
-
-def attention(seed: int) -> None:
-    """The table of one network that attends."""
-    learn = mm.datasets.simulate_heart(LEARN, seed=100 + seed)
-    ask = mm.datasets.simulate_heart(ASK, seed=200 + seed)
-    read = Reader(learn.note)
-    x, learned, parts = read(ask), read(learn), regions_of(ask)
-    keras.utils.set_random_seed(seed)
-    model, reads = attentive()
-    first = looks(model, reads, x)  # with random weights
-    rate = keras.optimizers.schedules.CosineDecay(ATTEND_RATE, ATTEND_EPOCHS * (LEARN // BATCH))
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-3), "binary_crossentropy")
-    model.fit(learned, learn.y, batch_size=BATCH, epochs=ATTEND_EPOCHS, verbose=0)
-    answer, weights = explain.Answer(model)(x), looks(model, reads, x)
-    print(seed, "AUC", roc_auc_score(ask.y, answer), "of the best possible",
-          roc_auc_score(ask.y, ask.posterior["note+ecg+scan"]), flush=True)  # fmt: skip
-    picked = np.random.default_rng(seed).choice(LEARN, OTHERS, replace=False)
-    others = {k: v[picked] for k, v in learned.items()}
-    padded = {**others, "note": np.zeros_like(others["note"])}
-    even = (x["note"] > 0).astype(float)
-    even = np.concatenate([even, np.ones((ASK, weights.shape[-1] - 1 - LENGTH))], axis=1)
-    scores = {
-        "truth": ask.effects.to_numpy(),
-        "answer": np.tile(answer[:, None], len(REGIONS)),
-        "the same weight for each token": of_tokens(even, parts),
-        "attention, last block": of_tokens(weights[:, 1].mean(1)[:, 0, 1:], parts),
-        "attention rollout": of_tokens(rollout(weights)[:, 1:], parts),
-        "attention rollout, random weights": of_tokens(rollout(first)[:, 1:], parts),
-        "integrated gradients, from zeros": parts.sums(
-            explain.integrated_gradients(model, x, steps=STEPS).parts
-        ),
-        "occlusion by padding and 4 patients": explain.occlusion(model, x, parts, padded),
-    }
-    for name, values in scores.items():
-        print(seed, name, round(correlation(np.abs(values), np.abs(scores["truth"])), 3))
-    rows = [_rows(seed, name, values, 0.0) for name, values in scores.items()]
-    keep("explanations_attention.csv", seed, pd.concat(rows).drop(columns="seconds"))
-
-
-def _rows(seed: int, method: str, values: np.ndarray, seconds: float) -> pd.DataFrame:
+def rows_of(seed: int, method: str, values: np.ndarray, seconds: float) -> pd.DataFrame:
     table = pd.DataFrame(values, columns=list(REGIONS))
     return table.assign(seed=seed, method=method, patient=range(len(table)), seconds=seconds)
 
@@ -380,12 +271,14 @@ def correlation(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def keep(name: str, seed: int, table: pd.DataFrame) -> None:
-    """Replace the rows of a seed."""
+    """Replace the rows of a seed; seeds may run beside each other."""
     path = RESULTS / name
-    old = pd.read_csv(path) if path.exists() else pd.DataFrame({"seed": []})
-    old = old[old["seed"] != seed]
     table.columns = [str(column) for column in table.columns]
-    pd.concat([old, table] if len(old) else [table]).round(4).to_csv(path, index=False)
+    with one_at_a_time(path):
+        old = pd.read_csv(path) if path.exists() else pd.DataFrame({"seed": []})
+        old = old[old["seed"] != seed]
+        whole = pd.concat([old, table] if len(old) else [table]).round(4)
+        whole.sort_values("seed", kind="stable").to_csv(path, index=False)
 
 
 def show() -> None:
@@ -400,16 +293,11 @@ def show() -> None:
     by = changed.groupby(["seed", "value"])
     print(by.apply(lambda part: part[["model", "truth"]].mean()).round(2))
     print(pd.read_csv(RESULTS / "explanations_curves.csv").round(2).to_string())
-    attended = pd.read_csv(RESULTS / "explanations_attention.csv")
-    for (seed, method), part in attended.groupby(["seed", "method"], sort=False):
-        truth = attended[(attended["seed"] == seed) & (attended["method"] == "truth")]
-        r = correlation(part[columns].abs().to_numpy(), truth[columns].abs().to_numpy())
-        print(seed, f"{method:45} r of the sizes {r:.2f}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("run", "attention", "show"))
+    parser.add_argument("what", choices=("run", "show"))
     parser.add_argument("--seed", type=int, choices=SEEDS, help="only this one")
     options = parser.parse_args()
     if options.what == "show":
@@ -417,4 +305,4 @@ if __name__ == "__main__":
     else:
         mm.start(0)
         for seed in [options.seed] if options.seed else SEEDS:
-            (effects if options.what == "run" else attention)(seed)
+            effects(seed)
