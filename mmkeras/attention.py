@@ -70,6 +70,8 @@ class MultiHeadAttention(Composite):
         return_attention_scores: whether to return the weights, (batch, h, t, s), too.
     """
 
+    stays_float = True  # in a file of 8-bit integers, see mmkeras.formats
+
     def __init__(
         self, heads: int, use_bias: bool = False, causal: bool = False, **kwargs: Any
     ) -> None:

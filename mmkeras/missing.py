@@ -34,6 +34,8 @@ class BlankAbsent(layers.Layer):
         column: the column of the mask that belongs to x, counted from 0.
     """
 
+    stays_float = True  # in a file of 8-bit integers, see mmkeras.formats
+
     def __init__(self, column: int, **kwargs: Any) -> None:
         # No autocast: float16 cannot represent ids above 2048 exactly, nor loud waveforms.
         super().__init__(**kwargs, autocast=False)

@@ -4,38 +4,19 @@ Derived in chapter 06.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from .arguments import check_name, check_share
-from .branches import LogMel
+from .formats.refusals import foreign, refusal
+from .formats.tracing import plain_gelu, written_as
 from .fusion import METHODS, DecisionFusion, fuse
 from .missing import BlankAbsent, ModalityDropout, modality_dropout
 
 Head: TypeAlias = str | int | keras.layers.Layer
-
-# Layers that some formats write without complaint into a file that then does not load or run.
-NO_FLEX = "it becomes operators that only a LiteRT runtime with TensorFlow inside knows"
-UNFIT: dict[Any, dict[str, str]] = {
-    LogMel: {"onnx": "its Fourier transform becomes an operator that ONNX does not have"},
-    keras.layers.LSTM: {"litert": NO_FLEX},
-    keras.layers.GRU: {"litert": NO_FLEX},
-    keras.layers.TextVectorization: {
-        "litert": NO_FLEX,
-        "onnx": "its table of words is not in the file",
-    },
-}
-
-
-def _unfit(layer: Any, format: str) -> str | None:
-    """Why a layer cannot be exported in this format; None if it can."""
-    if format == "onnx" and getattr(layer, "activation", None) is keras.activations.gelu:
-        return "its gelu becomes an operator that ONNX does not have"
-    reasons = [why[format] for kind, why in UNFIT.items()
-               if isinstance(layer, kind) and format in why]  # fmt: skip
-    return reasons[0] if reasons else None
 
 
 def _beside_the_trace() -> Any:
@@ -117,17 +98,23 @@ class MultimodalModel(keras.Model):
 
         Raises:
             ValueError: a layer of the model cannot be exported in this format; the message names
-                it, with the reason.
+                it, or its operator, with the reason.
         """
-        for layer in self._flatten_layers():
-            if why := _unfit(layer, format):
-                raise ValueError(
-                    f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported as "
-                    f"{format!r}: {why}; use format='tf_saved_model'"
-                )
-        if format == "onnx":
-            self(self.inputs)  # before it writes ONNX, Keras wants to have seen a call
-        super().export(filepath, format=format, **kwargs)
+        if why := refusal(self, format):
+            raise ValueError(f"{why}; use format='tf_saved_model'")
+        with written_as(format):
+            if format != "onnx":
+                super().export(filepath, format=format, **kwargs)
+                return
+            with plain_gelu(self):
+                self(self.inputs)  # before it writes ONNX, Keras wants to have seen a call
+                super().export(filepath, format=format, **kwargs)
+        if operators := foreign(Path(filepath)):
+            Path(filepath).unlink()
+            raise ValueError(
+                f"a layer of this model becomes {', '.join(operators)}, which ONNX does not have; "
+                "use format='tf_saved_model'"
+            )
 
 
 def multimodal_model(

@@ -6,10 +6,12 @@ Derived in chapter 04 (sound) and chapter 12 (signals).
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from ..arguments import check_name, check_positive, choose
 from ..attention import PositionEmbedding
+from ..formats.tracing import format_now, log1p
 from .image import picture_features, strided
 from .parts import FEW_STEPS, Tensor, features_of, transformer_block
 
@@ -29,10 +31,15 @@ class LogMel(layers.Layer):
     layer computes in float32 under any policy, since the power of a loud clip does not fit into
     float16. The mel scale is that of Stevens, Volkmann & Newman (1937) in the form of HTK.
 
+    In LiteRT and ONNX files it computes the same in other ways, up to rounding: see `in_bands`, and
+    `_power` for the Fourier transform, which tf2onnx cannot translate.
+
     Args:
         rate: samples per second, int.
         bands: number of mel bands, int.
     """
+
+    stays_float = True  # in a file of 8-bit integers, see mmkeras.formats
 
     def __init__(self, rate: int, bands: int = MEL_BANDS, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -52,13 +59,67 @@ class LogMel(layers.Layer):
         self.mel.build(shape)
 
     def call(self, waveform: Tensor) -> Tensor:
-        log_power = ops.log1p(1e6 * ops.swapaxes(self.mel(waveform), 1, 2))  # 0 in silence
+        log_power = log1p(1e6 * self._mel_power(waveform))  # 0 in silence
         centred = log_power - ops.mean(log_power, axis=(1, 2), keepdims=True)
         spread = ops.sqrt(ops.mean(ops.square(centred), axis=(1, 2), keepdims=True))
         return centred / ops.maximum(spread, 1e-3)
 
+    def _mel_power(self, waveform: Tensor) -> Tensor:
+        """The power in each mel band: (batch, frames, bands)."""
+        if format_now() not in ("litert", "onnx"):
+            return ops.swapaxes(self.mel(waveform), 1, 2)
+        filters = mel_filters(self.rate, self.bands, self.mel.fft_length, self.mel.min_freq)
+        places, weights = in_bands(filters)
+        return ops.sum(ops.take(self._power(waveform), places, axis=-1) * weights, axis=-1)
+
+    def _power(self, waveform: Tensor) -> Tensor:
+        """|Fourier transform|² of each frame: (batch, frames, length // 2 + 1).
+
+        For ONNX it is a convolution with cosines and sines under a Hann window, as in Whisper.
+        """
+        length, hop = self.mel.fft_length, self.mel.sequence_stride
+        if format_now() != "onnx":
+            real, imaginary = ops.stft(waveform, length, hop, length)
+            return ops.square(real) + ops.square(imaginary)
+        turn = 2 * np.pi * np.arange(length) / length
+        turns = np.outer(turn, np.arange(length // 2 + 1))
+        waves = np.concatenate([np.cos(turns), np.sin(turns)], axis=1)
+        waves = (waves * (1 - np.cos(turn))[:, None] / 2)[:, None].astype("float32")
+        x = ops.pad(waveform, [[0, 0], [length // 2, length // 2]], mode="reflect")
+        x = ops.square(ops.conv(x[..., None], waves, strides=hop, padding="valid"))
+        return x[..., : length // 2 + 1] + x[..., length // 2 + 1 :]
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "bands": self.bands}
+
+
+def mel_filters(rate: int, bands: int, length: int, lowest: float) -> np.ndarray:
+    """Those of Keras' `MelSpectrogram`: float64 (length // 2 + 1, bands), triangles up to rate / 2.
+
+    Their corners are equally far apart on HTK's mel scale, 1127 ln(1 + f / 700), from `lowest` Hz.
+    """
+    mel = 1127 * np.log1p(np.linspace(0, rate / 2, length // 2 + 1)[:, None] / 700)
+    edges = np.linspace(1127 * np.log1p(lowest / 700), mel[-1, 0], bands + 2)
+    rise = (mel - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - mel) / (edges[2:] - edges[1:-1])
+    filters = np.maximum(0, np.minimum(rise, fall))
+    filters[0] = 0  # the constant part of a signal is no sound
+    return filters
+
+
+def in_bands(filters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is not 0 in mel filters, (bins, bands): places int32 and weights, (bands, widest).
+
+    They take a fifth of the room of the matrix. And no converter takes them for the weights of a
+    product, whose other factor dynamic range quantization would round to 256 steps: most of a
+    power spectrum then becomes 0, and its logarithm nonsense (chapter 18).
+    """
+    first = (filters > 0).argmax(axis=0)
+    widest = int((filters > 0).sum(axis=0).max())
+    places = np.minimum(first[:, None] + np.arange(widest), len(filters) - 1)
+    weights = np.take_along_axis(filters.T, places, axis=1)
+    weights[first[:, None] + np.arange(widest) >= len(filters)] = 0  # beyond the end
+    return places.astype("int32"), weights.astype("float32")
 
 
 def frame_length(rate: int) -> int:

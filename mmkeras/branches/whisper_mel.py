@@ -12,6 +12,7 @@ import numpy as np
 from keras import layers, ops
 
 from ..composite import Tensor
+from ..formats.tracing import kept_float
 
 RATE, FRAME, HOP = 16_000, 400, 160  # samples per second, per window (25 ms), per step (10 ms)
 BANDS = 80
@@ -33,6 +34,8 @@ class WhisperLogMel(layers.Layer):
         bands: number of mel bands.
     """
 
+    stays_float = True  # in a file of 8-bit integers, see mmkeras.formats
+
     def __init__(self, bands: int = BANDS, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.bands = bands
@@ -44,11 +47,12 @@ class WhisperLogMel(layers.Layer):
         self.filters = slaney_filters(bands).T.astype("float32")
 
     def call(self, waveform: Tensor) -> Tensor:
+        waves, filters = kept_float(self.waves, waveform), kept_float(self.filters, waveform)
         # Whisper mirrors 200 samples at both ends and drops the last frame, which is the same.
         x = ops.pad(waveform, [[0, 0], [FRAME // 2, FRAME // 2 - HOP]], mode="reflect")
-        x = ops.square(ops.conv(x[..., None], self.waves, strides=HOP, padding="valid"))
+        x = ops.square(ops.conv(x[..., None], waves, strides=HOP, padding="valid"))
         power = x[..., : FRAME // 2 + 1] + x[..., FRAME // 2 + 1 :]
-        log = ops.log10(ops.maximum(ops.matmul(power, self.filters), 1e-10))
+        log = ops.log10(ops.maximum(ops.matmul(power, filters), 1e-10))
         log = ops.maximum(log, ops.max(log, axis=(1, 2), keepdims=True) - 8)
         return (log + 4) / 4
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..formats.tracing import log1p
 from .base import Fusion, Tensor, shares
 
 register = keras.saving.register_keras_serializable("mmkeras")
@@ -57,7 +58,7 @@ class DecisionFusion(Fusion):
     def multiplied(self, p: Tensor, present: Tensor) -> Tensor:
         """Probabilities (batch, M, K), mask (batch, M, 1) → their normalised product (batch, K)."""
         if p.shape[-1] == 1:  # the two classes have the probabilities p and 1 - p
-            return ops.sigmoid(ops.sum(present * (ops.log(p) - ops.log1p(-p)), axis=1))
+            return ops.sigmoid(ops.sum(present * (ops.log(p) - log1p(-p)), axis=1))
         return ops.softmax(ops.sum(present * ops.log(p), axis=1), axis=-1)
 
     def get_config(self) -> dict[str, Any]:

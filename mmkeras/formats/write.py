@@ -1,0 +1,84 @@
+"""A Keras model, written as a file of another format."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from .litert import litert
+from .refusals import foreign, refusal
+from .tracing import plain_gelu, written_as
+
+# Format → its name in the file system, which is a folder if it has no ending.
+FORMATS = {
+    "savedmodel": "savedmodel",
+    "litert": "model.tflite",
+    "litert-fp16": "model-fp16.tflite",
+    "litert-dynamic": "model-dynamic.tflite",
+    "litert-int8": "model-int8.tflite",
+    "onnx": "model.onnx",
+}
+KINDS = {"litert": "float32", "litert-fp16": "float16", "litert-dynamic": "dynamic",
+         "litert-int8": "int8"}  # fmt: skip
+
+
+class Unwritable(Exception):
+    """A model cannot be written in a format; the message says why."""
+
+
+def written(
+    model: keras.Model, format: str, path: str | Path, rows: Mapping[str, np.ndarray] | None = None
+) -> Path:
+    """Write the model, completely or not at all; what was there is replaced.
+
+    Args:
+        model: any Keras model with named inputs; it stays as it is.
+        format: a key of FORMATS.
+        path: a file; for "savedmodel" a folder.
+        rows: for "litert-int8", see `litert`.
+
+    Raises:
+        Unwritable: a layer or an operator that the format does not have, or rows that do not fit.
+        ValueError: an unknown format.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    path = Path(path)
+    part = path.with_name(f".{os.getpid()}.{path.name}")
+    kind = KINDS.get(format)
+    if why := refusal(model, "litert" if kind else "onnx" if format == "onnx" else ""):
+        raise Unwritable(why)
+    try:
+        if kind:
+            part.write_bytes(litert(model, kind, rows))
+        elif format == "onnx":
+            _onnx(model, part)
+        else:
+            with written_as("tf_saved_model"):
+                keras.Model.export(model, part, format="tf_saved_model", verbose=False)
+        remove(path)
+        os.replace(part, path)
+    except ValueError as error:
+        raise Unwritable(str(error)) from error
+    finally:
+        remove(part)
+    return path
+
+
+def _onnx(model: keras.Model, path: Path) -> None:
+    with written_as("onnx"), plain_gelu(model):
+        model(model.inputs)  # before it writes ONNX, Keras wants to have seen a call
+        keras.Model.export(model, path, format="onnx", verbose=False)
+    if operators := foreign(path):
+        raise ValueError(f"ONNX does not have the operators {', '.join(operators)}")
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
