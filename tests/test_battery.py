@@ -35,7 +35,7 @@ PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 1], [0, 0, 0]], "float32")
 
 # ------------------------------------------------------------------------------ branches
 
-NO_FLEX, NO_ONNX = {"litert": "TensorFlow inside"}, {"onnx": "ONNX does not have"}
+NO_FLEX = {"litert": "TensorFlow inside"}
 KEYS = ("key/bias",)  # it shifts all scores of a query alike, and softmax does not see that
 
 
@@ -64,15 +64,15 @@ BRANCHES = {
     "text_lstm": text("lstm", refused=NO_FLEX),
     "text_lstm_tokens": text("lstm", tokens=True, refused=NO_FLEX),
     "text_conv": text("conv"),
-    "text_transformer": text("transformer", refused=NO_ONNX, idle=KEYS),
+    "text_transformer": text("transformer", idle=KEYS),
     "image_conv": image("conv"),
     "image_conv_tokens": image("conv", tokens=True),
     "image_small": image("small"),
     "image_stack": image("stack"),
-    "image_patch": image("patch", refused=NO_ONNX),
-    "audio_conv": audio("conv", refused=NO_ONNX),
-    "audio_gru": audio("gru", refused=NO_ONNX | NO_FLEX, int8=False),
-    "audio_transformer": audio("transformer", refused=NO_ONNX, idle=KEYS),
+    "image_patch": image("patch"),
+    "audio_conv": audio("conv"),
+    "audio_gru": audio("gru", refused=NO_FLEX, int8=False),
+    "audio_transformer": audio("transformer", idle=KEYS),
     "signal": branch("signal", CLIPS, 800),
     "vector": branch("vector", VECTORS, 5),
 }
@@ -87,6 +87,8 @@ LONG = {
 LONG["x0"][:, 2:] = 0  # padding
 LONG["x1"][2] = 0  # nothing but padding
 CHANCES = {f"x{m}": RNG.dirichlet(np.ones(4), N).astype("float32") for m in range(3)}
+
+ODDS = {name: p[:, :1] for name, p in CHANCES.items()}
 
 
 def fused(layer: Callable[[], Any], x: dict[str, np.ndarray], **more: Any) -> Case:
@@ -112,6 +114,7 @@ FUSIONS = {
     "bottleneck": fused(lambda: METHODS["bottleneck"](U), LONG),
     "decision_average": fused(DecisionFusion, CHANCES, int8=False),
     "decision_product": fused(lambda: DecisionFusion("product"), CHANCES, int8=False),
+    "decision_product_binary": fused(lambda: DecisionFusion("product"), ODDS, int8=False),
     "decision_learned": fused(lambda: DecisionFusion("learned"), CHANCES, int8=False),
 }
 
@@ -205,8 +208,8 @@ PRETRAINED = {
         int8=False,
         noise=0,
     ),
-    "whisper": Case(lambda: encoder(800, 1, SIZES), {"audio": CLIPS}, NO_ONNX, idle=KEYS),
-    "minilm_l6": minilm(IDS, {"refused": NO_ONNX, "idle": KEYS}, normalize=True),
+    "whisper": Case(lambda: encoder(800, 1, SIZES), {"audio": CLIPS}, idle=KEYS),
+    "minilm_l6": minilm(IDS, {"idle": KEYS}, normalize=True),
     "minilm_l6_after": minilm(STATES, {"int8": False}, after=1, tokens=True),  # no block is left
 }
 

@@ -44,7 +44,7 @@ def litert(model: keras.Model, kind: str = "float32", rows: Arrays | None = None
         rows = _fitting(model, rows)
     import tensorflow as tf
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         with written_as("litert"):
             keras.Model.export(model, folder, format="tf_saved_model", verbose=False)
 
@@ -123,8 +123,8 @@ def _reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the converter's notes on how it goes, some of which C++ writes to the stream."""
+def quiet() -> Iterator[None]:
+    """Without the notes of converters on how it goes, some of which C++ writes to the stream."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -99,9 +99,10 @@ def _litert(path: Path) -> Answer:
 
 
 def _onnx(path: Path) -> Answer:
-    session = importlib.import_module("onnxruntime").InferenceSession(
-        path, providers=["CPUExecutionProvider"]
-    )
+    onnxruntime = importlib.import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def answer(x: Arrays) -> np.ndarray:
         return np.asarray(session.run(None, dict(x))[0])
