@@ -17,6 +17,7 @@ from keras import layers, ops
 
 from .arguments import check_seed, check_share
 from .composite import Tensor
+from .formats.tracing import where
 
 register = keras.saving.register_keras_serializable("mmkeras")
 
@@ -43,7 +44,7 @@ class BlankAbsent(layers.Layer):
 
     def call(self, x: Tensor, present: Tensor) -> Tensor:
         there = ops.reshape(present[:, self.column], (-1, *[1] * (len(x.shape) - 1))) > 0
-        return ops.where(there, x, ops.zeros_like(x))
+        return where(there, x, ops.zeros((), x.dtype))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "column": self.column}

@@ -57,7 +57,7 @@ def test_every_format_is_compared_on_the_validation_rows(trained, exported):
         assert entry["ms_1"] > 0 and f"{entry['bytes']:,}" in said
     ratios = {name: entry["ratio"] for name, entry in result["formats"].items()}
     assert ratios["litert"] == ratios["onnx"] == 1
-    assert ratios["litert-int8"] < 0.45 and 0.45 < ratios["litert-fp16"] < 0.65
+    assert ratios["litert-int8"] < 0.5 and 0.45 < ratios["litert-fp16"] < 0.65
     page = (folder / "export.html").read_text("utf-8")
     assert "model-int8.tflite" in page and "<script" not in page
 

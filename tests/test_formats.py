@@ -93,7 +93,8 @@ def test_what_is_compared():
     assert found.difference == pytest.approx(0.15)
     assert (found.accuracy, found.before, found.lost) == (0.5, 0.75, 25)
     binary = compared(got[:, 1:], want[:, 1:], np.array([0, 1, 1, 1]))
-    assert binary == found
+    assert binary.difference == pytest.approx(0.15)
+    assert (binary.changed, binary.accuracy, binary.before) == (1, 0.5, 0.75)
     assert np.isnan(compared(got, want).accuracy)
 
 
@@ -178,7 +179,7 @@ def heard(x):
     return {name: np.nan_to_num(value) for name, value in x.items()}
 
 
-FAR = {"savedmodel": 1e-5, "litert": 1e-4, "onnx": 1e-4, "litert-fp16": 0.01}
+FAR = {"savedmodel": 1e-5, "litert": 1e-4, "onnx": 1e-4, "litert-fp16": 0.02}
 FAR |= {"litert-dynamic": 0.05, "litert-int8": 0.1}
 
 
@@ -199,21 +200,30 @@ def test_a_file_answers_as_the_model(format, model, x, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dynamic", "int8"])
-def test_what_the_layers_do_for_it_is_needed(kind, model, x, tmp_path, monkeypatch):
-    """Without, the spectrogram is rounded to 8 bits before its logarithm: see chapter 18."""
+def test_a_spectrogram_is_not_rounded_before_its_logarithm(kind, tmp_path, monkeypatch):
+    """With the control: as Keras writes the layer, its numbers are wrong, see chapter 18."""
+    wave = keras.Input((SAMPLES,), name="audio")
+    heard = keras.Model(wave, mm.branches.MeanAndSpread()(LogMel(RATE, name="log_mel")(wave)))
+    want, x = np.asarray(heard(CLIPS)), {"audio": CLIPS}
+
+    def off():
+        (path := tmp_path / "model.tflite").write_bytes(litert(heard, kind, x))
+        return np.abs(answers(formats.loaded("litert", path), x) - want).max()
+
+    assert off() < (1e-3 if kind == "dynamic" else 0.2)
     monkeypatch.setattr("mmkeras.branches.audio.format_now", lambda: "")
     monkeypatch.setattr(LogMel, "stays_float", False)
-    (path := tmp_path / "model.tflite").write_bytes(litert(model, kind, heard(x)))
-    far = np.abs(answers(formats.loaded("litert", path), heard(x)) - np.asarray(model(x))).max()
-    assert far > 2 * FAR[f"litert-{kind}"]
+    assert off() > 0.5
 
 
 @pytest.mark.slow
-def test_8_bits_are_a_quarter_of_32(model, x):
-    size = {kind: len(litert(model, kind, heard(x))) for kind in ("float32", "int8", "dynamic")}
-    weights = model.count_params()
-    assert size["float32"] - size["int8"] > 2 * weights
-    assert size["float32"] - size["dynamic"] > 2 * weights
+def test_8_bits_take_a_third_of_the_room():
+    """Of a model as `mmkeras train` builds it of texts, pictures and sounds."""
+    branches = [mm.text_branch(150, 12), mm.image_branch((64, 64, 3)), mm.audio_branch(8000, RATE)]
+    made = mm.multimodal_model(branches, {"answer": 3}, missing=True)
+    rows = {t.name: np.ones((2, *t.shape[1:]), t.dtype) for t in made.inputs}
+    size = {kind: len(litert(made, kind, rows)) for kind in ("float32", "dynamic", "int8")}
+    assert max(size["dynamic"], size["int8"]) <= 0.35 * size["float32"]
 
 
 def test_rows_that_do_not_fit_are_refused(model, x, tmp_path):

@@ -92,7 +92,7 @@ def kept_names(model: keras.Model, names: list[str]) -> list[str]:
     for layer in model._flatten_layers():
         if getattr(layer, "stays_float", False):
             owned = "|".join(re.escape(part.name) for part in layer._flatten_layers(False, True))
-            inner = rf"(?!.*/(?:{owned})(?:_\d+)?/)" if owned else ""
+            inner = rf"(?!(?:.*/)?(?:{owned})(?:_\d+)?/)" if owned else ""
             patterns.append(re.compile(rf"(?:^|/){re.escape(layer.name)}(?:_\d+)?/{inner}"))
     return [name for name in names if any(p.search(name.partition(";")[0]) for p in patterns)]
 

@@ -53,6 +53,18 @@ def log1p(x: Any) -> Any:
     return ops.log(1 + x) if format_now() == "onnx" else ops.log1p(x)
 
 
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """x where the condition holds, else y, which may be NaN where it is not taken.
+
+    tf2onnx writes a choice as c · x + (1 - c) · y, and 0 · NaN is NaN. Only if the condition asks
+    for NaN does it write ONNX's own choice: here √(c - 1) is NaN where c is 0.
+    """
+    if format_now() != "onnx":
+        return ops.where(condition, x, y)
+    fails = ops.isnan(ops.sqrt(ops.cast(condition, "float32") - 1))
+    return ops.where(fails, y, x)
+
+
 @contextlib.contextmanager
 def plain_gelu(model: Any) -> Iterator[None]:
     """While the block runs, gelu is written with erf, which ONNX has, in place of erfc.
