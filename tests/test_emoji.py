@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mmkeras import assets
-from mmkeras.datasets import emoji, load_emoji
+from mmkeras.datasets import emoji, emoji_drawings, emoji_families, load_emoji
 from mmkeras.datasets.emoji import ARTISTS, DEFAULT_GROUPS
 
 SEEDS = (0, 1, 2, 3)
@@ -93,7 +93,9 @@ def test_the_picture_of_a_row_is_the_drawing_of_its_code_point(full):
         chars = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
         for row, hexcode in own["hexcode"].items():
             name = chars[hexcode.lower().replace("-fe0f", "")]
-            assert np.array_equal(emoji._render(icons, name, 48), full.images[row]), hexcode
+            assert np.array_equal(emoji_drawings._render(icons, name, 48), full.images[row]), (
+                hexcode
+            )
 
 
 @pytest.mark.parametrize("artist", ARTISTS)
@@ -154,24 +156,24 @@ CODES = ["1F408", "1F34E", "1F680", "2764-FE0F-200D-1F525"]
 
 
 def test_rendering_does_not_depend_on_the_order_of_calls(fresh_pictures):
-    forward = emoji._pictures("noto", CODES, 32)
-    emoji._pictures("fluent", CODES, 24)
-    backward = emoji._pictures("noto", CODES[::-1], 32)
+    forward = emoji_drawings.drawings_of("noto", CODES, 32)
+    emoji_drawings.drawings_of("fluent", CODES, 24)
+    backward = emoji_drawings.drawings_of("noto", CODES[::-1], 32)
     assert np.array_equal(forward, backward[::-1])
-    again = emoji._pictures("noto", CODES, 32)
+    again = emoji_drawings.drawings_of("noto", CODES, 32)
     assert np.array_equal(forward, again)
 
 
 def test_the_second_call_reads_what_the_first_wrote(fresh_pictures, monkeypatch):
-    first = emoji._pictures("twemoji", CODES, 16)
-    monkeypatch.setattr(emoji, "_render_all", None)  # calling it would fail
-    assert np.array_equal(emoji._pictures("twemoji", CODES, 16), first)
+    first = emoji_drawings.drawings_of("twemoji", CODES, 16)
+    monkeypatch.setattr(emoji_drawings, "_render_all", None)  # calling it would fail
+    assert np.array_equal(emoji_drawings.drawings_of("twemoji", CODES, 16), first)
     assert [path.suffix for path in pictures_in(fresh_pictures)] == [".npy"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"not an array", "cut", "other shape"])
 def test_a_damaged_picture_file_is_drawn_again(fresh_pictures, damage):
-    first = np.array(emoji._pictures("twemoji", CODES, 16))
+    first = np.array(emoji_drawings.drawings_of("twemoji", CODES, 16))
     (path,) = pictures_in(fresh_pictures)
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-100])
@@ -179,14 +181,16 @@ def test_a_damaged_picture_file_is_drawn_again(fresh_pictures, damage):
         np.save(path, np.zeros((1, 16, 16, 3), np.uint8))
     else:
         path.write_bytes(damage)
-    assert np.array_equal(emoji._pictures("twemoji", CODES, 16), first)
+    assert np.array_equal(emoji_drawings.drawings_of("twemoji", CODES, 16), first)
     assert np.load(path).shape == first.shape
 
 
 def test_threads_that_draw_the_same_do_not_clash(fresh_pictures):
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(emoji._pictures("noto", CODES, 20)))
+        threading.Thread(
+            target=lambda: results.append(emoji_drawings.drawings_of("noto", CODES, 20))
+        )
         for _ in range(4)
     ]
     for thread in threads:
@@ -201,14 +205,14 @@ def test_threads_that_draw_the_same_do_not_clash(fresh_pictures):
 def test_pictures_that_cannot_be_cached_are_drawn_with_a_warning(fresh_pictures):
     fresh_pictures.write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="cannot be cached"):
-        assert emoji._pictures("noto", CODES, 16).shape == (4, 16, 16, 3)
+        assert emoji_drawings.drawings_of("noto", CODES, 16).shape == (4, 16, 16, 3)
 
 
 def test_a_drawing_that_is_not_square_is_centred():
     icons = {"width": 10, "height": 10, "icons": {}}
     body = '<path fill="#000" d="M0 0h10v5H0z"/>'
     icons["icons"]["wide"] = {"body": body, "height": 5}
-    picture = emoji._render(icons, "wide", 20)
+    picture = emoji_drawings._render(icons, "wide", 20)
     assert picture.shape == (20, 20, 3)
     assert (picture[:5] == 255).all() and (picture[15:] == 255).all()
     assert (picture[5:15] == 0).all()
@@ -251,21 +255,23 @@ def test_families_do_not_change_with_size_or_artists(full):
 def test_pairs_with_unlike_labels_keep_clear_of_both_thresholds(full):
     """So that a rounding difference between machines cannot change a family, hence a split."""
     concepts = full.table.drop_duplicates("hexcode")
-    labels = concepts["label_en"].str.replace(emoji._VARIANT, " ", regex=True).str.split()
+    labels = concepts["label_en"].str.replace(emoji_families._VARIANT, " ", regex=True).str.split()
     labels = labels.str.join(" ").to_numpy()
     unlike = np.triu(labels[:, None] != labels[None], 1)
     grey, gap = np.zeros(unlike.shape), []
     for artist in ARTISTS:
-        pixels = emoji._shrink(full.images[full.table["artist"] == artist], 3)
-        grey += emoji._distances(pixels.mean(-1)) / len(ARTISTS)
-        gap.append(np.abs(emoji._distances(pixels)[unlike] - emoji._ONE_ALIKE).min())
-    gap.append(np.abs(grey[unlike] - emoji._ALL_ALIKE).min())
+        pixels = emoji_families._shrink(full.images[full.table["artist"] == artist], 3)
+        grey += emoji_families._distances(pixels.mean(-1)) / len(ARTISTS)
+        gap.append(
+            np.abs(emoji_families._distances(pixels)[unlike] - emoji_families._ONE_ALIKE).min()
+        )
+    gap.append(np.abs(grey[unlike] - emoji_families._ALL_ALIKE).min())
     assert min(gap) > 0.0004
 
 
 def test_distances_are_root_mean_square_differences():
     pixels = np.random.RandomState(0).uniform(size=(5, 4, 4, 3))
-    got = emoji._distances(pixels)
+    got = emoji_families._distances(pixels)
     for i, j in itertools.product(range(5), repeat=2):
         want = np.sqrt(((pixels[i] - pixels[j]) ** 2).mean())
         assert got[i, j] == pytest.approx(want, abs=1e-7)
@@ -274,7 +280,7 @@ def test_distances_are_root_mean_square_differences():
 def test_shrink_takes_means_of_squares():
     pictures = np.random.RandomState(0).randint(0, 256, (2, 6, 6, 3)).astype(np.uint8)
     want = pictures.reshape(2, 2, 3, 2, 3, 3).mean((2, 4)) / 255
-    assert np.allclose(emoji._shrink(pictures, 3), want)
+    assert np.allclose(emoji_families._shrink(pictures, 3), want)
 
 
 def test_families_link_through_others(monkeypatch):
@@ -284,8 +290,8 @@ def test_families_link_through_others(monkeypatch):
     }
     same = {"noto": {"c": "b"}, "fluent": {"e": "c"}}
     monkeypatch.setattr(
-        emoji,
-        "_pictures",
+        emoji_families,
+        "drawings_of",
         lambda artist, codes, size: np.array(
             [noise[same.get(artist, {}).get(code, code)] for code in codes], np.uint8
         ),
@@ -295,7 +301,7 @@ def test_families_link_through_others(monkeypatch):
     drawn = {artist: dict.fromkeys(codes, "") for artist, codes in drawn.items()}
     labels = ["red x", "blue x", "y", "z", "w"]
     concepts = pd.DataFrame({"hexcode": list("abcde"), "label_en": labels})
-    assert emoji._families(concepts, drawn).tolist() == [0, 0, 0, 3, 0]
+    assert emoji_families.families(concepts, drawn).tolist() == [0, 0, 0, 3, 0]
 
 
 # ---- splits ---------------------------------------------------------------------------------

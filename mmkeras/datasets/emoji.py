@@ -1,6 +1,6 @@
 """Emoji: the same things drawn by four independent artists, with names in two languages.
 
-The pictures are rendered here from vector drawings (Noto, Twemoji, OpenMoji, Fluent); labels, tags
+The pictures are rendered from vector drawings (Noto, Twemoji, OpenMoji, Fluent); labels, tags
 and groups come from emojibase. data/README.md has the cards. Two things can be held out: the
 *concept* (what is drawn) and the *artist* (who draws).
 
@@ -8,27 +8,18 @@ Used in chapters 00, 02, 03, 05, 06, 07, 08, 13, 15, 16.
 """
 
 import functools
-import hashlib
-import io
-import json
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from scipy.sparse.csgraph import connected_components
-from sklearn.metrics import euclidean_distances
 
-from .. import assets, files
 from ..arguments import check_integer
+from .emoji_drawings import ARTISTS, asset_json, drawings_of, icons_of, plain
+from .emoji_families import families
 from .splits import hold_out, positions
 
-ARTISTS = ("noto", "twemoji", "openmoji", "fluent")
 DEFAULT_GROUPS = (
     "smileys-emotion",
     "animals-nature",
@@ -38,19 +29,7 @@ DEFAULT_GROUPS = (
     "objects",
 )
 _SIZES = (16, 512)
-_FAMILY_SIZE = 48  # side in pixels at which pictures are compared, whatever size is loaded
-# Distances below which a reader cannot tell two pictures apart at a glance. Both lie in a gap: no
-# pair of the default groups is within 0.0004 of either, except for pairs with similar labels.
-_ALL_ALIKE = 0.071  # mean over the artists, in grey, 0..1
-_ONE_ALIKE = 0.030  # any one artist, in colour, 0..1
 _FAMILIES: dict[tuple[str, ...], np.ndarray] = {}  # by the concepts that were compared already
-# Words in which labels of one family differ: "two o’clock", "three-thirty"; "red heart" ...
-_VARIANT = re.compile(
-    r"\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirty|o’clock|"
-    r"red|orange|yellow|green|light blue|blue|purple|brown|black|white|gr[ae]y|pink|"
-    r"1st|2nd|3rd|first|last|quarter|waxing|waning|crescent|gibbous|new|full|low|medium|high|"
-    r"left|right|showing .*)\b|-"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,11 +153,11 @@ def load_emoji(
     names, known = _names()
     _check_choice("groups", known if groups is None else groups, known)
     chosen = tuple(group for group in known if groups is None or group in groups)
-    drawn = {artist: _drawn(artist) for artist in ARTISTS}
+    drawn = {artist: icons_of(artist) for artist in ARTISTS}
     by_all = set.intersection(*(set(drawn[artist]) for artist in artists))
     if only is not None:
-        by_all &= set(map(_plain, only))
-    rows = names["hexcode"].map(_plain).isin(by_all) & names["group"].isin(chosen)
+        by_all &= set(map(plain, only))
+    rows = names["hexcode"].map(plain).isin(by_all) & names["group"].isin(chosen)
     concepts = names[rows].reset_index(drop=True)
     chosen = tuple(group for group in chosen if (concepts["group"] == group).any())
     if concepts.empty:
@@ -186,13 +165,13 @@ def load_emoji(
 
     codes = list(concepts["hexcode"])
     if tuple(codes) not in _FAMILIES:  # this takes seconds, and depends on neither size nor artists
-        _FAMILIES[tuple(codes)] = _families(concepts, drawn)
+        _FAMILIES[tuple(codes)] = families(concepts, drawn)
     concepts["family"] = _FAMILIES[tuple(codes)]
     table = pd.concat([concepts.assign(artist=artist) for artist in artists], ignore_index=True)
     table.insert(0, "artist", table.pop("artist"))
     images = np.empty((len(table), size, size, 3), np.uint8)
     for number, artist in enumerate(artists):
-        images[number * len(codes) :][: len(codes)] = _pictures(artist, codes, size)
+        images[number * len(codes) :][: len(codes)] = drawings_of(artist, codes, size)
     return Emoji(table, images, chosen)
 
 
@@ -205,21 +184,12 @@ def _check_choice(what: str, given: Sequence[str], known: Sequence[str]) -> None
         raise ValueError(f"{what}={tuple(given)!r}: {fault}; choose from {', '.join(known)}")
 
 
-def _read(asset: str, file: str) -> Any:
-    return json.loads((assets.fetch(asset) / file).read_text(encoding="utf-8"))
-
-
-def _plain(hexcode: str) -> str:
-    """The key of a concept in the icon sets: lower case, without variation selectors."""
-    return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
-
-
 def _names() -> tuple[pd.DataFrame, tuple[str, ...]]:
     """All concepts with their texts, and the names of the groups, both in keyboard order."""
-    meta = _read("emoji-names", "meta/groups.json")
+    meta = asset_json("emoji-names", "meta/groups.json")
     groups, subgroups = meta["groups"], meta["subgroups"]
-    chinese = {entry["hexcode"]: entry for entry in _read("emoji-names", "zh/data.json")}
-    entries = (e for e in _read("emoji-names", "en/data.json") if "group" in e)
+    chinese = {entry["hexcode"]: entry for entry in asset_json("emoji-names", "zh/data.json")}
+    entries = (e for e in asset_json("emoji-names", "en/data.json") if "group" in e)
     table = pd.DataFrame(
         {
             "hexcode": entry["hexcode"],
@@ -234,102 +204,3 @@ def _names() -> tuple[pd.DataFrame, tuple[str, ...]]:
         for entry in sorted(entries, key=lambda entry: entry["order"])
     )
     return table, tuple(groups.values())
-
-
-def _drawn(artist: str) -> dict[str, str]:
-    """The icons of an artist: plain hexcode → name of the icon."""
-    return _read(f"emoji-{artist}", "chars.json")
-
-
-# ---- pictures -------------------------------------------------------------------------------
-
-
-def _pictures(artist: str, hexcodes: list[str], size: int) -> np.ndarray:
-    """uint8 `(len(hexcodes), size, size, 3)`, from the cache or rendered into it."""
-    asset = assets.catalogue()[f"emoji-{artist}"]
-    key = " ".join([asset.sha256, version("resvg-py"), *hexcodes])
-    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    name = f"{artist}-{asset.version}-{size}px-{digest}.npy"
-    shape = (len(hexcodes), size, size, 3)
-
-    def read(path: Path) -> np.ndarray | None:
-        pictures = np.load(path, mmap_mode="r")
-        return pictures if pictures.shape == shape and pictures.dtype == np.uint8 else None
-
-    return files.cached(
-        assets.cache_dir() / "rendered" / name,
-        lambda: _render_all(artist, hexcodes, size),
-        read=read,
-        write=np.save,
-        what="pictures",
-    )
-
-
-def _render_all(artist: str, hexcodes: list[str], size: int) -> np.ndarray:
-    from tqdm import tqdm  # imported here, like resvg_py, because a second run needs neither
-
-    icons, drawn = _read(f"emoji-{artist}", "icons.json"), _drawn(artist)
-    bar = tqdm(hexcodes, desc=f"drawing {artist} at {size}x{size}", delay=2, leave=False)
-    return np.stack([_render(icons, drawn[_plain(code)], size) for code in bar])
-
-
-def _render(icons: dict[str, Any], name: str, size: int) -> np.ndarray:
-    """One icon on white; a drawing that is not square is centred."""
-    import resvg_py
-
-    icon = icons["icons"][name]
-    width, height = icon.get("width", icons["width"]), icon.get("height", icons["height"])
-    box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"
-    svg = (
-        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'width="{size}" height="{size}" viewBox="{box}">{icon["body"]}</svg>'
-    )
-    png = resvg_py.svg_to_bytes(svg_string=svg, background="white", skip_system_fonts=True)
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-
-
-# ---- families of near-duplicates --------------------------------------------------------------
-
-
-def _families(concepts: pd.DataFrame, drawn: dict[str, dict[str, str]]) -> np.ndarray:
-    """A family number for each concept, int `(concepts,)`.
-
-    Two concepts are linked if their labels differ only in a number, a colour or a phase, if the
-    artists draw them alike on average, or if one artist draws them almost identically. A family
-    holds all concepts that are linked, directly or through others. All four artists are always
-    compared, so that the families depend neither on the picture size nor on the loaded artists.
-    """
-    labels = concepts["label_en"].str.replace(_VARIANT, " ", regex=True).str.split().str.join(" ")
-    linked = labels.to_numpy()[:, None] == labels.to_numpy()[None]
-    total, seen_by = np.zeros(linked.shape), np.zeros(linked.shape)
-    keys = concepts["hexcode"].map(_plain)
-    for artist in ARTISTS:
-        here = np.flatnonzero(keys.isin(drawn[artist].keys()))
-        if not len(here):
-            continue
-        pictures = _pictures(artist, list(concepts["hexcode"].iloc[here]), _FAMILY_SIZE)
-        pixels = _shrink(pictures, 3)
-        both = np.ix_(here, here)
-        total[both] += _distances(pixels.mean(-1))
-        seen_by[both] += 1
-        linked[both] |= _distances(pixels) < _ONE_ALIKE
-    linked |= total < _ALL_ALIKE * seen_by  # false where no artist draws both
-    component = connected_components(linked, directed=False)[1]
-    first = np.unique(component, return_index=True)[1]
-    return first[component]  # the number of the first concept in it
-
-
-def _shrink(pictures: np.ndarray, by: int) -> np.ndarray:
-    """Means over blocks of `by` times `by` pixels, scaled from 0..255 to 0..1."""
-    n, height, width, channels = pictures.shape
-    squares = pictures.reshape(n, height // by, by, width // by, by, channels)
-    total = np.zeros((n, height // by, width // by, channels), np.uint32)
-    for row, column in np.ndindex(by, by):  # ten times faster than `mean` over two short axes
-        total += squares[:, :, row, :, column]
-    return total / by**2 / 255
-
-
-def _distances(pixels: np.ndarray) -> np.ndarray:
-    """Root mean square difference between each two pictures, `(n, ...)` → `(n, n)`."""
-    flat = pixels.reshape(len(pixels), -1)
-    return euclidean_distances(flat) / np.sqrt(flat.shape[1])
