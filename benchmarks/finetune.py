@@ -26,6 +26,7 @@ Run it with OMP_NUM_THREADS=1, TF_NUM_INTRAOP_THREADS=1 and TF_NUM_INTEROP_THREA
 threads sums are rounded in another order, and a run of `scans` may end some points away.
 """
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def scans() -> None:
     run_tuned(table, task, "BatchNorm trained", moving, (3e-4,))
 
 
+@functools.cache
 def syllables() -> Any:
     """The clips with one of the four tones, without the three that are all but silent."""
     table = (spoken := load_syllables(16_000)).table

@@ -1,5 +1,6 @@
 """Fine-tuning on film reviews: six ways, few examples, and what is forgotten. See finetune.py."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -97,6 +98,7 @@ def with_adapters(width: int = 16) -> keras.Model:
     return keras.Model(inputs, minilm_l6(LENGTH, after=6, name="mean")(x))
 
 
+@functools.cache
 def films() -> list[Any]:
     """1,500 rows to draw from, 200 to choose by, 500 for the test; no document in two of them."""
     parts = load_reviews().of("films").clear().split(seed=SPLIT)

@@ -1,8 +1,10 @@
 """Runs that several tests of the commands look at: each is trained once per session."""
 
+import gc
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,8 +23,9 @@ import pytest  # noqa: E402
 HOSTILE = "<script>alert(1)</script>"
 # Files that take longest go first, so that no worker is left alone with one of them at the end.
 TOGETHER = "train_command predict_command evaluate_command explain_command training session".split()
-LONGEST = ["battery", *TOGETHER, "pretrained", "pretrained_whisper"]
-LONGEST += "wheel fusion models table notebook_tool report browser".split()
+LONGEST = ["battery", *TOGETHER, "pretrained", "pretrained_whisper", "wheel"]
+LONGEST += "fine_tune_command encoders winner_exports explain generation fusion models".split()
+LONGEST += "retrieval missing finetune_tables table notebook_tool browser".split()
 
 
 def pytest_collection_modifyitems(items):
@@ -41,6 +44,39 @@ def pytest_xdist_make_scheduler(config, log):
             return "together" if file[len("tests/test_") : -len(".py")] in TOGETHER else file
 
     return Together(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_finish():
+    """Garbage is looked for among what the tests make, not among the libraries, and less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_graphs():
+    """TensorFlow runs each graph as it was written down, and does not look for a quicker one.
+
+    The search takes a quarter of the time of a first `fit`, and most graphs here run a few times.
+    What runs in processes of its own, and every notebook, has it.
+    """
+    if tf := sys.modules.get("tensorflow"):  # some test of this process needs it
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+@pytest.fixture
+def eager():
+    """`fit` and `predict` without graphs: to write one takes a second, and here few steps follow.
+
+    Not for what compares bits with a run that has graphs, nor for all runs of a kind.
+    """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions")
+        yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")

@@ -164,6 +164,7 @@ def test_the_default_assets_are_intact_and_as_large_as_the_catalogue_says(name):
     assert sum(path.stat().st_size for path in files) == asset.kept_size
 
 
+@pytest.mark.slow
 def test_the_command_imports_nothing_heavy():
     code = """
 import sys, mmkeras.__main__, mmkeras.assets
@@ -546,6 +547,7 @@ WHEEL = {
 }
 
 
+@pytest.mark.slow
 def test_the_real_pip_fetches_a_wheel(registry, local_pip):
     wheel = zip_bytes(WHEEL)
     (local_pip / "thing-1.0-py3-none-any.whl").write_bytes(wheel)
@@ -553,12 +555,14 @@ def test_the_real_pip_fetches_a_wheel(registry, local_pip):
     assert (assets.fetch("thing") / "data.json").read_bytes() == b"{}"
 
 
+@pytest.mark.slow
 def test_the_real_pip_does_not_find_a_version(registry, local_pip):
     registry.add("thing", b"", client="pip")
     with pytest.raises(AssetError, match="pip does not find thing 1.0"):
         assets.fetch("thing")
 
 
+@pytest.mark.slow
 def test_a_changed_source_distribution_is_refused_before_its_setup_runs(registry, local_pip):
     mark = registry.folder / "setup.py has run"
     setup = f"open({str(mark)!r}, 'w')\nfrom setuptools import setup\nsetup(name='thing')"
@@ -571,6 +575,7 @@ def test_a_changed_source_distribution_is_refused_before_its_setup_runs(registry
     assert not mark.exists() and cached(registry) == []
 
 
+@pytest.mark.slow
 def test_the_real_pip_without_a_network(registry, local_pip, monkeypatch):
     registry.add("thing", b"", client="pip")
     monkeypatch.delenv("PIP_NO_INDEX")
@@ -622,6 +627,7 @@ def start(root, how):
     )
 
 
+@pytest.mark.slow
 def test_processes_share_one_download(registry):
     (registry.folder / "thing.tgz").write_bytes(registry.archives["thing"])
     processes = [start(registry.folder, "plain") for _ in range(4)]
@@ -632,6 +638,7 @@ def test_processes_share_one_download(registry):
     assert cached(registry) == ["thing-1.0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["download", "unpack"])
 def test_killed_on_the_way(registry, how):
     """No half asset; the next fetch cleans up what was left, and is not held up by the lock."""
@@ -948,6 +955,7 @@ def test_wrong_usage_exits_with_2(registry, arguments, capsys):
     assert not registry.calls
 
 
+@pytest.mark.slow
 def test_as_a_command(tmp_path):
     environment = {**os.environ, "MMKERAS_CACHE": str(tmp_path)}
     command = [sys.executable, "-m", "mmkeras", "data"]

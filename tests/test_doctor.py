@@ -33,6 +33,7 @@ def broken(tmp_path, monkeypatch):
     return break_with
 
 
+@pytest.mark.slow
 def test_the_report_appears_though_tensorflow_is_broken_and_the_cache_is_empty(tmp_path, broken):
     broken("raise ImportError('libcudart: cannot open shared object file')")
     env = {**os.environ, "MMKERAS_CACHE": str(tmp_path / "cache")}
@@ -52,6 +53,7 @@ def test_the_report_appears_though_tensorflow_is_broken_and_the_cache_is_empty(t
     assert not (tmp_path / "cache").exists(), "a report changes nothing"
 
 
+@pytest.mark.slow
 @posix
 def test_a_processor_that_tensorflow_cannot_use_is_named(broken):
     broken("import os, signal; os.kill(os.getpid(), signal.SIGILL)")
@@ -59,6 +61,7 @@ def test_a_processor_that_tensorflow_cannot_use_is_named(broken):
     assert "AVX" in line.text and line.mend and line.needed
 
 
+@pytest.mark.slow
 def test_tensorflow_that_is_not_installed(monkeypatch, broken):
     broken("raise ModuleNotFoundError('No module named tensorflow')")
     real = importlib.metadata.version

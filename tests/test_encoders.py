@@ -54,6 +54,7 @@ def test_the_winner_is_one_model_that_answers_raw_tables(tiny, tmp_path, monkeyp
         np.testing.assert_allclose(ours.to_numpy(), theirs.to_numpy(), atol=2e-5)
 
 
+@pytest.mark.usefixtures("eager")
 def test_numbers_alone_race_too_and_a_stopped_race_is_run_again(tmp_path, monkeypatch):
     """A killed race has kept its features only, and ends as one that was not killed."""
     data = write(tmp_path / "data.csv", orders(60))
@@ -82,6 +83,7 @@ def test_numbers_alone_race_too_and_a_stopped_race_is_run_again(tmp_path, monkey
     assert status == 1 and "is finished" in err
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("fusion", ["concatenate", "linear"])
 def test_seeds_train_the_head_again_unless_it_is_a_regression(tmp_path, monkeypatch, fusion):
     def winner(race, able):

@@ -634,6 +634,7 @@ def test_columns_of_the_mask_follow_the_modalities_that_are_named():
 # ------------------------------------------------------------------------------ input
 
 
+@pytest.mark.slow
 def test_tensorflow_is_not_loaded():
     code = "import sys, mmkeras.evaluate; print({'tensorflow', 'keras'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

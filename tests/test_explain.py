@@ -60,11 +60,12 @@ def odds(p):
 
 @pytest.mark.parametrize("target", [None, 0, 2])
 def test_log_odds_of_a_class(model, target):
-    p = model.predict(X, verbose=0)
+    p = np.asarray(model(X))
     want = p.max(1) if target is None else p[:, target]
     np.testing.assert_allclose(Answer(model, target=target)(X), odds(want), atol=1e-5)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(
     "kind, settings, target, said",
     [
@@ -83,10 +84,11 @@ def test_log_odds_of_a_class(model, target):
 def test_every_kind_of_head(kind, settings, target, said):
     model = built({"y": kind, "other": 2}, ("text", "vector"), **settings)
     x = {name: X[name] for name in ("text", "vector")}
-    want = said(model.predict(x, verbose=0)["y"].astype(float))
+    want = said(np.asarray(model(x)["y"], float))
     np.testing.assert_allclose(Answer(model, head="y", target=target)(x), want, atol=2e-5)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("kind", ["binary", 3, "decisions"])
 def test_a_head_that_is_a_model_of_its_own_is_read_through(kind):
     """As the winners of `mmkeras train` are built: encoders, and a model behind them."""
@@ -109,13 +111,14 @@ def test_a_head_that_is_a_model_of_its_own_is_read_through(kind):
     np.testing.assert_allclose(model.predict(X["vector"], verbose=0), p, atol=1e-6)
 
 
+@pytest.mark.usefixtures("eager")
 def test_log_odds_go_on_where_a_probability_has_no_digits_left():
     model = built({"y": "binary"})
     model.get_layer("y").bias.assign([60.0])
-    p = model.predict(X, verbose=0)
+    p = np.asarray(model(X))
     assert (p == 1).all() and (Answer(model)(X) > 30).all()
     assert model.get_layer("y").activation is keras.activations.sigmoid
-    np.testing.assert_array_equal(model.predict(X, verbose=0), p)
+    np.testing.assert_array_equal(np.asarray(model(X)), p)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +163,7 @@ def test_the_parts_sum_to_the_answer_also_through_embeddings(encoder):
     parts = [mm.text_branch(12, 6, units=8, encoder=encoder), mm.vector_branch(5, units=8)]
     model = mm.multimodal_model(parts, {"y": 3}, missing=True, fusion="gated")
     x = {"text": X["text"], "vector": X["vector"], "present": PRESENT[:, :2]}
-    before = model.predict(x, verbose=0)
+    before = np.asarray(model(x))
     fine, rough = (integrated_gradients(model, x, steps=steps) for steps in (200, 2))
     assert set(fine.parts) == {"text", "vector"}
     assert fine.parts["text"].shape == X["text"].shape
@@ -171,7 +174,7 @@ def test_the_parts_sum_to_the_answer_also_through_embeddings(encoder):
     if encoder in ("average", "lstm", "transformer"):
         assert (fine.parts["text"][:, 4:] == 0).all()  # padding
     assert np.abs(fine.parts["text"][:, :4]).min() > 0
-    np.testing.assert_array_equal(model.predict(x, verbose=0), before)
+    np.testing.assert_array_equal(np.asarray(model(x)), before)
 
 
 def test_words_are_explained_as_their_vectors_would_be():
@@ -209,6 +212,7 @@ def test_slopes_are_what_a_small_step_changes(model):
     np.testing.assert_allclose((ends[0] - ends[1]) / (2 * step), want, atol=2e-3)
 
 
+@pytest.mark.usefixtures("eager")
 def test_what_a_model_ignores_gets_nothing(model):
     got = integrated_gradients(model, X, target=0, steps=4, batch_size=2)
     assert all(np.abs(part).max() > 0 for part in got.parts.values())
@@ -265,7 +269,7 @@ def brute(model, x, parts, background, keep, target):
             row[name][gone] = background[name][b][gone]
         rows.append(row)
     every = {name: np.stack([row[name] for row in rows]) for name in x}
-    return odds(model.predict(every, verbose=0)[:, target]).reshape(N, count).mean(1)
+    return odds(np.asarray(model(every))[:, target]).reshape(N, count).mean(1)
 
 
 BACKGROUND = {name: value[3:] for name, value in X.items()}

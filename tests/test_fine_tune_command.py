@@ -100,6 +100,7 @@ def test_what_is_better_is_kept(data, tmp_path, monkeypatch):
     assert not (made / "training").exists()
 
 
+@pytest.mark.usefixtures("eager")
 def test_what_is_not_shown_to_be_better_leaves_everything_as_it_was(data, monkeypatch):
     frozen = data.parent / "frozen"
     assert call("train", data, *ARGUMENTS, "--out", frozen)[0] == 0
@@ -134,6 +135,7 @@ def test_the_rule_needs_two_standard_errors():
         assert (worse < -board.SURE * error) == better
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_training_that_gets_worse_ends_as_it_began(data, tmp_path, monkeypatch):
     """The best model is then the frozen one, and the report says that nothing was won."""
     monkeypatch.setattr(tuning, "RATE", 50.0)
@@ -146,6 +148,7 @@ def test_a_training_that_gets_worse_ends_as_it_began(data, tmp_path, monkeypatch
     assert answers_again(made, data, tmp_path).max() < 2e-5
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_its_best_model_can_predict(data, tmp_path, monkeypatch):
     whole = data.parent / "whole"
@@ -171,12 +174,14 @@ def test_a_killed_run_goes_on_and_its_best_model_can_predict(data, tmp_path, mon
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_time_limit_holds(data, monkeypatch):
     monkeypatch.setattr(tuning, "EPOCHS", 500)
     status, said, err, _ = train(data, "--time-limit", "2s")
     assert status == 0 and "epoch" in said and "epoch 500/500" not in said, err
 
 
+@pytest.mark.usefixtures("eager")
 def test_nothing_pretrained_nothing_to_tune(tmp_path, monkeypatch):
     data = write(tmp_path / "data.csv", orders(60))
     status, said, err = call("train", data, "--ignore", "order", "--fine-tune")

@@ -122,6 +122,7 @@ def test_the_kernel_of_the_probe_answers_as_the_regression_on_standardised_featu
     np.testing.assert_allclose(logits[:, 1] - logits[:, 0], fit.decision_function(z), atol=1e-6)
 
 
+@pytest.mark.slow
 @needs("minilm-l6")
 @pytest.mark.parametrize(
     ("method", "trained"),

@@ -24,6 +24,7 @@ def run(*arguments, cwd=None, **environment):
     )
 
 
+@pytest.mark.slow
 def test_every_help_has_an_example_works_anywhere_and_loads_nothing_heavy(tmp_path):
     code = (
         "import contextlib, io, json, sys\n"
@@ -107,6 +108,7 @@ def test_usage_version_and_help_on_a_command():
     assert status == 0 and out.startswith("usage: mmkeras predict")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_output_in_a_narrow_encoding_loses_no_word(encoding, tmp_path):
     """Redirected output on Windows is in cp1252, and a name may be in any script."""

@@ -17,6 +17,7 @@ from command_line import contents
 from mmkeras.table import command, report, results, run
 
 
+@pytest.mark.slow
 def test_a_folder_is_there_and_locked_before_training_and_gone_if_nothing_came(tmp_path):
     folder = tmp_path / "a" / "b"
     with run.opened(folder):

@@ -230,6 +230,7 @@ def test_every_room_has_its_place_in_that_order():
 # --- the package ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_the_catalogue(tmp_path):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)

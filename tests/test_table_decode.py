@@ -115,6 +115,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts kilobytes of Linux")
 @pytest.mark.parametrize("mode", ["RGBA", "P", "I;16"])
 def test_a_picture_costs_little_more_than_its_pixels(tmp_path, mode):

@@ -205,6 +205,7 @@ def test_a_killed_run_goes_on_with_the_result_of_one_that_was_not(
     assert (out / "model.keras").read_bytes() == (kept / "model.keras").read_bytes()
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_and_sigterm_keep_what_is_there(two_seeds, tmp_path, monkeypatch, number, status):
     out = tmp_path / "run"
@@ -223,6 +224,7 @@ def test_ctrl_c_and_sigterm_keep_what_is_there(two_seeds, tmp_path, monkeypatch,
     assert sorted(p.name for p in out.iterdir()) == [run.TRAINING]
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_full_disk_keeps_every_epoch_before_it(two_seeds, tmp_path, monkeypatch):
     """A limit on the size of files fails as a full disk does: in the middle of a write."""
     resource = pytest.importorskip("resource")  # Windows has none
@@ -242,6 +244,7 @@ def test_a_full_disk_keeps_every_epoch_before_it(two_seeds, tmp_path, monkeypatc
     assert keras.saving.load_model(kept / "model.keras").count_params() > 0
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_report_that_fails_loses_nothing_and_is_made_later(
     two_seeds, tmp_path, monkeypatch, short_page
 ):
@@ -263,6 +266,7 @@ def test_a_report_that_fails_loses_nothing_and_is_made_later(
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_loss_that_is_not_finite_stops_with_advice(two_seeds, tmp_path):
     arguments = ["train", two_seeds.data, "--epochs", 3, "--out", tmp_path / "run"]
     status, _, err = call(*arguments, "--learning-rate", "1e30")
@@ -270,6 +274,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice(two_seeds, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("eager")
 def test_training_ends_in_time_and_can_go_on(two_seeds, tmp_path, short_page):
     out = tmp_path / "run"
     arguments = ["train", two_seeds.data, "--out", out, "--ignore", "order"]

@@ -120,6 +120,7 @@ def batches(rows: tf.data.Dataset) -> tf.data.Dataset:
     )
 
 
+@pytest.mark.usefixtures("eager")
 def test_what_keras_restores_is_not_all(tmp_path: Path) -> None:
     """If this fails, Keras has learned to keep the state of dropout, and chapter 08 can say so."""
 
@@ -138,6 +139,7 @@ def test_what_keras_restores_is_not_all(tmp_path: Path) -> None:
     assert max(gaps) > 1e-3
 
 
+@pytest.mark.usefixtures("eager")
 def test_resume_in_one_process_and_all_orders(tmp_path: Path) -> None:
     orders: dict[str, list[Any]] = {}
 
@@ -170,6 +172,7 @@ def test_every_epoch_has_every_row_once_in_an_order_of_its_own(tmp_path: Path) -
     assert int(resume.rows(50).cardinality()) == 50
 
 
+@pytest.mark.usefixtures("eager")
 def test_resume_refuses_a_wrong_start_and_another_model(tmp_path: Path) -> None:
     resume = Resume(tmp_path)
     assert resume.done == 0
@@ -186,6 +189,7 @@ def test_resume_refuses_a_wrong_start_and_another_model(tmp_path: Path) -> None:
         other.fit(X["text"], Y, initial_epoch=4, epochs=5, verbose=0, callbacks=[Resume(tmp_path)])
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_kill_while_writing_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,8 +236,10 @@ def trainer() -> Trainer:
 
 
 def built_and_fitted(seed: int, *args: Any, **kwargs: Any) -> keras.Model:
+    """What a trainer must give, without a graph."""
     keras.utils.set_random_seed(seed)
     model = busy()
+    model.run_eagerly = True
     model.fit(*args, verbose=0, **kwargs)
     return model
 

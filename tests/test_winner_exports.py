@@ -15,6 +15,7 @@ from mmkeras.table.run import load
 pytestmark = pytest.mark.usefixtures("own_cache", "short_page", "tiny")
 
 
+@pytest.mark.slow
 def test_the_file_answers_as_the_model(tmp_path, monkeypatch):
     """Of rows with gaps, with all four modalities."""
 
