@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": ("table.predict", "predict the label of new rows with a trained run"),
     "explain": ("table.explain", "show what the answers to some rows came from"),
     "export": ("table.export", "write a trained run for other programs, each file compared"),
+    "serve": ("serve.command", "answer over HTTP with a trained run, for people and programs"),
     "sample": ("table.sample", "write a small rendered data set to try the commands on"),
     "data": ("assets.command", "list, fetch and verify the data and weights of the course"),
     "doctor": ("doctor", "report on this machine; paste it into a bug report"),

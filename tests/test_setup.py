@@ -184,7 +184,7 @@ def test_the_classes_in_saved_models_are_known_after_mm_start():
 ROOMS = (
     "arguments files usage assets formats composite attention branches fusion missing models "
     "retrieval generation explain profiling training session evaluate plots pretrained datasets "
-    "table doctor checks"
+    "table serve doctor checks"
 ).split()
 
 

@@ -74,7 +74,7 @@ class _Room:
 _room = _Room()
 
 
-def decode_image(path: str, size: tuple[int, int], max_pixels: int) -> np.ndarray:
+def decode_image(source: str | bytes, size: tuple[int, int], max_pixels: int) -> np.ndarray:
     """The picture as uint8 (height, width, 3), RGB, turned by its EXIF, on white, padded in black.
 
     The picture keeps its proportions, and is shrunk (antialiased) or enlarged until it touches two
@@ -83,11 +83,16 @@ def decode_image(path: str, size: tuple[int, int], max_pixels: int) -> np.ndarra
     ignored. The peak memory is at most 1.5 times the unpacked picture with 4 bytes per pixel, or 4
     times for a WebP, because of its decoder.
 
+    Args:
+        source: the path of a file, or its content.
+        size: (height, width) in pixels.
+        max_pixels: largest number of pixels.
+
     Raises:
         Refused: the file is not a PNG, JPEG, WebP, BMP, GIF or TIFF picture, is damaged, or has
             more than ``max_pixels``, which is read from its header before anything is unpacked.
     """
-    with opened(path) as stream:
+    with opened(source) as stream:
         try:
             with Image.open(stream, formats=IMAGE_FORMATS) as image:
                 pixels = image.width * image.height

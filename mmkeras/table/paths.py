@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import os
 import re
 import stat
@@ -104,9 +105,15 @@ def _listing(folder: str) -> dict[str, str]:
     return {}
 
 
-def opened(path: str) -> BinaryIO:
-    """The file, opened for reading; Refused if that is not possible."""
+def opened(source: str | bytes) -> BinaryIO:
+    """The file at this path, opened for reading, or a stream of these bytes.
+
+    Raises:
+        Refused: the file cannot be opened.
+    """
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
     try:
-        return open(path, "rb")
+        return open(source, "rb")
     except OSError as error:
         raise Refused(f"cannot be opened: {error.strerror}") from None

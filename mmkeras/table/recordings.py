@@ -18,7 +18,7 @@ CANCELLED = 1e-3  # channels cancel if the power of their mean is below this sha
 _UNKNOWN = 2**62  # from this number of frames on, the length is unknown
 
 
-def decode_audio(path: str, rate: int, seconds: float, max_seconds: float) -> np.ndarray:
+def decode_audio(source: str | bytes, rate: int, seconds: float, max_seconds: float) -> np.ndarray:
     """The recording as float32 (round(rate · seconds),) in [-1, 1].
 
     The channels are averaged, resampled to ``rate``, and cut or padded with silence at the end. If
@@ -27,6 +27,12 @@ def decode_audio(path: str, rate: int, seconds: float, max_seconds: float) -> np
     removes the frequencies that the new rate cannot represent. The whole recording is checked,
     including the part beyond ``seconds``.
 
+    Args:
+        source: the path of a file, or its content.
+        rate: samples per second of the clip.
+        seconds: length of the clip.
+        max_seconds: longest recording that is accepted.
+
     Raises:
         Refused: the file is not WAV, FLAC, OGG, MP3, AIFF or AU, is damaged or cut short, has no
             samples, NaN or infinite samples or values far outside [-1, 1], or is longer than
@@ -34,11 +40,15 @@ def decode_audio(path: str, rate: int, seconds: float, max_seconds: float) -> np
     """
     import soundfile
 
-    with opened(path) as stream:
+    with opened(source) as stream:
         _check_length(stream)
-        os.lseek(stream.fileno(), 0, os.SEEK_SET)
+        stream.seek(0)
+        file: Any = stream
+        if not isinstance(source, bytes):  # libsndfile reads a file itself, which is faster
+            os.lseek(stream.fileno(), 0, os.SEEK_SET)
+            file = stream.fileno()
         try:
-            with soundfile.SoundFile(stream.fileno(), closefd=False) as sound:
+            with soundfile.SoundFile(file, closefd=False) as sound:
                 kept = _read(sound, rate, seconds, max_seconds)
                 return _fit(_mono(kept), sound.samplerate, rate, seconds)
         except soundfile.LibsndfileError as error:
@@ -55,7 +65,9 @@ def _check_length(stream: BinaryIO) -> None:
     A recorder that writes into a pipe does not know the length, and announces a very large one:
     from 0x7FFFF000 bytes on, the data end where the file ends.
     """
-    start, size = stream.read(12), os.fstat(stream.fileno()).st_size
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    start = stream.read(12)
     if start[:4] not in (b"RIFF", b"RIFX") or start[8:] != b"WAVE":
         return
     order = "<" if start[:4] == b"RIFF" else ">"
