@@ -136,6 +136,7 @@ def test_it_stops_under_load_and_every_request_is_answered_once_it_is_back(train
 def test_two_workers_share_one_address_and_survive_each_other(trained, folder):
     served = Served(trained.run, "--workers=2", log=folder / "two.log")
     try:
+        served.wait(lambda: served.text().count('"event": "ready"') == 2)
         children = served.wait(lambda: len(_children(served.process.pid)) == 2
                                and _children(served.process.pid))  # fmt: skip
         clients = Clients(served.port, 200)
@@ -221,6 +222,7 @@ def test_a_person_drops_a_picture_types_and_sees_bars(trained, folder, browser, 
     try:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.call("Emulation.setDeviceMetricsOverride", **size)
+        browser.events.clear()
         browser.call("Page.navigate", url=f"http://127.0.0.1:{served.port}/")
         served.wait(lambda: browser.ask("document.querySelectorAll('fieldset').length") == 5)
         assert browser.ask(UNNAMED) == 0

@@ -26,7 +26,7 @@ from .gate import Gate, Rate, log
 PROBLEMS = 20  # most problems of one request that are spelt out
 PAGE_RULES = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob: data:; media-src blob:; base-uri 'none'; form-action 'none'; "
+    "img-src blob: data:; media-src blob:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
 
@@ -213,11 +213,12 @@ def make_app(
     keys: Mapping[str, bytes] | None = None,
     rate: Rate | None = None,
     failed: Callable[[str], None] = lambda why: None,
+    wait: bool = False,
 ) -> Any:
     """The ASGI application that answers with the run in this folder.
 
     It listens before the run is loaded: /health answers at once, /ready and /predict with status
-    503 until it is. SIGHUP loads the run again, while the old one goes on to answer. If the run
+    503 until it is; with `wait`, it listens afterwards. SIGHUP loads the run again, while the old one goes on to answer. If the run
     cannot be loaded at all, `failed` is called with the reason.
     """
     counts = Counts()
@@ -225,7 +226,10 @@ def make_app(
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        service.load_soon()
+        if wait:
+            await service.load()
+        else:
+            service.load_soon()
         with contextlib.suppress(NotImplementedError, AttributeError, RuntimeError, ValueError):
             hangup = signal.SIGHUP  # type: ignore[attr-defined,unused-ignore]  # not on Windows
             asyncio.get_running_loop().add_signal_handler(hangup, service.load_soon)

@@ -150,7 +150,8 @@ def _answer(options: argparse.Namespace, keys: dict[str, bytes], listening: sock
         failures.append(why)
         server.should_exit = True
 
-    app = make_app(options.run, limits=limits, keys=keys, rate=rate, failed=failed)
+    app = make_app(options.run, limits=limits, keys=keys, rate=rate, failed=failed,
+                   wait=options.fd is not None)  # fmt: skip  # other workers answer meanwhile
     config = uvicorn.Config(
         app,
         log_config=None,

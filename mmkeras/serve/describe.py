@@ -163,6 +163,7 @@ def page(about: Mapping[str, Any], base: str) -> str:
     codes = "".join(f"<tr><th scope=row>{c}</th><td>{t}</td></tr>" for c, t in STATUSES.items())
     return f"""<!doctype html><html lang=en><meta charset=utf-8>
 <meta name=viewport content="width=device-width"><title>mmkeras: how to ask</title>
+<link rel=icon href="data:,">
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}}
 pre{{background:#f3f3f3;padding:.7rem;overflow:auto}}th{{text-align:left;padding-right:1rem;
 vertical-align:top}}@media(prefers-color-scheme:dark){{body{{background:#181818;color:#eee}}
