@@ -302,7 +302,8 @@ def test_a_key_is_asked_for_and_compared(service, tmp_path):
     assert [*keys] == ["ann", "key 4"]
     ask = {"json": {"text": "rain"}}
     heads = [{}, {"X-API-Key": "0123456789abcdeF"}, {"X-API-Key": "0123456789abcdef"},
-             {"Authorization": "Bearer fedcba9876543210"}, {"X-API-Key": "\u00e9" * 20}]  # fmt: skip
+             {"Authorization": "Bearer fedcba9876543210"},
+             {"X-API-Key": "\u00e9" * 20}]  # fmt: skip
     heads = [{k: v.encode("latin-1") for k, v in head.items()} for head in heads]
     found = service(*({**ask, "headers": head} for head in heads), keys=keys)
     assert [answer.status_code for answer in found] == [401, 401, 200, 200, 401]

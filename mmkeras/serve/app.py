@@ -218,8 +218,8 @@ def make_app(
     """The ASGI application that answers with the run in this folder.
 
     It listens before the run is loaded: /health answers at once, /ready and /predict with status
-    503 until it is; with `wait`, it listens afterwards. SIGHUP loads the run again, while the old one goes on to answer. If the run
-    cannot be loaded at all, `failed` is called with the reason.
+    503 until it is; with `wait`, it listens afterwards. SIGHUP loads the run again, while the old
+    one goes on to answer. If the run cannot be loaded at all, `failed` is called with the reason.
     """
     counts = Counts()
     service = Service(folder, limits, counts, failed)
