@@ -237,7 +237,7 @@ def test_a_person_drops_a_picture_types_and_sees_bars(trained, folder, browser, 
         browser.picture(folder / f"page-{width}.png")
         browser.ask("document.querySelector('button[type=reset]').click()")
         browser.ask("document.querySelector('button[type=submit]').click()")
-        served.wait(lambda: "blank" in browser.ask("document.querySelector('.bad')?.textContent"
-                                                   " || ''"))  # fmt: skip
+        said = "document.querySelector('#answer').textContent"
+        served.wait(lambda: "blank" in browser.ask(said))
     finally:
         served.close()
