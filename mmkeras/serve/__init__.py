@@ -1,4 +1,4 @@
-"""Answers over HTTP: what `mmkeras serve` runs. Derived in chapter 19 (planned).
+"""Answers over HTTP: what `mmkeras serve` runs.
 
 A request goes through these files: `gate` (key, rate, size, log), `bodies` (JSON or a form becomes
 rows), `rows` (rows become arrays, as `load_table` makes them), `batches` (rows of several requests
