@@ -15,6 +15,7 @@ VERDICTS = {
     "C": "judged by itself",
     "D": "holds",
     "E": "about the network",
+    "F": "no control",
 }
 LOOK = {
     "A": "the two replacements disagree, so the claim rests on one of them; which was met in "
@@ -23,6 +24,7 @@ LOOK = {
     "C": "who decided that P is better, and what does that judge know of the truth?",
     "D": "read what is claimed: is it more than what was done and seen?",
     "E": "a Shapley value divides the answer of the network; what does the claim speak of?",
+    "F": "how often would a network name that region that gives each token the same weight?",
 }
 MODALITIES = ("note", "ecg", "scan")
 
@@ -162,11 +164,11 @@ def shares(function: Callable) -> str | None:
 
 @exercise(
     "17.4",
-    "five reports",
+    "six reports",
     hint="ask of each claim: what stood in for what was removed, what would an untrained network "
     "have shown, who was the judge, and is it about the network or about the patient?",
 )
 def verdicts(answers: dict[str, str]) -> str | None:
-    """Give each of the claims A to E one of the five verdicts."""
+    """Give each of the claims A to F one of the five verdicts."""
     expect_verdicts(answers, VERDICTS, LOOK)
     return "name the background, run the control, change one thing, and say whom it is about"
