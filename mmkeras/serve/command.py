@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "explains both. Needs the packages of: pip install 'mmkeras[serve]'",
         epilog="Example: mmkeras serve weather/run, then open http://127.0.0.1:8000. SIGTERM and "
         "Ctrl-C answer what was asked and stop; SIGHUP loads the run again, if it was trained "
-        "anew, without losing a request. Exit status: 0 stopped, 1 it could not start, 2 wrong "
+        "anew, without losing a request. Exit status: 0 done, 1 it could not start, 2 wrong "
         "usage.",
     )
     p.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
