@@ -4,6 +4,7 @@ import html.parser
 import itertools
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -446,3 +447,19 @@ def test_the_index_names_the_strongest_and_a_row_without_anything(known):
     assert "text: cold, −2.00" in page
     frame = pd.DataFrame([one.shares])
     assert set(frame.columns) == set(table.modalities)
+
+
+def test_a_page_says_what_the_parts_sum_to_and_warns_where_single_ones_mislead(known):
+    table, model, _, cells = known
+    one = Explainer(model, table, ["no", "yes"], grid=2)(0, cells, 1)
+    text = next(effects for cut, effects, _ in one.parts if cut.modality == "text")
+    page = html_of.page(one, ["no", "yes"], ABOUT, html_of.links([2], 0))
+    assert f"They sum to {drawn.signed(float(text.sum()))}: what the log-odds lose" in page
+    cut, effects, _ = one.parts[0]
+    odd = replace(one, parts=[(cut, effects, 5.0)])
+    page = html_of.page(odd, ["no", "yes"], {**ABOUT, "method": "occlusion"}, "")
+    assert "removing all of them at once changes the log-odds by +5.00" in page
+    assert "read single effects with care" in page
+    fine = replace(one, parts=[(cut, effects, float(effects.sum()))])
+    page = html_of.page(fine, ["no", "yes"], {**ABOUT, "method": "occlusion"}, "")
+    assert "read single effects with care" not in page

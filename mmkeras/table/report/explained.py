@@ -54,7 +54,7 @@ def page(one: Explained, classes: Sequence[str], about: dict[str, Any], links: M
     parts = [links, tag("h1", title), _lead(one, classes), *_modalities(one, classes)]
     for cut, effects, together in one.parts:
         parts += [tag("h2", TITLES[cut.modality]), *_section(one, cut, effects, classes)]
-        parts.append(tag("p", _sum(effects, together)))
+        parts.append(tag("p", _sum(effects, together, about["method"])))
     parts += [*_classes(one, classes), *_limits(one, about)]
     return document(title, parts, STYLE)
 
@@ -103,14 +103,21 @@ def _section(one: Explained, cut: Cut, effects: np.ndarray, classes: Sequence[st
     elif cut.modality == "audio" and one.sound is not None:
         drawn = over_time(one.sound, one.rate, effects, cut.names)
         found += [drawn, sound(one.sound, one.rate, f"sound of row {one.row}")]
-    shown = f"The deepest colour stands for {signed(most)} or {signed(-most)}."
+    mark = "deepest colour" if cut.modality in ("text", "image") else "longest bar"
+    shown = f"The {mark} stands for {signed(most)} or {signed(-most)}."
     if np.abs(effects).max() < FAINT:
         shown = f"No part moves the log-odds by as much as {FAINT}: there is little to see here."
     return [*found, tag("p", f"{shown} {STANDS_IN[cut.modality]}"), _ranked(cut, effects, most)]
 
 
-def _sum(effects: np.ndarray, together: float) -> str:
+def _sum(effects: np.ndarray, together: float, method: str) -> str:
     total = float(effects.sum())
+    if method == "shapley":
+        return (
+            f"They sum to {signed(total)}: what the log-odds lose if all of them are removed while "
+            "the other modalities stay. (The share at the top is a mean over orders in which the "
+            "other modalities may not be there yet.)"
+        )
     text = f"The effects of the single parts sum to {signed(total)}; removing all of them at once "
     text += f"changes the log-odds by {signed(together)}."
     if abs(total - together) > max(0.2, 0.5 * abs(together)):
