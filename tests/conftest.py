@@ -22,9 +22,10 @@ import pytest  # noqa: E402
 # package are imported where they are used.
 HOSTILE = "<script>alert(1)</script>"
 # Files that take longest go first, so that no worker is left alone with one of them at the end.
-TOGETHER = "train_command predict_command evaluate_command explain_command training session".split()
+TOGETHER = "train_command predict_command evaluate_command explain_command encoders".split()
+TOGETHER += "export_command serve serve_processes training session".split()
 LONGEST = ["battery", *TOGETHER, "pretrained", "pretrained_whisper", "wheel"]
-LONGEST += "fine_tune_command encoders winner_exports explain generation fusion models".split()
+LONGEST += "fine_tune_command winner_exports explain generation fusion models".split()
 LONGEST += "retrieval missing finetune_tables table notebook_tool browser".split()
 
 
@@ -158,6 +159,28 @@ def trained(tmp_path_factory):
     }
     html = (made / "report.html").read_text("utf-8")
     return SimpleNamespace(folder=folder, data=data, run=made, out=out, html=html, **loaded)
+
+
+@pytest.fixture(scope="session")
+def frozen(tmp_path_factory):
+    """A sample set with gaps, on which tiny encoders and small heads have competed."""
+    import command_line
+    import keras
+    from tiny_encoders import install
+
+    from mmkeras.table import weather
+
+    data = weather.write(tmp_path_factory.mktemp("frozen") / "set", rows=40, new=6)
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch)
+        patch.setattr("mmkeras.table.report.SECTIONS", ())
+        keras.utils.set_random_seed(0)  # of the tiny encoders
+        status, out, err = command_line.call(
+            *("train", data, "--encoders", "pretrained", "--audio-seconds", ".5"),
+            *("--image-size", 32),
+        )
+    assert status == 0, err
+    return SimpleNamespace(data=data, run=data.parent / "run", out=out)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import json
 import signal
 import types
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,14 +22,9 @@ pytestmark = pytest.mark.usefixtures("own_cache", "short_page")
 # ------------------------------------------------------------------------------ the command
 
 
-def test_the_winner_is_one_model_that_answers_raw_tables(tiny, tmp_path, monkeypatch):
+def test_the_winner_is_one_model_that_answers_raw_tables(frozen, tmp_path, monkeypatch):
     """Text, pictures and sounds with gaps: the answers of the head alone are those of predict."""
-    data = weather.write(tmp_path / "set", rows=40, new=6)
-    keras.utils.set_random_seed(0)  # of the tiny encoders
-    status, said, err = call("train", data, "--encoders", "pretrained", "--audio-seconds", ".5",
-                             "--image-size", 32)  # fmt: skip
-    assert status == 0, err
-    made = data.parent / "run"
+    data, made, said = frozen.data, frozen.run, frozen.out
     assert sorted(p.name for p in made.iterdir()) == sorted(run.FILES)
     metrics = json.loads((made / "metrics.json").read_text("utf-8"))
     race = metrics["training"]["race"]
@@ -43,8 +37,7 @@ def test_the_winner_is_one_model_that_answers_raw_tables(tiny, tmp_path, monkeyp
     large = {name: choice.NAMES[name] for name in ("image", "audio")}
     assert settings["encoders"] == {**large, "numbers": "as they are"}
     assert settings["table"]["vocabulary"] == PIECES, "no asset is needed to predict"
-    monkeypatch.undo()  # what follows knows nothing of the tiny encoders, nor of the large
-    monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path / "cache"))  # no encoder is in it
     assert call("predict", made, data, "--out", tmp_path / "p.csv")[0] == 0
     test = read(made / "test_predictions.csv")
     answers = read(tmp_path / "p.csv").iloc[test["row"].astype(int) - 2]

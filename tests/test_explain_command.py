@@ -19,7 +19,7 @@ from PIL import Image
 from conftest import HOSTILE
 from mmkeras.explain import mean_gain, without_each
 from mmkeras.missing import BlankAbsent
-from mmkeras.table import cuts, load_table, run, weather
+from mmkeras.table import cuts, load_table, run
 from mmkeras.table.explained import Explainer
 from mmkeras.table.report import drawn
 from mmkeras.table.report import explained as html_of
@@ -385,19 +385,12 @@ def test_a_run_of_numbers_and_one_of_version_0_1_0_are_explained(two_seeds, tmp_
     assert 'class="words"' in (out / "row-2.html").read_text("utf-8")
 
 
-def test_frozen_encoders_are_explained_without_their_files(tiny, tmp_path, monkeypatch):
+def test_frozen_encoders_are_explained_without_their_files(frozen, tmp_path, monkeypatch):
     """Log-odds that are read inside of the head agree with the probabilities of predict."""
-    data = weather.write(tmp_path / "set", rows=40, new=3)
-    keras.utils.set_random_seed(0)
-    monkeypatch.setattr("mmkeras.table.report.SECTIONS", ())
-    status, _, err = call("train", data, "--encoders", "pretrained", "--audio-seconds", ".5",
-                          "--image-size", 32)  # fmt: skip
-    assert status == 0, err
-    monkeypatch.undo()  # nothing of the encoders is left
-    monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path / "cache"))
-    made = data.parent / "run"
-    out = tmp_path / "out"
-    status, _, err = call("explain", made, data.parent / "new.csv", "--out", out, "--grid", "2")
+    monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path / "cache"))  # no encoder is in it
+    data, made, out = frozen.data, frozen.run, tmp_path / "out"
+    new = ("explain", made, data.parent / "new.csv", "--rows", "2-4")
+    status, _, err = call(*new, "--out", out, "--grid", "2")
     assert status == 0 and len(list(out.glob("row-*.html"))) == 3, err
     model, settings = run.load(made)
     table = load_table(data.parent / "new.csv", label=None, cache=False, **settings["table"])
