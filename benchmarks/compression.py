@@ -2,6 +2,7 @@
 
     python benchmarks/compression.py tune       settings of students and rivals, on validation rows
     python benchmarks/compression.py students   teacher, students, name alone: 4 artists, 3 seeds
+    python benchmarks/compression.py tuned      students whose picture encoder learns, too
     python benchmarks/compression.py formats    the small model as Keras, LiteRT and ONNX files
     python benchmarks/compression.py prune      the small model with zeros, and with fewer channels
     python benchmarks/compression.py article    the recipe of many tutorials: thin matrices, int8
@@ -28,6 +29,7 @@ import pandas as pd
 from compression_costs import article, cost
 from compression_models import BATCH, CLASSES, EPOCHS, Pictures, right
 from compression_small import formats, prune
+from compression_tuned import tuned
 from fusion import RESULTS
 
 import mmkeras as mm
@@ -37,7 +39,7 @@ from mmkeras.training import Trainer
 SEEDS, DEVELOPMENT, PATIENCE = range(1, 4), 0, 8
 PAIRS = 3  # made-up pairs per row
 SMOOTH = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
-TAUGHT = [(t, s) for t in (1.0, 2.0, 4.0) for s in (0.5, 1.0)]  # temperature, share of the teacher
+TAUGHT = [(t, s) for t in (2.0, 4.0, 8.0) for s in (0.5, 1.0)]  # temperature, share of the teacher
 
 
 class Student(NamedTuple):
@@ -55,8 +57,11 @@ STUDENTS = {
     "32px, taught": Student("32px", "taught"),
     "32px, pairs": Student("32px", "pairs"),
     "32px-first, labels": Student("32px-first", "labels"),
-    "32px-first, pairs": Student("32px-first", "pairs"),
+    "32px-first, taught": Student("32px-first", "taught"),
 }
+
+
+TUNED = ("32px, smoothed", "32px, taught", "32px, pairs")  # the other students take these settings
 
 
 def accuracy(y: Any, p: Any) -> Any:
@@ -94,19 +99,24 @@ class Run:
 
     def learn(self, trainer: Trainer, student: Student, setting: Any) -> float:
         """Train a student; validation accuracy of its best epoch."""
-        truth = np.eye(CLASSES)[self.y[self.rows[0]]]
-        x = self.x(student.image, 0)
-        if student.way in ("labels", "smoothed"):
-            smooth = setting if student.way == "smoothed" else 0.0
-            return self.fit(trainer, student.image, x, labels(self.y[self.rows[0]], smooth))
-        y = np.concatenate([soften(self.known, setting[0]), truth], axis=1)
-        if student.way == "pairs":
+        x, y = self.lesson(student.image, student.way, setting)
+        return self.fit(trainer, student.image, x, y)
+
+    def lesson(
+        self, image: str, way: str, setting: Any
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Inputs and answers that a student learns from, in one of the ways."""
+        x, y = self.x(image, 0), self.y[self.rows[0]]
+        if way in ("labels", "smoothed"):
+            return x, labels(y, setting if way == "smoothed" else 0.0)
+        answers = np.concatenate([soften(self.known, setting[0]), np.eye(CLASSES)[y]], axis=1)
+        if way == "pairs":
             more = np.concatenate([soften(self.made, setting[0]), np.zeros_like(self.made)], axis=1)
-            seen = self.features[student.image][self.drawn]
+            seen = self.features[image][self.drawn]
             x = {"text": np.concatenate([x["text"], self.ids[self.named]]),
                  "image": np.concatenate([x["image"], seen])}  # fmt: skip
-            y = np.concatenate([y, more])
-        return self.fit(trainer, student.image, x, y.astype("float32"))
+            answers = np.concatenate([answers, more])
+        return x, answers.astype("float32")
 
     def fit(self, trainer: Trainer, image: str, x: dict, y: np.ndarray) -> float:
         stop = keras.callbacks.EarlyStopping(
@@ -154,7 +164,7 @@ def tune() -> Iterator[pd.DataFrame]:
         run = Run(pictures, artist, DEVELOPMENT)
         run.teach(trainers.get("teacher"))
         for name, student in STUDENTS.items():
-            if student.way == "labels":
+            if name not in TUNED:
                 continue
             for setting in SMOOTH if student.way == "smoothed" else TAUGHT:
                 score = run.learn(trainers.get(student.image, setting), student, setting)
@@ -170,12 +180,14 @@ def chosen() -> dict[str, Any]:
     table = pd.read_csv(RESULTS / "compression_tune.csv")
     means = table.groupby(["student", "setting", "share"], sort=False)["accuracy"].mean()
     best = {name: part.idxmax()[1:] for name, part in means.groupby("student")}
-    return {
-        name: (1.0, 0.0) if student.way == "labels"
-        else float(best[name][0]) if student.way == "smoothed"
-        else tuple(map(float, best[name]))
-        for name, student in STUDENTS.items()
-    }  # fmt: skip
+    settings: dict[str, Any] = {}
+    for name, student in STUDENTS.items():
+        if student.way == "labels":
+            settings[name] = (1.0, 0.0)
+        else:
+            smooth, share = map(float, best[f"32px, {student.way}"])
+            settings[name] = smooth if student.way == "smoothed" else (smooth, share)
+    return settings
 
 
 def students() -> Iterator[pd.DataFrame]:
@@ -219,8 +231,15 @@ def main() -> None:
         table.to_csv(RESULTS / f"compression_{name}.csv", index=False)
 
 
-JOBS = {"tune": tune, "students": students, "formats": formats, "prune": prune,
-        "article": article, "cost": cost}  # fmt: skip
+JOBS = {
+    "tune": tune,
+    "students": students,
+    "tuned": lambda: tuned(Run, Trainers, chosen()),
+    "formats": formats,
+    "prune": prune,
+    "article": article,
+    "cost": cost,
+}
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers, ops
 
 from .arguments import Arrays, check_integer, check_positive
-from .attention import AttentionBlock
+from .attention import AttentionBlock, PositionEmbedding
 
 # ------------------------------------------------------------------------------ what it costs
 
@@ -69,7 +69,7 @@ def _count(layer: Any) -> int | None:
         return sizes * _size(layer.input.shape[1:2], layer)
     if isinstance(layer, AttentionBlock):
         return _count_attention(layer)
-    if isinstance(layer, layers.Embedding):
+    if isinstance(layer, layers.Embedding | PositionEmbedding):  # look-ups
         return 0
     return None if any(len(w.shape) > 1 and min(w.shape) > 1 for w in layer.weights) else 0
 
