@@ -17,8 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors only
 __version__ = "0.1.0"
 
 _MODULES = (
-    "assets attention branches checks datasets evaluate explain formats fusion generation missing "
-    "models plots pretrained retrieval session table training"
+    "assets attention branches checks compression datasets evaluate explain formats fusion "
+    "generation missing models plots pretrained retrieval session table training"
 ).split()
 _HOME = {
     "start": "session",
@@ -32,8 +32,8 @@ _HOME = {
     "load_table": "table",
 }
 _ON_KERAS = (
-    "attention branches explain formats fusion generation missing models pretrained retrieval "
-    "training"
+    "attention branches compression explain formats fusion generation missing models pretrained "
+    "retrieval training"
 ).split()
 __all__ = ["__version__", *_MODULES, *_HOME]
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
         attention,
         branches,
         checks,
+        compression,
         datasets,
         evaluate,
         explain,
