@@ -52,6 +52,8 @@ STUDENTS = {
     "name, taught": Student("", "taught"),
     "32px, labels": Student("32px", "labels"),
     "32px, smoothed": Student("32px", "smoothed"),
+    "32px, tempered": Student("32px", "tempered"),
+    "32px, own kind": Student("32px", "own kind"),
     "32px, taught": Student("32px", "taught"),
     "32px, pairs": Student("32px", "pairs"),
     "32px-first, labels": Student("32px-first", "labels"),
@@ -81,6 +83,7 @@ class Run:
         """Train the teacher on the labels, and keep its answers."""
         self.fit(trainer, "teacher", self.x("teacher", 0), labels(self.y[self.rows[0]]))
         self.known = trainer.predict(self.x("teacher", 0))
+        self.own = self.known  # until a student of the same size has learned
         rng, rows = np.random.default_rng(self.seed), self.rows[0]
         # a name with the picture of another row: nobody has a label for it
         self.named = np.tile(rows, PAIRS)
@@ -101,7 +104,10 @@ class Run:
         x, y = self.x(image, 0), self.y[self.rows[0]]
         if way in ("labels", "smoothed"):
             return x, labels(y, setting if way == "smoothed" else 0.0)
-        answers = np.concatenate([soften(self.known, setting[0]), np.eye(CLASSES)[y]], axis=1)
+        truth = np.eye(CLASSES)[y]
+        # "tempered": the labels in the place of a teacher; "own kind": a teacher of its own size
+        teacher = {"tempered": truth, "own kind": self.own}.get(way, self.known)
+        answers = np.concatenate([soften(teacher, setting[0]), truth], axis=1)
         if way == "pairs":
             more = np.concatenate([soften(self.made, setting[0]), np.zeros_like(self.made)], axis=1)
             seen = self.features[image][self.drawn]
@@ -171,7 +177,8 @@ def chosen() -> dict[str, Any]:
         if student.way == "labels":
             settings[name] = (1.0, 0.0)
         else:
-            smooth, share = map(float, best[f"32px, {student.way}"])
+            way = student.way if f"32px, {student.way}" in best else "taught"
+            smooth, share = map(float, best[f"32px, {way}"])
             settings[name] = smooth if student.way == "smoothed" else (smooth, share)
     return settings
 
@@ -195,6 +202,8 @@ def students() -> Iterator[pd.DataFrame]:
             for name, student in STUDENTS.items():
                 trainer = trainers.get(student.image, settings[name])
                 run.learn(trainer, student, settings[name])
+                if name == "32px, labels":
+                    run.own = trainer.predict(run.x("32px", 0))
                 for part, page in zip((1, 2), pages, strict=True):
                     p = trainer.predict(run.x(student.image, part))
                     page[name] = right(p, run.y[run.rows[part]])
