@@ -9,9 +9,10 @@
     python benchmarks/compression.py cost       bytes, multiply-adds, time of six models
 
 Each writes benchmarks/results/compression_<name>.csv, which chapter 18 reads: one row per picture,
-with 1 where a model is right, or one row per model. They take about 3, 4, 2, 4, 7 and 1 minutes of
-processor time, and should run on one thread (OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
-TF_NUM_INTEROP_THREADS=1). Milliseconds are processor time: elapsed time depends on what else runs.
+with 1 where a model is right (students: the class that it names), or one row per model. They take
+between one and four minutes of processor time each, and should run on one thread
+(OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1). Milliseconds are processor
+time: elapsed time depends on what else runs.
 
 The seed of `tune` is used nowhere else. Its settings are chosen by the mean validation accuracy of
 two artists. All fits have the same number of steps.
@@ -25,7 +26,7 @@ import compression_models as models
 import numpy as np
 import pandas as pd
 from compression_costs import article, cost
-from compression_models import BATCH, CLASSES, EPOCHS, Pictures, right
+from compression_models import BATCH, CLASSES, EPOCHS, Pictures, right, said
 from compression_small import formats, prune
 from compression_tuned import tuned
 from fusion import RESULTS
@@ -184,7 +185,7 @@ def chosen() -> dict[str, Any]:
 
 
 def students() -> Iterator[pd.DataFrame]:
-    """Per validation and test picture: who is right, and the confidence of the name's model."""
+    """The class that each model names, per validation and test picture; confidence of the name."""
     pictures, settings = Pictures(), chosen()
     trainers, blocks = Trainers(pictures), []
     for seed in SEEDS:
@@ -198,7 +199,8 @@ def students() -> Iterator[pd.DataFrame]:
                     table.assign(held_out=artist, seed=seed, part=("valid", "test")[part - 1])
                 )
                 p = trainers.get("teacher").predict(run.x("teacher", part))
-                pages[-1]["teacher"] = right(p, run.y[run.rows[part]])
+                pages[-1]["truth"] = run.y[run.rows[part]]
+                pages[-1]["teacher"] = p.argmax(axis=1)
             for name, student in STUDENTS.items():
                 trainer = trainers.get(student.image, settings[name])
                 run.learn(trainer, student, settings[name])
@@ -206,13 +208,11 @@ def students() -> Iterator[pd.DataFrame]:
                     run.own = trainer.predict(run.x("32px", 0))
                 for part, page in zip((1, 2), pages, strict=True):
                     p = trainer.predict(run.x(student.image, part))
-                    page[name] = right(p, run.y[run.rows[part]])
+                    page[name] = p.argmax(axis=1)
                     if name == "name, labels":
                         page["confidence"] = p.max(axis=1).round(4)
             blocks += pages
-            print(
-                seed, artist, pages[1][["teacher", *STUDENTS]].mean().round(3).to_dict(), flush=True
-            )
+            said(pages[1][["teacher", *STUDENTS]].eq(pages[1]["truth"], axis=0).astype(int))
         yield pd.concat(blocks)
 
 
