@@ -2,6 +2,7 @@
 
     python benchmarks/compression.py tune       settings of students and rivals, on validation rows
     python benchmarks/compression.py students   teacher, students, name alone: 4 artists, 3 seeds
+    python benchmarks/compression.py sizes      the teacher on smaller pictures, the simplest rival
     python benchmarks/compression.py tuned      students whose picture encoder learns, too
     python benchmarks/compression.py formats    the small model as Keras, LiteRT and ONNX files
     python benchmarks/compression.py prune      the small model with zeros, and with fewer channels
@@ -33,9 +34,11 @@ from fusion import RESULTS
 
 import mmkeras as mm
 from mmkeras.compression import soften
+from mmkeras.datasets import load_emoji
 from mmkeras.training import Trainer
 
 SEEDS, DEVELOPMENT = range(1, 4), 0
+SIDES = (48, 64, 96)  # of pictures, beside the 32 of the students and the 128 of the teacher
 PAIRS = 3  # made-up pairs per row
 SMOOTH = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
 TAUGHT = [(t, s) for t in (2.0, 4.0, 8.0) for s in (0.5, 1.0)]  # temperature, share of the teacher
@@ -216,6 +219,26 @@ def students() -> Iterator[pd.DataFrame]:
         yield pd.concat(blocks)
 
 
+def sizes() -> Iterator[pd.DataFrame]:
+    """The class that the fused model names per test picture, with pictures of other sizes."""
+    pictures, blocks = Pictures(), []
+    for side in SIDES:
+        encoder = mm.pretrained.efficientnet_lite0((side, side, 3))
+        images = load_emoji(size=side).images
+        pictures.features[f"{side}px"] = mm.pretrained.cached_features(encoder, images)
+    trainer = models.trainer(1280)
+    for seed in SEEDS:
+        for artist in pictures.data.artists:
+            run = Run(pictures, artist, seed)
+            page = run.emoji.table.loc[run.rows[2], ["hexcode", "family", "artist"]]
+            page = page.assign(held_out=artist, seed=seed, truth=run.y[run.rows[2]])
+            for name in (f"{side}px" for side in SIDES):
+                run.learn(trainer, Student(name, "labels"), (1.0, 0.0))
+                page[name] = trainer.predict(run.x(name, 2)).argmax(axis=1)
+            blocks.append(page)
+        yield pd.concat(blocks)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", choices=JOBS)
@@ -229,6 +252,7 @@ def main() -> None:
 JOBS = {
     "tune": tune,
     "students": students,
+    "sizes": sizes,
     "tuned": lambda: tuned(Run, Trainers, chosen()),
     "formats": formats,
     "prune": prune,

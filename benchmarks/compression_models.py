@@ -91,9 +91,10 @@ def picture_branch(widths: tuple[int, ...] = WIDTHS, side: int = SIDE) -> keras.
     return keras.Model(pixels, x, name="image")
 
 
-def small_model(widths: tuple[int, ...] = WIDTHS) -> keras.Model:
-    """Name and 48×48 picture, from scratch; compiled for labels."""
-    model = mm.multimodal_model(parts(picture_branch(widths)), {"group": CLASSES}, dropout=0.5)
+def small_model(widths: tuple[int, ...] = WIDTHS, text: bool = True) -> keras.Model:
+    """Name (if `text`) and 48×48 picture, from scratch; compiled for labels."""
+    image = picture_branch(widths)
+    model = mm.multimodal_model(parts(image) if text else [image], {"group": CLASSES}, dropout=0.5)
     model.compile(keras.optimizers.Adam(RATE), "sparse_categorical_crossentropy")
     return model
 

@@ -38,8 +38,11 @@ class Small:
         """128 training rows, for what must see data."""
         return {name: values[self.still] for name, values in self.x[0].items()}
 
+    def picture(self, part: int) -> dict[str, np.ndarray]:
+        return {"image": self.x[part]["image"]}
+
     def right(self, answer: Any) -> np.ndarray:
-        return right(np.asarray(answer(self.x[2])), self.y[2])
+        return right(np.asarray(answer(self.picture(2))), self.y[2])
 
 
 def smalls() -> Iterator[Small]:
@@ -103,11 +106,11 @@ def everything(model: keras.Model, sample: dict[str, np.ndarray], folder: Path) 
 
 
 def prune() -> Iterator[tuple[str, pd.DataFrame]]:
-    """Answers of the small model with weights set to 0, and with fewer channels."""
+    """Answers of the picture's half of the small model with zeros, and with fewer channels."""
     pages, costs = [], []
-    whole, built = Trainer(models.small_model), {}
+    whole, built = Trainer(picture_model), {}
     for small in smalls():
-        whole.fit(small.x[0], small.y[0], seed=small.seed, epochs=LONG, batch_size=64)
+        whole.fit(small.picture(0), small.y[0], seed=small.seed, epochs=LONG, batch_size=64)
         start = whole.model.get_weights()
         for share in (0, 0.5, 0.8, 0.9, 0.95):
             whole.model.set_weights(with_zeros(start, share) if share else start)
@@ -117,13 +120,13 @@ def prune() -> Iterator[tuple[str, pd.DataFrame]]:
         whole.model.set_weights(with_zeros(start, MOST))
         still = [StillZero(whole.model)]
         whole.model.fit(
-            small.x[0], small.y[0], epochs=MORE, batch_size=64, verbose=0, callbacks=still
+            small.picture(0), small.y[0], epochs=MORE, batch_size=64, verbose=0, callbacks=still
         )
         small.page[f"{MOST:.0%} zeros, trained on"] = small.right(whole.model.predict_on_batch)
         whole.model.set_weights(start)
         for keep in (0.5, 0.25):
             widths = tuple(int(n * keep) for n in models.WIDTHS)
-            thin = built.setdefault(widths, Trainer(lambda w=widths: models.small_model(w)))
+            thin = built.setdefault(widths, Trainer(lambda w=widths: picture_model(w)))
             for how in ("largest", "random"):
                 rng = np.random.default_rng(small.seed) if how == "random" else None
                 cut = narrowed(whole.model, widths, rng)
@@ -131,9 +134,11 @@ def prune() -> Iterator[tuple[str, pd.DataFrame]]:
                 thin.model.set_weights(cut)
                 name = f"{keep:.0%} of channels, {how}"
                 small.page[name] = small.right(thin.model.predict_on_batch)
-                thin.model.fit(small.x[0], small.y[0], epochs=MORE, batch_size=64, verbose=0)
+                thin.model.fit(small.picture(0), small.y[0], epochs=MORE, batch_size=64, verbose=0)
                 small.page[f"{name}, trained on"] = small.right(thin.model.predict_on_batch)
-            thin.fit(small.x[0], small.y[0], seed=small.seed, epochs=LONG + MORE, batch_size=64)
+            thin.fit(
+                small.picture(0), small.y[0], seed=small.seed, epochs=LONG + MORE, batch_size=64
+            )
             name = f"{keep:.0%} of channels, from scratch"
             small.page[name] = small.right(thin.model.predict_on_batch)
             costs.append(cost_of(f"{keep:.0%} of channels", thin.model, small))
@@ -141,6 +146,11 @@ def prune() -> Iterator[tuple[str, pd.DataFrame]]:
         said(small.page)
         yield "prune", pd.concat(pages)
         yield "prune_cost", pd.DataFrame(costs).round(5)
+
+
+def picture_model(widths: tuple[int, ...] = models.WIDTHS) -> keras.Model:
+    """The small model without the name, which would hide what a cut does to the picture."""
+    return models.small_model(widths, text=False)
 
 
 class StillZero(keras.callbacks.Callback):
@@ -181,7 +191,7 @@ def narrowed(
         before = keep
     kernel, bias = encoder.get_layer("features").get_weights()
     cut["features"] = [kernel[before], bias]
-    thin = models.small_model(widths)
+    thin = picture_model(widths)
     for layer in thin.layers:
         if layer.name != "image_encoder":
             layer.set_weights(model.get_layer(layer.name).get_weights())
@@ -193,7 +203,7 @@ def narrowed(
 def cost_of(name: str, model: keras.Model, small: Small) -> dict[str, Any]:
     """Multiply-adds, zeros, bytes of a LiteRT file as it is and packed, milliseconds."""
     content = models.litert(model, "float32")
-    run, x = models.LiteRT(content, model), first(small.x[2], 64)
+    run, x = models.LiteRT(content, model), first(small.picture(2), 64)
     weights = np.concatenate([w.ravel() for w in model.get_weights() if w.ndim > 1])
     return {"model": name, "seed": small.seed, "zeros": (weights == 0).mean(),
             "multiply_adds": sum(multiply_adds(model).values()), "bytes": len(content),

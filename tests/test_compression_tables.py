@@ -80,24 +80,31 @@ def test_the_branch_of_the_benchmark_is_that_of_the_package(bench):
 
 def test_a_narrow_model_keeps_what_its_channels_said(bench):
     """Of filters that are all zero nothing is lost when they are removed."""
-    from compression_small import narrowed, with_zeros
+    from compression_small import narrowed, picture_model, with_zeros
 
-    model = bench.models.small_model((4, 6, 8))
+    model = picture_model((4, 6, 8))
     encoder = model.get_layer("image_encoder")
     for i, width in enumerate((4, 6, 8), start=1):
         kernel = encoder.get_layer(f"convolution{i}").get_weights()[0]
         kernel[..., width // 2 :] = 0  # BatchNorm's start keeps them at 0
         encoder.get_layer(f"convolution{i}").set_weights([kernel])
-    thin = bench.models.small_model((2, 3, 4))
+    thin = picture_model((2, 3, 4))
     thin.set_weights(narrowed(model, (2, 3, 4), None))
     rng = np.random.default_rng(0)
-    x = {
-        "text": rng.integers(0, 9, (5, 8)).astype("int32"),
-        "image": rng.uniform(0, 255, (5, 48, 48, 3)).astype("float32"),
-    }
+    x = {"image": rng.uniform(0, 255, (5, 48, 48, 3)).astype("float32")}
     np.testing.assert_allclose(thin(x), model(x), atol=1e-5)
-    sparse = np.concatenate([w.ravel() for w in with_zeros(model.get_weights(), 0.9) if w.ndim > 1])
-    assert 0.9 <= (sparse == 0).mean() <= 0.95
+
+
+def test_the_smallest_weights_of_all_matrices_become_zero_and_biases_stay(bench):
+    from compression_small import with_zeros
+
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(20, 30)), rng.normal(size=30) / 1e6, 0.1 * rng.normal(size=(9, 9))]
+    cut = with_zeros(weights, 0.8)
+    np.testing.assert_array_equal(cut[1], weights[1])
+    kept = np.concatenate([np.abs(w[c != 0]) for w, c in zip(weights[::2], cut[::2], strict=True)])
+    gone = np.concatenate([np.abs(w[c == 0]) for w, c in zip(weights[::2], cut[::2], strict=True)])
+    assert kept.min() > gone.max() and abs(len(gone) / (len(gone) + len(kept)) - 0.8) < 0.01
 
 
 def test_files_and_costs_are_plausible():
