@@ -80,7 +80,7 @@ def test_the_branch_of_the_benchmark_is_that_of_the_package(bench):
 
 def test_a_narrow_model_keeps_what_its_channels_said(bench):
     """Of filters that are all zero nothing is lost when they are removed."""
-    from compression_small import narrowed, picture_model, with_zeros
+    from compression_small import narrowed, picture_model
 
     model = picture_model((4, 6, 8))
     encoder = model.get_layer("image_encoder")
