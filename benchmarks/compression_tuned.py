@@ -16,7 +16,7 @@ from mmkeras.datasets import load_emoji
 from mmkeras.training import Trainer
 
 PASSES, SLOW = 8, 5e-4  # epochs, and the learning rate of all weights
-WAYS = ("labels", "taught", "pairs")
+WAYS = ("labels", "taught")
 
 
 def halves() -> tuple[keras.Model, keras.Model]:
