@@ -190,6 +190,28 @@ def test_padding_changes_no_answer(engine, rows):
     np.testing.assert_allclose(whole.sum(axis=1), 1)
 
 
+def test_explain_gives_the_shares_that_the_command_gives(service, rows, trained, engine):
+    from mmkeras.table import load_table
+    from mmkeras.table.explained import Explainer
+    from mmkeras.table.run import load
+
+    given, _ = rows
+    (answer,) = service({"url": "/explain", "json": {"rows": [as_json(row) for row in given[:3]]}})
+    settings = trained.settings["table"]
+    table = load_table(trained.folder / "new.csv", label=None, cache=False, **settings)
+    explain = Explainer(load(trained.run)[0], table, engine.classes, permutations=1)
+    for place, told in enumerate(answer.json()["predictions"]):
+        wanted = explain(place, dict.fromkeys(settings, ""), None)
+        shares = {name: share for name, share in wanted.shares.items() if share is not None}
+        assert told["log_odds"]["shares"] == pytest.approx(shares, abs=2e-3)
+        assert told["log_odds"]["all"] == pytest.approx(wanted.odds, abs=2e-3)
+        assert told["prediction"] == engine.classes[wanted.chosen]
+        parts = told["log_odds"]
+        assert sum(parts["shares"].values()) == pytest.approx(parts["all"] - parts["nothing"], 1e-3)
+    (many,) = service({"url": "/explain", "json": {"rows": [{"text": "a"}] * 9}})
+    assert many.status_code == 413 and "8 allowed" in many.json()["error"]
+
+
 # ---- rows with problems ---------------------------------------------------------------------
 
 

@@ -22,7 +22,9 @@ from .batches import Batcher, Full
 from .bodies import BadBody, rows_of
 from .counts import Counts
 from .gate import Gate, Rate, log
+from .shares import shares, subsets, without
 
+EXPLAINED = 8  # most rows of a request to /explain, each of which is answered up to 16 times
 PROBLEMS = 20  # most problems of one request that are spelt out
 PAGE_RULES = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; "
@@ -139,13 +141,21 @@ class Service:
 
     async def predict(self, request: Request) -> Response:
         """The answers to the rows of a request."""
+        return await self._respond(request, explained=False)
+
+    async def explain(self, request: Request) -> Response:
+        """The answers, each with what the modalities did to it."""
+        return await self._respond(request, explained=True)
+
+    async def _respond(self, request: Request, explained: bool) -> Response:
         if self.loaded is None:
             return _error(request, 503, "the run is still being loaded", again=2)
         loaded = self.loaded  # a reload meanwhile does not concern this request
         reader, said = loaded.engine.reader, request.state.said
         try:
             kind = request.headers.get("content-type", "")
-            rows = rows_of(await request.body(), kind, reader.kinds, self.limits.max_rows)
+            most = min(EXPLAINED, self.limits.max_rows) if explained else self.limits.max_rows
+            rows = rows_of(await request.body(), kind, reader.kinds, most)
         except BadBody as error:
             return _error(request, error.status, str(error))
         loop = asyncio.get_running_loop()
@@ -160,17 +170,26 @@ class Service:
             return _refused(request, bad)
         good = {at: x for at, (x, problems) in enumerate(read, start=1) if not problems}
         try:
-            found = await self._answers(loaded, list(good.values())) if good else []
+            if explained:
+                found = [await self._explained(loaded, x) for x in good.values()]
+            else:
+                answers = await self._answers(loaded, list(good.values())) if good else []
+                found = [_told(p, x, loaded) for p, x in zip(answers, good.values(), strict=True)]
         except Full as full:
             return _error(request, 503, str(full), again=1)
         self.counts.rows.labels("answered").inc(len(good))
-        told = {
-            at: _told(at, p, x["present"], loaded)
-            for (at, x), p in zip(good.items(), found, strict=True)
-        }
+        told = {at: {"row": at, **one} for at, one in zip(good, found, strict=True)}
         told |= {at: {"row": at, "problems": problems} for at, problems in bad.items()}
-        answers = [told[at] for at in sorted(told)]
-        return JSONResponse({"request": request.state.id, "predictions": answers})
+        body = {"request": request.state.id, "predictions": [told[at] for at in sorted(told)]}
+        return JSONResponse(body)
+
+    async def _explained(self, loaded: Loaded, x: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one row, and the share of each modality in it."""
+        modalities = loaded.engine.reader.modalities
+        kept = subsets(x["present"])
+        p = await self._answers(loaded, [without(x, some, modalities) for some in kept])
+        told = _told(p[-1], x, loaded)
+        return told | {"log_odds": shares(kept, p, modalities, int(p[-1].argmax()))}
 
     async def _answers(self, loaded: Loaded, rows: Sequence[Mapping[str, Any]]) -> Any:
         try:
@@ -179,14 +198,13 @@ class Service:
             self.counts.waiting.set(len(loaded.batcher))
 
 
-def _told(at: int, p: Any, present: Any, loaded: Loaded) -> dict[str, Any]:
+def _told(p: Any, x: Mapping[str, Any], loaded: Loaded) -> dict[str, Any]:
     classes = loaded.engine.classes
     names = loaded.engine.reader.modalities
     return {
-        "row": at,
         "prediction": classes[int(p.argmax())],
         "probabilities": {name: round(float(q), 6) for name, q in zip(classes, p, strict=True)},
-        "absent": [name for name, there in zip(names, present, strict=True) if not there],
+        "absent": [name for name, there in zip(names, x["present"], strict=True) if not there],
     }
 
 
@@ -255,6 +273,7 @@ def _add(app: FastAPI, service: Service, counts: Counts) -> None:
     from . import describe
 
     app.post("/predict")(service.predict)
+    app.post("/explain")(service.explain)
 
     @app.get("/health")
     async def health() -> dict[str, str]:

@@ -26,8 +26,8 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(
         prog="mmkeras serve",
         description="Answer over HTTP with a model that mmkeras train made: a page for people at "
-        "/, and POST /predict for programs, with files as browsers send them or with JSON. /docs "
-        "explains both. Needs the packages of: pip install 'mmkeras[serve]'",
+        "/, and for programs POST /predict and /explain, with files as browsers send them or with "
+        "JSON. /docs tells how. Needs the packages of: pip install 'mmkeras[serve]'",
         epilog="Example: mmkeras serve weather/run, then open http://127.0.0.1:8000. SIGTERM and "
         "Ctrl-C answer what was asked and stop; SIGHUP loads the run again, if it was trained "
         "anew, without losing a request. Exit status: 0 done, 1 it could not start, 2 wrong "

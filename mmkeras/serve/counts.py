@@ -8,7 +8,17 @@ from prometheus_client import multiprocess
 
 TIMES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 SIZES = (1, 2, 4, 8, 16, 32)
-PATHS = ("/", "/predict", "/about", "/health", "/ready", "/metrics", "/docs", "/openapi.json")
+PATHS = (
+    "/",
+    "/predict",
+    "/explain",
+    "/about",
+    "/health",
+    "/ready",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+)
 
 
 class Counts:

@@ -86,6 +86,7 @@ def openapi(about: Mapping[str, Any]) -> dict[str, Any]:
         "info": {"title": "mmkeras", "version": about["mmkeras"]},
         "paths": {
             "/predict": {"post": predict},
+            "/explain": {"post": {**predict, "summary": "Predict, with shares of the modalities"}},
             "/about": {"get": {"summary": "The run that answers", "responses": told}},
             "/health": {"get": {"summary": "Whether the process lives", "responses": told}},
             "/ready": {"get": {"summary": "Whether it answers", "responses": told}},
@@ -125,6 +126,7 @@ def _answers(classes: list[str]) -> dict[str, Any]:
             "prediction": {"enum": classes},
             "probabilities": {"type": "object", "properties": dict.fromkeys(classes, share)},
             "absent": {"type": "array", "items": {"type": "string"}},
+            "log_odds": {"type": "object"},
             "problems": {"type": "array"},
         },
     }
@@ -178,6 +180,9 @@ If the service asks for a key, send it in the header <code>X-API-Key</code>.</p>
 <h2>JSON</h2><pre>{escape(sent)}</pre>
 <p>An object of columns is one row. With <code>?skip_bad_rows=true</code> rows without problems are
 answered even if others have some.</p>
+<p><code>POST /explain</code> takes the same, up to 8 rows, and adds to each answer the log-odds of
+the predicted class with all that the row has and with nothing, and the share of each modality in
+the difference (its Shapley value).</p>
 <h2>Statuses</h2><table>{codes}</table>
 <h2>Other addresses</h2><p><a href="/">a page to try it</a>, <a href="/about">/about</a>,
 <a href="/openapi.json">/openapi.json</a>, <a href="/health">/health</a>,
