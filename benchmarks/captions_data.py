@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pandas as pd
 from keras import layers
-from PIL import Image
+from PIL import Image, ImageOps
 
 import mmkeras as mm
 from mmkeras import generation
@@ -95,19 +95,31 @@ def choose(emoji: mm.datasets.emoji.Emoji, seed: int) -> pd.DataFrame:
     return names.sample(CONCEPTS, random_state=seed).sort_index().reset_index(drop=True)
 
 
-def shrunk(pictures: np.ndarray, size: int) -> np.ndarray:
+def resized(pictures: np.ndarray, size: int) -> np.ndarray:
     return np.stack([np.asarray(Image.fromarray(p).resize((size, size))) for p in pictures])
+
+
+def cut(pictures: np.ndarray, size: int) -> np.ndarray:
+    """Drawings without their margins, in the middle of (size, size); the longer side fills it."""
+    boxes = [Image.fromarray(255 - p).getbbox() for p in pictures]  # of what is not white
+    drawn = [Image.fromarray(p).crop(box) for p, box in zip(pictures, boxes, strict=True)]
+    return np.stack([np.asarray(ImageOps.pad(one, (size, size), color="white")) for one in drawn])
 
 
 class Scenes:
     """Scenes of two drawings of one split, with their sentences.
+
+    Each drawing is cut to what is drawn, so that "small" means the same with each artist; with
+    `margins` it keeps the margin that its artist leaves, and the scenes are the same otherwise.
 
     `table` has one row per scene: the part ("15 pairs" to "300 pairs" are training sets); the two
     concepts as rows of `names`, their artists, and which are small; whether the first is above;
     the language in which the sentence is trained; and by how many pixels the drawings are moved.
     """
 
-    def __init__(self, emoji: mm.datasets.emoji.Emoji, artist: str, seed: int) -> None:
+    def __init__(
+        self, emoji: mm.datasets.emoji.Emoji, artist: str, seed: int, margins: bool = False
+    ) -> None:
         self.names, rng = choose(emoji, seed), np.random.default_rng(seed)
         others = [a for a in ARTISTS if a != artist]
         dealt = np.array(rounds(CONCEPTS))[rng.permutation(CONCEPTS - 1)]
@@ -119,7 +131,8 @@ class Scenes:
         self.table = pd.concat(tables, ignore_index=True)
         at = {(row.hexcode, row.artist): i for i, row in enumerate(emoji.table.itertuples())}
         rows = [at[code, a] for a in ARTISTS for code in self.names["hexcode"]]
-        self.drawings = {size: shrunk(emoji.images[rows], size) for size in (BIG, SMALL)}
+        fit = resized if margins else cut
+        self.drawings = {size: fit(emoji.images[rows], size) for size in (BIG, SMALL)}
         said = [self.say(row) for row in self.table.itertuples()]
         self.english, self.chinese = [a for a, _ in said], [b for _, b in said]
 

@@ -1,12 +1,13 @@
 """Chapter 15: right answers pass, and a student with a likely slip is told which one."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from check_cases import accepted, refused
 
-from mmkeras.checks import ch15
+from mmkeras.checks import ch15, languages
 
 
 def rows(texts: Any, start: int, end: int, length: int, fill: int = -1) -> Any:
@@ -105,6 +106,48 @@ def judged(**changed: Any) -> dict[str, Any]:
     return {**ch15.VERDICTS, **changed}
 
 
+def keeping(width: int) -> Callable:
+    """A beam of this width; 1 is greedy."""
+
+    def search(step: Callable, length: int) -> list[int]:
+        live: list[tuple[float, list[int]]] = [(0.0, [])]
+        for _ in range(length):
+            grown = [
+                (v + p, [*text, word]) for v, text in live for word, p in enumerate(step(text))
+            ]
+            live = sorted(grown, reverse=True)[:width]
+        return live[0][1]
+
+    return search
+
+
+def each_first_word(step: Callable, length: int) -> np.ndarray:
+    """Greedy from each first word: too little of a search."""
+    found = []
+    for word, value in enumerate(step([])):
+        text = [word]
+        while len(text) < length:
+            p = step(text)
+            text, value = [*text, int(p.argmax())], value + p.max()
+        found.append((value, text))
+    return np.array(max(found)[1])
+
+
+def unlikeliest(step: Callable, length: int) -> list[int]:
+    text: list[int] = []
+    while len(text) < length:
+        text.append(int(step(text).argmin()))
+    return text
+
+
+def test_the_likeliest_text_of_a_language_is_that_of_trying_all():
+    table = languages.draw(3)[2]
+    texts = np.indices((languages.WORDS,) * languages.LENGTH).reshape(languages.LENGTH, -1)
+    padded = np.vstack([np.zeros((3, texts.shape[1]), int), texts])
+    steps = [table[tuple(padded[i : i + 4])] for i in range(languages.LENGTH)]
+    np.testing.assert_allclose(languages.likeliest(table), np.sum(steps, axis=0).max())
+
+
 RIGHT = {
     ch15.teacher: [
         ("arrays", lambda: (rows,)),
@@ -119,6 +162,10 @@ RIGHT = {
         ("NumPy", lambda: (lambda *a: np.float64(share(*a)),)),
     ],
     ch15.verdicts: [("as they are", lambda: (judged(),))],
+    ch15.search: [
+        ("a beam of two", lambda: (keeping(2),)),
+        ("a beam of six, an array", lambda: (lambda *a: np.array(keeping(6)(*a)),)),
+    ],
 }
 WRONG = {
     ch15.teacher: [
@@ -158,6 +205,18 @@ WRONG = {
         ("open", lambda: (judged(B=...),), "claim B has no verdict"),
         ("a word", lambda: (judged(B="wrong"),), "'wrong' is no verdict"),
         ("one missing", lambda: ({"A": "holds"},), "a verdict for each claim"),
+    ],
+    ch15.search: [
+        ("greedy", lambda: (keeping(1),), "texts of greedy"),
+        ("too many questions", lambda: (keeping(8),), "46 times for one text"),
+        ("first word only", lambda: (each_first_word,), "close half of it"),
+        ("the wrong end", lambda: (unlikeliest,), "less likely than those of greedy"),
+        (
+            "too short",
+            lambda: (lambda step, length: keeping(3)(step, 4),),
+            "should have shape (7,)",
+        ),
+        ("no word", lambda: (lambda step, length: [5] * length,), "word numbers, 0 to 4"),
     ],
 }
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import NotYet, exercise, expect_close, expect_verdicts
+from . import NotYet, exercise, expect_close, expect_verdicts, languages
 
 VERDICTS = {
     "A": "leak",
@@ -228,3 +228,60 @@ def verdicts(answer: dict) -> str | None:
     """Give a verdict for each of the claims A to E, as a dict."""
     expect_verdicts(answer, VERDICTS, LOOK)
     return "a sentence is worth as much as the rival that could not write it"
+
+
+ASKS = 40
+
+
+def _answer(function: Callable, table: np.ndarray) -> list[int]:
+    """The text that a student's search finds, with at most ASKS questions."""
+    asked = 0
+
+    def step(text: Any) -> np.ndarray:
+        nonlocal asked
+        asked += 1
+        return table[languages.context(list(text))].copy()
+
+    text = _numbers(function(step, languages.LENGTH), "the text", (languages.LENGTH,))
+    if asked > ASKS:
+        raise NotYet(
+            f"step was asked {asked} times for one text, {ASKS} are allowed: ask only about the "
+            "beginnings that are worth it"
+        )
+    if not np.isin(text, np.arange(languages.WORDS)).all():
+        raise NotYet(
+            f"the text must hold word numbers, 0 to {languages.WORDS - 1}, got {text.tolist()}"
+        )
+    return [int(word) for word in text]
+
+
+@exercise(
+    "15.5",
+    "your own search",
+    hint="keep several beginnings, each a pair (log-probability, text); which one do you continue "
+    "next, and which do you give up? Three beginnings kept in each step take 1 + 6 · 3 questions",
+)
+def search(function: Callable) -> str | None:
+    """Return a text, `length` word numbers, likelier than what greedy finds."""
+    tables = languages.draw(30)
+    found = np.array([languages.value(table, _answer(function, table)) for table in tables])
+    plain = np.array([languages.value(table, languages.greedy(table)) for table in tables])
+    top = np.array([languages.likeliest(table) for table in tables])
+    exact, before = (int(np.isclose(value, top).sum()) for value in (found, plain))
+    if np.allclose(found, plain):
+        raise NotYet("these are the texts of greedy: look further than the likeliest next word")
+    closed = 100 * (found - plain).mean() / (top - plain).mean()
+    if closed < 0:
+        raise NotYet(
+            "in the mean these texts are less likely than those of greedy: add up the "
+            "log-probabilities of all words, and return the text with the largest sum"
+        )
+    if closed < 50:
+        raise NotYet(
+            f"the texts are likelier than those of greedy, but close only {closed:.0f}% of the gap "
+            "between greedy and the likeliest text: close half of it"
+        )
+    return (
+        f"{closed:.0f}% of greedy's gap is closed, and the likeliest text is found in {exact} of "
+        f"{len(tables)} languages (greedy: {before}). How far do you come with 20 questions?"
+    )
