@@ -101,6 +101,27 @@ def test_scenes_are_those_of_today_and_no_test_pair_was_seen(data, emoji):
         assert artist not in set(old[columns].to_numpy().ravel())
 
 
+def test_a_drawing_is_cut_to_what_is_drawn_and_its_longer_side_fills_the_square(data):
+    wide = np.full((1, 96, 96, 3), 255, "uint8")
+    wide[0, 10:20, 30:70] = 0
+    small = data.cut(wide, 40)[0]
+    assert small.shape == (40, 40, 3)
+    assert (small[16:24] < 50).all() and (small[:14] == 255).all() and (small[26:] == 255).all()
+
+
+def test_scenes_with_margins_are_the_same_but_for_the_margins(data, emoji):
+    cut, whole = (data.Scenes(emoji, "openmoji", 23, margins=m) for m in (False, True))
+    assert cut.english == whole.english
+    columns = [column for column in cut.table if column != "shift"]
+    pd.testing.assert_frame_equal(cut.table[columns], whole.table[columns])
+    np.testing.assert_array_equal(np.stack(cut.table["shift"]), np.stack(whole.table["shift"]))
+    drawn = [(np.stack(s.drawings[60]) < 255).any(axis=3).any(axis=2).sum() for s in (cut, whole)]
+    assert drawn[0] > 1.05 * drawn[1]
+    table, scenes = read("margins"), read("scenes")
+    for column in ("English", "Chinese", "part", "artist", "first", "second", "first_artist"):
+        assert table[column].tolist() == scenes[column].tolist()
+
+
 def test_a_picture_shows_its_first_drawing_on_the_left_or_above(data, emoji):
     scenes = data.Scenes(emoji, "noto", 21)
     rows = np.arange(60)
@@ -117,12 +138,15 @@ def test_a_picture_shows_its_first_drawing_on_the_left_or_above(data, emoji):
 
 def test_each_fit_is_stored_and_a_copied_scene_is_never_right_on_new_pairs(data):
     fits, table = read("fits"), read("scenes")
-    for task, split in fits.groupby(["task", "artist"]):
-        assert split["rate"].nunique() == 2, task
+    tried = {"names": 2, "scenes": 3, "margins": 2}  # learning rates
+    assert set(fits["task"]) == set(tried) and set(fits["artist"]) == set(data.SPLITS)
+    for (task, artist), split in fits.groupby(["task", "artist"]):
+        assert split["rate"].nunique() == tried[task], (task, artist)
     new = table[table["part"] != "new artist"]
     assert not (new["nearest scene"] == new["English"]).any()
     known = table[table["part"] == "new pairs"]
-    assert (known["nearest by part"] == known["English"]).mean() > 0.95
+    for rival in ("nearest by part", "by part, not enlarged"):
+        assert (known[rival] == known["English"]).mean() > 0.95
 
 
 def test_the_cache_changes_no_number_by_more_than_rounding_and_is_faster_on_long_texts():
