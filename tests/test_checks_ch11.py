@@ -12,10 +12,12 @@ from mmkeras.checks import ch11
 from mmkeras.evaluate import best_threshold, expected_cost
 
 
-def weights(*, conv: bool = True, bias: int = 3, pad: int = 0, pool: int = 2) -> Callable:
+def weights(
+    *, conv: bool = True, bias: int = 3, pad: int = 0, pool: int = 2, flat: bool = False
+) -> Callable:
     def count(side: int, channels: int, kernel: int, filters: int, units: int) -> int:
         left = (side - (0 if pad else kernel - 1)) // pool
-        first = kernel * kernel * channels * filters + filters * (bias & 1)
+        first = kernel * kernel * (1 if flat else channels) * filters + filters * (bias & 1)
         return first * conv + left * left * filters * units + units * (bias >> 1)
 
     return count
@@ -228,6 +230,7 @@ WRONG = {
         ("no bias of the convolution", lambda: (weights(bias=2),), "biases of the convolution"),
         ("no bias", lambda: (weights(bias=0),), "the biases are missing: one per window"),
         ("padding", lambda: (weights(pad=1),), "loses 2 pixels per side"),
+        ("one channel", lambda: (weights(flat=True),), "looks at all 3 channels"),
         ("no pooling", lambda: (weights(pool=1),), "the pooling halves"),
         ("a constant", lambda: (lambda *sizes: 7,), "the count for a picture of 64 × 64"),
     ],

@@ -33,6 +33,8 @@ def flatten_weights(count: Callable) -> str | None:
             conv + dense - filters: "the biases of the convolution are missing",
             conv + dense - units - filters: "the biases are missing: one per window, one per unit",
             dense: "this is the Dense layer alone: add the convolution",
+            kernel * kernel * filters + filters + dense: "each window looks at all "
+            f"{channels} channels of its place",
             conv + (side // 2) ** 2 * filters * units + units: "without padding the convolution "
             f"loses {kernel - 1} pixels per side before the pooling",
             conv + (side - kernel + 1) ** 2 * filters * units + units: "the pooling halves both "
