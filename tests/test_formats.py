@@ -226,6 +226,16 @@ def test_8_bits_take_a_third_of_the_room():
     assert max(size["dynamic"], size["int8"]) <= 0.35 * size["float32"]
 
 
+@pytest.mark.slow
+def test_a_saved_model_has_each_weight_once(model, tmp_path):
+    """Keras' own export has each twice; when it no longer has, `saved_model` can go."""
+    size = 4 * model.count_params()
+    ours = written(model, "savedmodel", tmp_path / "ours") / "variables"
+    assert size < formats.size_of(ours) < 1.5 * size
+    model.export(tmp_path / "keras", format="tf_saved_model", verbose=False)
+    assert formats.size_of(tmp_path / "keras" / "variables") > 2 * size
+
+
 def test_rows_that_do_not_fit_are_refused(model, x, tmp_path):
     target = tmp_path / "model.tflite"
     with pytest.raises(Unwritable, match="inputs 'text', 'image', 'audio', 'present'; got none"):

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from .saved_model import saved_model
 from .tracing import written_as
 
 Arrays = Mapping[str, np.ndarray]
@@ -46,7 +47,7 @@ def litert(model: keras.Model, kind: str = "float32", rows: Arrays | None = None
 
     with tempfile.TemporaryDirectory() as folder, quiet():
         with written_as("litert"):
-            keras.Model.export(model, folder, format="tf_saved_model", verbose=False)
+            saved_model(model, folder)
 
         def converter() -> Any:
             made = tf.lite.TFLiteConverter.from_saved_model(folder)

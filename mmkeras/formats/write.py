@@ -10,6 +10,7 @@ import numpy as np
 
 from .litert import litert
 from .refusals import foreign, refusal
+from .saved_model import saved_model
 from .tracing import plain_gelu, written_as
 
 # Format → its name in the file system, which is a folder if it has no ending.
@@ -58,7 +59,7 @@ def written(
             _onnx(model, part)
         else:
             with written_as("tf_saved_model"):
-                keras.Model.export(model, part, format="tf_saved_model", verbose=False)
+                saved_model(model, part)
         remove(path)
         os.replace(part, path)
     except ValueError as error:
