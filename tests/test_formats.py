@@ -13,7 +13,7 @@ from mmkeras.branches import LogMel, WhisperLogMel
 from mmkeras.branches.audio import in_bands, mel_filters
 from mmkeras.formats import Limits, Unwritable, compared, written, written_as
 from mmkeras.formats.compare import answers
-from mmkeras.formats.litert import kept_names, litert
+from mmkeras.formats.litert import heads, heads_kept, kept_names, litert
 from mmkeras.formats.tracing import plain_gelu
 
 RATE, SAMPLES = 8000, 4000
@@ -79,6 +79,23 @@ def test_gelu_is_the_same_and_comes_back_after_an_error():
         np.testing.assert_allclose(model(x).numpy(), want, atol=1e-6)
         raise RuntimeError
     assert model.layers[0].activation is keras.activations.gelu
+
+
+def test_a_head_is_traced_otherwise_and_is_as_before_after_an_error():
+    """Also where it stands inside of a model that is a layer, as behind frozen encoders."""
+    x = keras.Input((3,), name="x")
+    inner = keras.Model(x, layers.Dense(2, "softmax", name="answer")(layers.Dense(4)(x)))
+    outer = keras.Model(x, inner(layers.Dense(3, name="first")(x)))
+    (head,) = heads(outer)
+    assert head is inner.get_layer("answer")
+    rows = RNG.normal(size=(N, 3)).astype("float32")
+    want = outer(rows).numpy()
+    with pytest.raises(RuntimeError), heads_kept(outer), written_as("litert"):
+        assert "call" in vars(head)
+        np.testing.assert_allclose(outer(rows).numpy(), want, atol=1e-6)
+        raise RuntimeError
+    assert "call" not in vars(head)
+    np.testing.assert_array_equal(outer(rows).numpy(), want)
 
 
 # ------------------------------------------------------------------------------ comparing

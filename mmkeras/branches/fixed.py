@@ -24,6 +24,8 @@ class Standardise(layers.Layer):
     feature out.
     """
 
+    stays_float = True  # in a file of 8-bit integers, see mmkeras.formats
+
     def build(self, shape: tuple[int | None, ...]) -> None:
         size = {"shape": (shape[-1],), "trainable": False}
         self.mean = self.add_weight(name="mean", initializer="zeros", **size)
@@ -48,6 +50,8 @@ class TfIdfSum(layers.Layer):
         vocabulary_size: number of ids.
         units: columns of the matrix.
     """
+
+    stays_float = True  # in a file of 8-bit integers, see mmkeras.formats
 
     def __init__(self, vocabulary_size: int, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -78,6 +82,8 @@ class TfIdfSum(layers.Layer):
 @register
 class MeanAndSpread(layers.Layer):
     """Over time: (batch, time, d) → mean and standard deviation of each feature, (batch, 2 d)."""
+
+    stays_float = True  # in a file of 8-bit integers, see mmkeras.formats
 
     def call(self, x: Tensor) -> Tensor:
         mean = ops.mean(x, axis=1)

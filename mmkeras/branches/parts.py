@@ -26,6 +26,8 @@ class UnitLength(layers.Layer):
     LiteRT file, whose converter replaces the sum of squares by an operator without an epsilon.
     """
 
+    stays_float = True  # in a file of 8-bit integers, see mmkeras.formats
+
     def call(self, x: Tensor) -> Tensor:
         squares = ops.mean(ops.square(x), axis=-1, keepdims=True) * x.shape[-1]
         return x * ops.rsqrt(ops.maximum(squares, 1e-6))

@@ -18,10 +18,12 @@ import keras
 import numpy as np
 
 from .saved_model import saved_model
-from .tracing import written_as
+from .tracing import kept_float, written_as
 
 Arrays = Mapping[str, np.ndarray]
 KINDS = ("float32", "float16", "dynamic", "int8")
+# Besides layers with `stays_float`, and the last ones: a variance, and features of many scales.
+STAY_FLOAT = (keras.layers.LayerNormalization, keras.layers.Concatenate)
 
 
 def litert(model: keras.Model, kind: str = "float32", rows: Arrays | None = None) -> bytes:
@@ -32,8 +34,8 @@ def litert(model: keras.Model, kind: str = "float32", rows: Arrays | None = None
         kind: one of KINDS.
         rows: for int8, arrays by input name, of rows like those that the file will see; about 100
             are enough. In an int8 file inputs and outputs stay float32 (ids int32), and so do
-            layers with an attribute `stays_float`: a spectrogram before its logarithm spans far
-            more than the 256 steps of 8 bits.
+            the last layers, STAY_FLOAT, and layers with an attribute `stays_float`: their numbers
+            span more than 256 steps, such as a spectrogram before its logarithm.
 
     Raises:
         ValueError: an unknown kind, rows that do not fit the model, or an operator that LiteRT
@@ -46,7 +48,7 @@ def litert(model: keras.Model, kind: str = "float32", rows: Arrays | None = None
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder, quiet():
-        with written_as("litert"):
+        with written_as("litert"), heads_kept(model):
             saved_model(model, folder)
 
         def converter() -> Any:
@@ -88,14 +90,49 @@ def _integers(model: keras.Model, converter: Callable[[], Any], rows: Arrays) ->
 
 
 def kept_names(model: keras.Model, names: list[str]) -> list[str]:
-    """The tensors that layers with `stays_float` make themselves, not by the layers they own."""
-    patterns = []
+    """The tensors that layers which stay float make themselves, not by the layers they own."""
+    patterns, last = [], heads(model)
     for layer in model._flatten_layers():
-        if getattr(layer, "stays_float", False):
+        if getattr(layer, "stays_float", isinstance(layer, STAY_FLOAT) or layer in last):
             owned = "|".join(re.escape(part.name) for part in layer._flatten_layers(False, True))
             inner = rf"(?!(?:.*/)?(?:{owned})(?:_\d+)?/)" if owned else ""
             patterns.append(re.compile(rf"(?:^|/){re.escape(layer.name)}(?:_\d+)?/{inner}"))
     return [name for name in names if any(p.search(name.partition(";")[0]) for p in patterns)]
+
+
+def heads(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that give the answers, also inside of a model that is a layer."""
+    found: list[keras.layers.Layer] = []
+    for tensor in model.outputs:
+        layer = tensor._keras_history.operation
+        found += heads(layer) if isinstance(layer, keras.Model) else [layer]
+    return found
+
+
+@contextlib.contextmanager
+def heads_kept(model: keras.Model) -> Iterator[None]:
+    """While the block runs, the last Dense layers are traced with a kernel that stays float.
+
+    What they read stands side by side and has many scales, but dynamic range quantization rounds it
+    with one; and a head is small.
+    """
+
+    def kept(layer: keras.layers.Dense) -> Callable[..., Any]:
+        def call(x: Any, training: Any = None) -> Any:
+            out = keras.ops.matmul(x, kept_float(layer.kernel, x))
+            return layer.activation(out + layer.bias if layer.use_bias else out)
+
+        return call
+
+    plain = [layer for layer in heads(model) if type(layer) is keras.layers.Dense
+             and layer.quantization_mode is None]  # fmt: skip
+    try:
+        for layer in plain:
+            layer.call = kept(layer)
+        yield
+    finally:
+        for layer in plain:
+            del layer.call
 
 
 def _fitting(model: keras.Model, rows: Arrays | None) -> Arrays:
