@@ -5,7 +5,7 @@ from keras import layers
 
 from mmkeras import branches, pretrained
 from mmkeras.pretrained import WordPiece
-from mmkeras.table.encoders import choice, networks, sources
+from mmkeras.table.encoders import choice, language, networks, sources
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "rain", "sun", "snow", *LETTERS]
@@ -25,9 +25,10 @@ def pooled(shape, name, **pool):
 def install(monkeypatch):
     """Encoders of a few weights, as if they were in the cache."""
     monkeypatch.setattr(choice, "here", lambda modality: True)
-    monkeypatch.setattr(choice, "UNREAD", 1.1)  # the tiny vocabulary has few words
+    monkeypatch.setattr(language, "UNREAD", 0.0)  # the tiny vocabulary has few words
+    monkeypatch.setattr(sources, "BLOCK", "block_1")
     monkeypatch.setattr(networks, "EPOCHS", 2)
-    small = {"vocabulary_size": len(PIECES), "units": 8, "heads": 2, "blocks": 1}
+    small = {"vocabulary_size": len(PIECES), "units": 8, "heads": 2, "blocks": 2}
     for name, make in {
         "minilm_tokenizer": lambda: WordPiece(PIECES),
         "minilm_l6": lambda n, name: pretrained.bert_encoder(n, name=name, **small),

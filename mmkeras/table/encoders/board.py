@@ -39,7 +39,7 @@ class Entry:
         fusion: of `FUSIONS`.
         p: probabilities (n, classes) of the validation rows, or None where it was not tried.
         seconds: that it took on top of what was there, its encoders included.
-        note: why it was not tried, or "".
+        note: why it was not tried, or what else is to be said; or "".
     """
 
     encoders: dict[str, str]
@@ -84,7 +84,7 @@ class Board:
             of = self.scores(entry)
             value, low, high = (number(of["accuracy"][k], 2) for k in ("value", "low", "high"))
             told = f"accuracy {value} ({low} to {high}), log loss {number(of['log_loss'])}"
-            told += f", {entry.seconds:.1f} s"
+            told += f", {entry.seconds:.1f} s" + (f"; {entry.note}" if entry.note else "")
         print(f"  {entry.fusion:12} {told}  [{names}]", flush=True)
 
     def scores(self, entry: Entry) -> dict[str, Any]:

@@ -15,7 +15,6 @@ WITH_WORDS = f"{NAMES['text']} + TF-IDF"  # of the same pieces
 AS_THEY_ARE = "as they are"  # numbers and categories
 LANGUAGES = {"text": " (reads English)", "audio": " (hears English)"}
 SMALLEST = 32  # pixels that EfficientNet-Lite0 takes
-UNREAD = 0.3  # share of strange pieces from which on MiniLM does not read a language
 
 
 def here(modality: str) -> bool:
@@ -103,14 +102,3 @@ def lacking(modalities: Sequence[str]) -> Iterator[str]:
             f"add {' and '.join(NAMES[m] + LANGUAGES.get(m, '') for m in missing)}; nothing is "
             "fetched unasked"
         )
-
-
-def strange(pieces: Sequence[str]) -> float:
-    """The share of unknown pieces and single letters among the pieces of words, in [0, 1].
-
-    Of English it is about 0.1 ("a", "I", the s of "it's"), of German 0.15, of Chinese 1.
-    """
-    bare = [piece.removeprefix("##") for piece in pieces]
-    words = [p for p in bare if p == "[UNK]" or p.isalpha()]
-    odd = sum(p == "[UNK]" or len(p) == 1 for p in words)
-    return odd / len(words) if words else 1.0

@@ -67,7 +67,7 @@ def _add(
     found: list[Found], began: float,
 ) -> None:  # fmt: skip
     p = rows.answer(some, rows.chosen(some))
-    board.add(Entry({modality: name}, ALONE, p, time.monotonic() - began))
+    board.add(Entry({modality: name}, ALONE, p, time.monotonic() - began, some[0].note))
     found.append((float(linear.losses(p, board.y).mean()), name, list(some)))
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -11,14 +11,16 @@ from keras import layers
 from scipy import sparse
 
 from ... import branches, pretrained
+from ...branches.text import MaskedAverage
 from ...pretrained.wordpiece import END, START, UNKNOWN
 from ..table import Table
 from ..words import Pieces
-from . import choice
+from . import choice, language
 
 Array = np.ndarray
 ROWS = 512  # that are encoded at a time
 INNER = "block5c_add"  # of EfficientNet-Lite0: 112 features
+BLOCK = "block_4"  # of MiniLM-L6, of six
 LAYER = 2  # of Whisper: what it hears there tells more than what its decoder reads
 LONGEST = 128  # pieces that MiniLM has learned to read at a time
 SAMPLE = 500  # texts by which a language is judged
@@ -43,6 +45,7 @@ class Source:
             mean square length of a training row is 1.
         mean, scale: of `branches.Standardise`; None for TF-IDF.
         idf: of `branches.TfIdfSum`, or None.
+        note: what the leader board says about it.
     """
 
     modality: str
@@ -56,6 +59,7 @@ class Source:
     scale: Array | None = None
     idf: Array | None = None
     view: str = ""
+    note: str = ""
 
     @property
     def key(self) -> str:
@@ -83,18 +87,28 @@ def counted(source: Source) -> Source:
 
 
 def minilm(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Source | str:
-    """MiniLM-L6, or why not: a language that it does not read."""
+    """The means of the fourth and the last block of MiniLM-L6, or why not: the language.
+
+    The fourth block knows of the single words what the last one has given up for the whole: on
+    names of emoji both together are a point better than the last one alone.
+    """
     tokenizer = pretrained.minilm_tokenizer()
     texts = [text for text in table.rows["text"][train_rows(table)] if text]
-    some = [tokenizer.pieces(text) for text in texts[:: max(1, len(texts) // SAMPLE)]]
-    odd = choice.strange([piece for pieces in some for piece in pieces])
-    if odd > choice.UNREAD:
-        return f"it does not read this language: {odd:.0%} of the pieces are unknown or one letter"
+    texts = texts[:: max(1, len(texts) // SAMPLE)]
+    reads, note = language.judged(tokenizer, texts)
+    if not reads:
+        return note
+    some = [tokenizer.pieces(text) for text in texts]
     usual = int(np.quantile([len(pieces) for pieces in some], 0.95)) + 2
     length = int(np.clip(-(-usual // 8) * 8, 8, LONGEST))
     table = table.reading_text(Pieces(length), length, "wordpiece")
-    encoder = pretrained.minilm_l6(length, name="text_encoder")
-    return dense(table, "text", choice.NAMES["text"], encoder, keep=keep, seconds=seconds)
+    whole = pretrained.minilm_l6(length, name="text_encoder")
+    inner = MaskedAverage(name="inner_average")(whole.get_layer(BLOCK).output)
+    both = layers.Concatenate(name="inner_and_last")([inner, whole.output])
+    encoder = keras.Model(whole.input, both, name="text_encoder", trainable=False)
+    sizes = (inner.shape[-1], whole.output.shape[-1])
+    found = dense(table, "text", choice.NAMES["text"], encoder, sizes, keep=keep, seconds=seconds)
+    return replace(found, note=note)
 
 
 def efficientnet(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Source:
