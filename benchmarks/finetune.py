@@ -3,6 +3,7 @@
     python benchmarks/finetune.py scans        rendered heart scans: probe, LP-FT and rivals
     python benchmarks/finetune.py voices       tones: the voice of the training set, and another
     python benchmarks/finetune.py reviews      film reviews: the top two blocks, LoRA and others
+    python benchmarks/finetune.py one_rate     LoRA of five ranks and an adapter at the rate 3e-3
     python benchmarks/finetune.py forgetting   emoji names judged by those models (after reviews)
     python benchmarks/finetune.py fewshot      10 to 1,000 reviews: words, probe, LoRA (likewise)
     python benchmarks/finetune.py chinese      Chinese emoji names, read by an English encoder
@@ -33,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from finetune_films import fewshot, films, forgetting, reviews
+from finetune_films import fewshot, films, forgetting, one_rate, reviews
 from finetune_language import chinese, understood
 from finetune_runs import RESULTS, SPLIT, Rows, Table, Task, Tuned, bits, read, run_probe, run_tuned
 
@@ -181,6 +182,7 @@ COMMANDS = {
     "scans": scans,
     "voices": voices,
     "reviews": reviews,
+    "one_rate": one_rate,
     "forgetting": forgetting,
     "fewshot": fewshot,
     "chinese": chinese,
