@@ -14,10 +14,10 @@ def whole_words(tokenizer: WordPiece, texts: Iterable[str]) -> float:
 
     A word is made of letters alone. A single letter counts if it is one of ASCII, so that Chinese,
     which is cut into characters, has nearly no whole words. Of six kinds of English texts the share
-    was 0.79 (names of software) to 0.94 (messages); of names and messages in 30 other languages
-    with Latin letters it was 0.08 (Lithuanian) to 0.52 (French), and with other letters at most
-    0.04. Told by 20 texts, `FOREIGN` was wrong in no more than 1 of 100 tables of each kind; told
-    by 10 texts, in no more than 3.
+    was 0.79 (what packages say of themselves) to 0.94 (messages); of names and messages in 50 other
+    languages with Latin letters it was 0.08 (Lithuanian) to 0.52 (French), and in 30 with other
+    letters 0.01 to 0.13. Told by 20 texts, `FOREIGN` was wrong in at most 1 of 400 tables of each
+    kind, and told by 10 in at most 4 (benchmarks/languages.py).
 
     `UNREAD` is far below, since the pieces of a word help a little with languages that are not
     English: beside counted words, on the names of 1,000 emoji and in the mean of five splits,
