@@ -240,6 +240,19 @@ def test_words_count_as_whole_if_they_are_one_piece():
     assert not language.judged(tokenizer, [])[0]
 
 
+@needs("minilm-l6")
+@pytest.mark.slow
+def test_the_text_is_read_by_the_fourth_block_and_the_last():
+    texts = ["The food was cold, but the waiter apologised.", "red apple", ""]
+    ids = pretrained.minilm_tokenizer()(texts, 16)
+    ids[2] = 0  # a text that is absent
+    found = sources.two_blocks(16)(ids).numpy()
+    for columns, block in ((slice(384), 4), (slice(384, None), 6)):
+        expected = pretrained.minilm_l6(16, block)(ids).numpy()
+        np.testing.assert_allclose(found[:, columns], expected, atol=1e-5)
+        assert expected[:2].any() and not expected[2].any()
+
+
 def some_ids():
     rng = np.random.default_rng(0)
     ids = rng.integers(2, 30, (12, 7)).astype(np.int32)

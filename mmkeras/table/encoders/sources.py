@@ -102,13 +102,18 @@ def minilm(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Sourc
     usual = int(np.quantile([len(pieces) for pieces in some], 0.95)) + 2
     length = int(np.clip(-(-usual // 8) * 8, 8, LONGEST))
     table = table.reading_text(Pieces(length), length, "wordpiece")
+    encoder = two_blocks(length)
+    sizes = (encoder.output.shape[-1] // 2,) * 2
+    found = dense(table, "text", choice.NAMES["text"], encoder, sizes, keep=keep, seconds=seconds)
+    return replace(found, note=note)
+
+
+def two_blocks(length: int) -> keras.Model:
+    """Ids (rows, length) → the means of `BLOCK` and of the last block, side by side (rows, 768)."""
     whole = pretrained.minilm_l6(length, name="text_encoder")
     inner = MaskedAverage(name="inner_average")(whole.get_layer(BLOCK).output)
     both = layers.Concatenate(name="inner_and_last")([inner, whole.output])
-    encoder = keras.Model(whole.input, both, name="text_encoder", trainable=False)
-    sizes = (inner.shape[-1], whole.output.shape[-1])
-    found = dense(table, "text", choice.NAMES["text"], encoder, sizes, keep=keep, seconds=seconds)
-    return replace(found, note=note)
+    return keras.Model(whole.input, both, name="text_encoder", trainable=False)
 
 
 def efficientnet(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Source:
