@@ -41,9 +41,17 @@ def test_answers_of_students_are_those_of_todays_splits(bench, emoji):
         split = emoji.split(artist, seed=seed)[1 if part == "valid" else 2]
         assert page["hexcode"].tolist() == split.table["hexcode"].tolist()
         assert page["family"].tolist() == split.table["family"].tolist()
-    assert table[["teacher", *bench.STUDENTS]].isin([0, 1]).all(axis=None)
+        assert page["truth"].tolist() == split.y.tolist()
+    assert table[["teacher", *bench.STUDENTS]].isin(range(6)).all(axis=None)
     assert table["confidence"].between(1 / 6, 1).all()
     assert table.groupby(["seed", "held_out"]).ngroups == 12
+
+
+def test_smaller_pictures_are_asked_about_the_same_rows(bench):
+    sizes, table = stored("sizes"), stored("students").query("part == 'test'")
+    keys = ["seed", "held_out", "hexcode", "truth"]
+    assert sizes[keys].to_numpy().tolist() == table[keys].to_numpy().tolist()
+    assert list(sizes.columns[-3:]) == [f"{side}px" for side in bench.SIDES]
 
 
 def test_the_settings_are_the_best_on_validation_rows_of_the_development_seed(bench):
@@ -58,7 +66,7 @@ def test_the_settings_are_the_best_on_validation_rows_of_the_development_seed(be
         assert means[key] == means.max()
 
 
-@pytest.mark.parametrize("name", ["formats", "prune", "article"])
+@pytest.mark.parametrize("name", ["formats", "prune", "article", "tuned"])
 def test_other_answers_are_those_of_todays_splits(name, emoji):
     table = stored(name)
     assert table["seed"].nunique() >= 3
