@@ -11,7 +11,7 @@ from command_line import call, orders, read, write
 
 from mmkeras import pretrained
 from mmkeras.table import fit, weather
-from mmkeras.table.encoders import board, choice, tuning
+from mmkeras.table.encoders import board, choice, networks, tuning
 from mmkeras.table.run import load
 
 pytestmark = pytest.mark.usefixtures("own_cache", "short_page", "tiny")
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("own_cache", "short_page", "tiny")
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     keras.utils.set_random_seed(0)  # of the tiny encoders
+    monkeypatch.setattr(networks, "EPOCHS", 1)  # what wins the race does not matter here
     monkeypatch.setattr(tuning, "TOP", 1)
     monkeypatch.setattr(tuning, "EPOCHS", 2)
     monkeypatch.setattr(tuning, "RATE", 1e-2)
