@@ -44,7 +44,7 @@ def export(
     _ratios(model, found)
     return {
         "format": 1,
-        "run": str(options.run),
+        "run": options.run.resolve().name,
         "data": settings.get("data"),
         "rows": len(rows.y),
         "part": rows.what,

@@ -53,11 +53,12 @@ def page(result: dict[str, Any]) -> str:
         [name, entry["file"] or "-", entry.get("runtime", "-")]
         for name, entry in result["formats"].items()
     ]
+    title = f"Export of the run {result['run']} on {result['data']}"
     shown = f"{result['rows']} rows of {result['data']} ({result['part']})"
     return document(
-        f"Export of {result['run']}",
+        title,
         [
-            tag("h1", f"Export of {result['run']}"),
+            tag("h1", title),
             tag("p", f"Each file was loaded again and compared with the model on {shown}."),
             *refused,
             table(HEADER, cells(result)),
