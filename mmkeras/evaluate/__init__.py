@@ -13,6 +13,7 @@ from .folds import folds
 from .importance import ablation, permutation_importance, shapley, subsets
 from .interaction import emap
 from .metrics import METRICS, answers, expected_calibration_error
+from .pairs import pair_auc
 from .tables import compare, report
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "holm",
     "mcnemar",
     "net_benefit",
+    "pair_auc",
     "paired_difference",
     "permutation_importance",
     "recalibrate",
