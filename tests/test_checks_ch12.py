@@ -45,6 +45,16 @@ def corrected(gains: pd.DataFrame, looked_at: int) -> list[str]:
     return gains.index[(gains["p"] < 0.05 / looked_at) & (gains["difference"] > 0)].tolist()
 
 
+def by_holm(gains: pd.DataFrame, looked_at: int) -> list:
+    found: set[object] = set()
+    left = looked_at
+    for name, row in gains.sort_values("p").iterrows():
+        if row["p"] * left >= 0.05:
+            break
+        found, left = found | {name}, left - 1
+    return [n for n in gains.index if n in found and gains.loc[n, "difference"] > 0]
+
+
 def judged(a: object, b: object, c: object) -> tuple[Callable, dict[str, object]]:
     return corrected, {"a": a, "b": b, "c": c}
 
@@ -85,6 +95,11 @@ WRONG = {
         ("a fixed rate", lambda: (lambda s, r: fixed(s),), "the argument rate"),
         ("a mean", lambda: (lambda s, r: level_of(s, r, centre=np.mean),), "the median"),
         ("the baseline", lambda: (lambda s, r: float(np.median(s)),), "the baseline before"),
+        (
+            "the mean of the strip",
+            lambda: (lambda s, r: level_of(s, r, base=False) - float(s.mean()),),
+            "the mean of the strip",
+        ),
         ("the spike", lambda: (lambda s, r: float(s.max()),), "the ST level with"),
     ],
     ch12.claims_that_hold: [
@@ -99,6 +114,7 @@ WRONG = {
             lambda: (lambda g, k: corrected(g, len(g)),),
             "not by the 5 that are shown",
         ),
+        ("by Holm", lambda: (by_holm,), "Bonferroni was asked"),
         ("worse ones, too", lambda: (rows_where("p < 0.05 / {k}"),), "is worse"),
         ("everything better", lambda: (rows_where("difference > 0"),), "expected ['all']"),
         ("nothing", lambda: (lambda g, k: [],), "expected ['all']"),
@@ -108,7 +124,7 @@ WRONG = {
         ("judgement in words", lambda: judged("no", "yes", "no"), "True or False for each"),
         ("one letter", lambda: (corrected, {"b": True}), "give may_print"),
         ("close is equal", lambda: judged(True, True, False), "how large a difference"),
-        ("nothing is settled", lambda: judged(False, False, False), "Do those of women and men"),
+        ("nothing is settled", lambda: judged(False, False, False), "Does its interval"),
         ("overlap not looked at", lambda: judged(False, True, True), "the best and the worst"),
     ],
     ch12.masked_error: [
