@@ -104,7 +104,8 @@ def imported(folder):
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("mmkeras", ["course", "serve"]), ("tools", ["course", "test", "dev"])]
+    ("folder", "extras"),
+    [("mmkeras", ["course", "export", "serve"]), ("tools", ["course", "test", "dev"])],
 )
 def test_every_import_is_a_declared_dependency(folder, extras):
     declared = names(*extras) | {"mmkeras"}
