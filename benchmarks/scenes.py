@@ -1,50 +1,78 @@
 """An assistant that sees, hears and reads: three ways to join the modalities, on fresh splits.
 
-    python benchmarks/scenes.py noto 33     # one split: an artist to hold out, and a seed
+    python benchmarks/scenes.py noto        # one split: the artist to hold out
+    python benchmarks/scenes.py transcripts # what Whisper tiny writes down of the test clips
     python benchmarks/scenes.py summary     # only print what the stored tables say
 
-Run it once for each of `SPLITS`. Every model is trained for 700 batches with the settings of
-`scene_models`, fixed before these test scenes were looked at. A model that is cheaper than
-cross-attention is trained for more batches, too, as many as its first run would have done in the
-same time. The start of TensorFlow is in that time, so that the longer run ends a little earlier.
+Every setting of `scene_models` was chosen on the validation scenes of other splits (noto 51,
+twemoji 52, openmoji 53, fluent 54), with the same number of settings for each model, and written
+down before a test scene of `SPLITS` was looked at. Each fit is done `FITS` times. "equal time" is
+as many batches as take about the time of cross-attention.
 
-It writes, to benchmarks/results, one row per fit to scenes_fits.csv, with the accuracies in
-percent and the processor seconds; one row per test scene and one column per fit to
-scenes_replies.csv, with its clip and the number of the reply that was given; and
-scenes_attention.csv, where the question looks while cross-attention is trained.
+It writes, to benchmarks/results: scenes_fits.csv, one row per fit, with accuracies in percent and
+processor seconds (`start` is what building the graph costs, once a process and model);
+scenes_replies.csv, one row per fit and group of test scenes that share a wording, a question and a
+typed form, with the right replies; scenes_attention.csv, where the question looks while
+cross-attention is trained; and scenes_transcripts.csv.
 """
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
-from scene_models import MODELS, Data, attention_of, build, fit
+from scene_models import EVERY, MODELS, Data, Trainer, attention_of
 
 import mmkeras as mm
+from mmkeras.datasets.scenes import COLOURS, INTENTS, KINDS, PLACES
 
 RESULTS = Path(__file__).parent / "results"
-SPLITS = {"twemoji": 31, "openmoji": 32, "noto": 33}
-STEPS, EVERY = 700, 50
+SPLITS = {"noto": 71, "twemoji": 72, "openmoji": 73, "fluent": 74}
+STEPS, FITS = 800, 3
+SAME_TIME = {"concatenation": 1600, "self-attention": 600}
 PAIRS = {"image+audio": ("text",), "image+text": ("audio",), "audio+text": ("image",)}
+UNIT = ["wording", "intent", "form"]
+
+
+def answers(model: keras.Model, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The logits of each head."""
+    given = model.predict(x, batch_size=500, verbose=0)
+    return {name: np.asarray(values) for name, values in given.items()}
 
 
 def accuracies(given: dict[str, np.ndarray], y: dict[str, np.ndarray]) -> dict[str, float]:
     """The share of right answers of each head, in percent."""
-    return {name: round(100 * float((given[name] == y[name]).mean()), 2) for name in y}
+    return {n: round(100 * float((given[n].argmax(-1) == y[n]).mean()), 2) for n in y}
 
 
-def answers(model: keras.Model, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    given = model.predict(x, batch_size=500, verbose=0)
-    return {name: logits.argmax(axis=-1) for name, logits in given.items()}
+def by_rule(given: dict[str, np.ndarray], texts: Any, intent: np.ndarray) -> np.ndarray:
+    """The replies of a program: it finds the cell that is meant, and reads off what is asked.
 
-
-def name_of(kind: str, auxiliary: bool, steps: int, seen: str) -> str:
-    """The column of a fit among the replies."""
-    parts = [kind, *["auxiliary"] * auxiliary, *["more steps"] * (steps > STEPS)]
-    return ", ".join([*parts, *[seen] * (seen != "all")])
+    It knows the words of colours, kinds and places, takes the cell whose logits make the typed one
+    most likely, and gives the likeliest value of the attribute `intent`; -1 for no intent.
+    """
+    share = {n: np.exp(given[n] - np.logaddexp.reduce(given[n], -1, keepdims=True)) for n in
+             ("colour", "kind")}  # fmt: skip
+    out = np.full(len(intent), -1)
+    for row, (text, asked) in enumerate(zip(texts, intent, strict=True)):
+        found = {n: [v for v in names if re.search(rf"\b{v}\b", text)] for n, names in
+                 (("colour", COLOURS), ("kind", KINDS), ("place", PLACES))}  # fmt: skip
+        if found["place"]:
+            cell = PLACES.index(found["place"][0])
+        elif found["kind"]:
+            cell = int(share["kind"][row, :, KINDS.index(found["kind"][0])].argmax())
+        else:
+            cell = int(share["colour"][row, :, COLOURS.index(found["colour"][0])].argmax())
+        if asked == 0:
+            out[row] = share["colour"][row, cell].argmax()
+        elif asked == 1:
+            out[row] = len(COLOURS) + share["kind"][row, cell].argmax()
+        elif asked == 2:
+            out[row] = len(COLOURS) + len(KINDS) + cell
+    return out
 
 
 class Watch:
@@ -64,56 +92,115 @@ class Watch:
         self.rows.append({name: round(float(value), 4) for name, value in row.items()})
 
 
-def run(artist: str, seed: int) -> None:
-    """All fits of a split, stored after each of them."""
-    scenes = mm.datasets.load_scenes(held_out_artist=artist, seed=seed)
-    data, test = Data(scenes), scenes.split()[2]
-    words = 2 + len(data.words.number)
-    fits: list[dict[str, Any]] = []
-    replies = pd.DataFrame({"artist": artist, "seed": seed, "row": test.table.index})
-    replies = replies.assign(clip=test.clip, y=test.y)
+class Split:
+    """All fits of a split; the tables are stored after each of them."""
 
-    def one(kind: str, auxiliary: bool, steps: int, seen: str = "all") -> float:
-        keras.utils.set_random_seed(seed)
-        model = build(kind, words, auxiliary)
-        without = PAIRS.get(seen, ())
-        watch = Watch(model, data) if kind == MODELS[2] and seen == "all" and auxiliary else None
-        x, y = data.x("train", without), data.y("train")
-        seconds = fit(model, x, y, steps, seed, EVERY if watch else 0, watch)
-        row = {"artist": artist, "seed": seed, "model": kind, "auxiliary": auxiliary}
-        row |= {"seen": seen, "steps": steps, "seconds": round(seconds, 1)}
-        row["valid"] = accuracies(answers(model, data.x("valid", without)), data.y("valid"))[
-            "reply"
-        ]
-        given = answers(model, data.x("test", without))
-        row |= accuracies(given, data.y("test"))
-        row["ceiling"] = round(
-            100 * test.ceilings[seen if seen != "all" else "image+audio+text"], 2
+    def __init__(self, artist: str) -> None:
+        self.artist, self.seed = artist, SPLITS[artist]
+        scenes = mm.datasets.load_scenes(held_out_artist=artist, seed=self.seed)
+        self.data, self.test = Data(scenes), scenes.split()[2]
+        self.groups = groups(self.test)
+        self.written = heard(self.test)
+        self.fits: list[dict[str, Any]] = []
+        self.replies: list[pd.DataFrame] = []
+
+    def one(self, trainer: Trainer, variant: str, steps: int, fit: int, seen: str = "all") -> None:
+        """One fit. The variant is "full", "equal time", "no auxiliary", "no augmentation"."""
+        data, without = self.data, PAIRS.get(seen, ())
+        first = fit == 0 and seen == "all" and variant == "full"
+        watch = Watch(trainer.model, data) if first and trainer.kind == MODELS[2] else None
+        seconds = trainer.fit(
+            *(data.x("train", without), data.y("train"), steps, 100 * self.seed + fit),
+            augmented=variant != "no augmentation",
+            look=watch,
         )
-        fits.append(row)
-        print(row, flush=True)
-        store("fits", pd.DataFrame(fits), artist)
-        replies[name_of(kind, auxiliary, steps, seen)] = given["reply"]
-        store("replies", replies, artist)
+        row = {"artist": self.artist, "seed": self.seed, "model": trainer.kind, "variant": variant}
+        row |= {"seen": seen, "fit": fit, "steps": steps, "seconds": round(seconds, 1)}
+        row["start"] = round(trainer.start, 1)
+        row["valid"] = accuracies(
+            answers(trainer.model, data.x("valid", without)), data.y("valid")
+        )["reply"]
+        given = answers(trainer.model, data.x("test", without))
+        row |= accuracies(given, data.y("test"))
+        row["ceiling"] = round(100 * self.test.ceilings[seen if without else "image+audio+text"], 2)
+        replies = {"model": given["reply"].argmax(-1)}
+        if seen == "all" and variant == "full":
+            replies["rule"] = by_rule(given, self.test.text, given["intent"].argmax(-1))
+            replies["cascade"] = by_rule(given, self.test.text, self.written)
+        self.fits.append(row)
+        for name, reply in replies.items():
+            right = self.groups.assign(right=reply == self.test.y)
+            table = right.groupby(UNIT)["right"].agg(["sum", "count"]).reset_index()
+            table.insert(0, "by", name)
+            label = {name: row[name] for name in ("artist", "model", "variant", "seen", "fit")}
+            self.replies.append(table.assign(**label))
+        print(row, {n: round(100 * (r == self.test.y).mean(), 1) for n, r in replies.items()},
+              flush=True)  # fmt: skip
+        store("fits", pd.DataFrame(self.fits), self.artist)
+        store("replies", pd.concat(self.replies), self.artist)
         if watch:
-            store("attention", pd.DataFrame(watch.rows).assign(artist=artist, seed=seed), artist)
-        return seconds
+            store("attention", pd.DataFrame(watch.rows), self.artist)
 
-    cross = one(MODELS[2], True, STEPS)
-    for kind in MODELS[:2]:
-        seconds = one(kind, True, STEPS)
-        more = int(STEPS * cross / seconds / EVERY) * EVERY
-        if more > STEPS:
-            one(kind, True, more)
-    for kind in MODELS:
-        one(kind, False, STEPS)
+
+def groups(test: Any) -> pd.DataFrame:
+    """For each test scene the wording and the intent of its clip, and the form of its text."""
+    spoken = test.spoken.iloc[test.clip].reset_index(drop=True)
+    names = "|".join([*COLOURS, *KINDS, *PLACES])
+    form = pd.Series(test.text).str.replace(rf"\b({names})\b( one)?", "…", regex=True)
+    return spoken[["wording", "intent"]].assign(form=form)
+
+
+def heard(test: Any) -> np.ndarray:
+    """What a rule takes Whisper's transcript of each test scene to ask, -1 for nothing known."""
+    table = pd.read_csv(RESULTS / "scenes_transcripts.csv", keep_default_na=False)
+    of = table.set_index("clip")["transcript"].map(intent_of)
+    return of.loc[test.clip].to_numpy()
+
+
+def intent_of(text: str) -> int:
+    """The number of the first intent whose name is in a transcript, or -1."""
+    names = ("colou?r", "kind", "place")
+    return next((i for i, name in enumerate(names) if re.search(name, text.lower())), -1)
+
+
+def transcripts() -> None:
+    """What Whisper tiny writes down of each test clip of `SPLITS`."""
+    clips: set[int] = set()
+    for artist, seed in SPLITS.items():
+        scenes = mm.datasets.load_scenes(held_out_artist=artist, seed=seed)
+        clips |= set(scenes.split()[2].clip.tolist())
+    rows = []
+    for clip in sorted(clips):
+        text = mm.pretrained.transcribe(scenes.clips[clip] / np.float32(32_768))
+        rows.append({"clip": clip, "said": scenes.spoken["sentence"][clip], "transcript": text})
+    pd.DataFrame(rows).to_csv(RESULTS / "scenes_transcripts.csv", index=False)
+
+
+def run(artist: str) -> None:
+    """All fits of a split, the most needed first."""
+    split, made = Split(artist), {}
+
+    def trainer(kind: str, auxiliary: bool = True) -> Trainer:
+        if (kind, auxiliary) not in made:
+            made[kind, auxiliary] = Trainer(kind, auxiliary)
+        return made[kind, auxiliary]
+
+    for fit in range(FITS):
+        for kind in MODELS[::-1]:
+            split.one(trainer(kind), "full", STEPS, fit)
+            if kind in SAME_TIME:
+                split.one(trainer(kind), "equal time", SAME_TIME[kind], fit)
     for seen in PAIRS:
-        one(MODELS[2], True, STEPS, seen)
+        split.one(trainer(MODELS[2]), "full", STEPS, 0, seen)
+    for fit in range(FITS):
+        for kind in MODELS[::-1]:
+            split.one(trainer(kind), "no augmentation", STEPS, fit)
+            split.one(trainer(kind, False), "no auxiliary", STEPS, fit)
 
 
 def store(name: str, table: pd.DataFrame, artist: str) -> None:
     """Write the rows of an artist into a table, whose other rows stay as they are."""
-    path = RESULTS / f"scenes_{name}.csv"
+    path, table = RESULTS / f"scenes_{name}.csv", table.assign(artist=artist)
     if path.exists():
         old = pd.read_csv(path)
         table = pd.concat([old[old["artist"] != artist], table], ignore_index=True)
@@ -123,27 +210,19 @@ def store(name: str, table: pd.DataFrame, artist: str) -> None:
 def summary() -> None:
     """Print the stored tables."""
     fits = pd.read_csv(RESULTS / "scenes_fits.csv")
-    fits["at"] = np.where(fits["steps"] == STEPS, "700 batches", "more batches")
-    table = fits.pivot_table(
-        index=["seen", "model", "auxiliary", "at"], columns="artist", values="reply"
-    )
-    table["mean"] = table.mean(axis=1)
-    print(table.round(1).to_string())
-    print(
-        fits[fits["seen"] == "all"]
-        .groupby(["model", "auxiliary", "at"])[["seconds", "intent", "kind", "colour"]]
-        .mean()
-        .round(1)
-    )
+    keys = ["seen", "model", "variant"]
+    table = fits.pivot_table(index=keys, columns="artist", values="reply")
+    print(table.assign(mean=table.mean(axis=1)).round(1).to_string())
+    numbers = ["seconds", "start", "valid", "intent", "kind", "colour"]
+    print(fits.groupby(keys)[numbers].mean().round(1).to_string())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("split", choices=[*SPLITS, "summary"])
-    parser.add_argument("seed", type=int, nargs="?")
+    parser.add_argument("what", choices=[*SPLITS, "transcripts", "summary"])
     asked = parser.parse_args()
-    if asked.split == "summary":
-        summary()
+    mm.start(seed=0)
+    if asked.what in SPLITS:
+        run(asked.what)
     else:
-        mm.start(seed=0)
-        run(asked.split, SPLITS[asked.split] if asked.seed is None else asked.seed)
+        {"transcripts": transcripts, "summary": summary}[asked.what]()
