@@ -22,7 +22,7 @@ FRAMES, BANDS, BINS = 50, 40, 64
 MODELS = ("concatenation", "self-attention", "cross-attention")
 EVERY = 50  # batches between two looks at the attention
 # Chosen on the validation scenes of other splits, among 1.5e-3, 3e-3 and 6e-3 for each model
-RATES = {"concatenation": 3e-3, "self-attention": 3e-3, "cross-attention": 3e-3}
+RATES = {"concatenation": 3e-3, "self_attention": 3e-3, "cross_attention": 3e-3}
 
 
 def drawing_features(drawings: np.ndarray) -> np.ndarray:
@@ -120,12 +120,12 @@ class Kept(layers.Layer):
         return ops.cast(ops.pad(ops.cast(ids > 0, "int32"), self.around, constant_values=1), "bool")
 
 
-def build(kind: str, auxiliary: bool = True, dropout: float = 0.2) -> keras.Model:
+def build(kind: str, words: int = VOCABULARY, auxiliary: bool = True) -> keras.Model:
     """One of `MODELS`, compiled. The auxiliary loss asks what is in each cell, and its colour."""
     image = keras.Input((4, 432 + BINS), name="image")
     audio = keras.Input((FRAMES, BANDS), name="audio")
     text = keras.Input((WORDS,), dtype="int32", name="text")
-    cells = layers.Dense(WIDTH, name="image_dense")(layers.Dropout(dropout, name="drop")(image))
+    cells = layers.Dense(WIDTH, name="image_dense")(layers.Dropout(0.2, name="drop")(image))
     cells = layers.LayerNormalization(name="image_norm")(cells)
     sound = audio
     for i in range(2):
@@ -135,7 +135,7 @@ def build(kind: str, auxiliary: bool = True, dropout: float = 0.2) -> keras.Mode
         layers.GlobalMaxPooling1D(name="sound_max")(frames)
     )
     normal = keras.initializers.RandomNormal(stddev=1.0)
-    typed = layers.Embedding(VOCABULARY, WIDTH, embeddings_initializer=normal, name="words")(text)
+    typed = layers.Embedding(words, WIDTH, embeddings_initializer=normal, name="words")(text)
     if kind == "concatenation":
         read = Mean(name="read")(typed, Kept(name="kept")(text))
         x = layers.Concatenate(name="all")([layers.Flatten(name="flat")(cells), heard, read])
@@ -209,6 +209,41 @@ def augment(x: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.
     return x | {"audio": audio, "text": ids.astype("int32")}
 
 
+def fit(
+    model: keras.Model,
+    x: dict[str, np.ndarray],
+    y: dict[str, np.ndarray],
+    steps: int,
+    seed: int = 0,
+    augmented: bool = True,
+    look: Any = None,
+) -> float:
+    """Train for so many batches; returns processor seconds, without those of `look`.
+
+    `look(step)` is called before every 50th step and at the end.
+    """
+    begun, spent = time.process_time(), 0.0
+    rng, rows = np.random.default_rng(seed), np.zeros(0, int)
+    for step in range(steps):
+        if look and step % EVERY == 0:
+            paused = time.process_time()
+            look(step)
+            spent += time.process_time() - paused
+        if len(rows) < BATCH:
+            rows = rng.permutation(len(y["reply"]))
+        batch, rows = rows[:BATCH], rows[BATCH:]
+        some = {name: values[batch] for name, values in x.items()}
+        model.optimizer.learning_rate.assign(rate_at(step, steps, RATES[model.name]))
+        model.train_on_batch(
+            augment(some, rng) if augmented else some,
+            {name: values[batch] for name, values in y.items()},
+        )
+    seconds = time.process_time() - begun - spent
+    if look:
+        look(steps)
+    return seconds
+
+
 class Trainer:
     """A model that is trained many times: its graph is built once, which takes seconds.
 
@@ -218,7 +253,7 @@ class Trainer:
     def __init__(self, kind: str, auxiliary: bool = True) -> None:
         begun = time.process_time()
         self.kind, self.auxiliary = kind, auxiliary
-        self.model = build(kind, auxiliary)
+        self.model = build(kind, auxiliary=auxiliary)
         optimizer = self.model.optimizer
         optimizer.build(self.model.trainable_variables)
         self.state = [variable.numpy() for variable in optimizer.variables]
@@ -229,41 +264,11 @@ class Trainer:
         self.model.train_on_batch(x, y)
         self.start = time.process_time() - begun
 
-    def fit(
-        self,
-        x: dict[str, np.ndarray],
-        y: dict[str, np.ndarray],
-        steps: int,
-        seed: int,
-        augmented: bool = True,
-        look: Any = None,
-    ) -> float:
-        """Train anew for so many batches; returns processor seconds, without those of `look`.
-
-        `look(step)` is called before every 50th step and at the end.
-        """
+    def fit(self, x: dict[str, np.ndarray], y: dict[str, np.ndarray], steps: int, seed: int,
+            augmented: bool = True, look: Any = None) -> float:  # fmt: skip
+        """Train anew from the first weights of this seed; see `fit`."""
         keras.utils.set_random_seed(seed)
-        self.model.set_weights(build(self.kind, self.auxiliary).get_weights())
-        optimizer = self.model.optimizer
-        for variable, value in zip(optimizer.variables, self.state, strict=True):
+        self.model.set_weights(build(self.kind, auxiliary=self.auxiliary).get_weights())
+        for variable, value in zip(self.model.optimizer.variables, self.state, strict=True):
             variable.assign(value)
-        rng, rows = np.random.default_rng(seed), np.zeros(0, int)
-        begun, spent = time.process_time(), 0.0
-        for step in range(steps):
-            if look and step % EVERY == 0:
-                paused = time.process_time()
-                look(step)
-                spent += time.process_time() - paused
-            if len(rows) < BATCH:
-                rows = rng.permutation(len(y["reply"]))
-            batch, rows = rows[:BATCH], rows[BATCH:]
-            some = {name: values[batch] for name, values in x.items()}
-            optimizer.learning_rate.assign(rate_at(step, steps, RATES[self.kind]))
-            self.model.train_on_batch(
-                augment(some, rng) if augmented else some,
-                {name: values[batch] for name, values in y.items()},
-            )
-        seconds = time.process_time() - begun - spent
-        if look:
-            look(steps)
-        return seconds
+        return fit(self.model, x, y, steps, seed, augmented, look)

@@ -1,7 +1,6 @@
 """An assistant that sees, hears and reads: three ways to join the modalities, on fresh splits.
 
     python benchmarks/scenes.py noto        # one split: the artist to hold out
-    python benchmarks/scenes.py transcripts # what Whisper tiny writes down of the test clips
     python benchmarks/scenes.py summary     # only print what the stored tables say
 
 Every setting of `scene_models` was chosen on the validation scenes of other splits (noto 51,
@@ -13,7 +12,7 @@ It writes, to benchmarks/results: scenes_fits.csv, one row per fit, with accurac
 processor seconds (`start` is what building the graph costs, once a process and model);
 scenes_replies.csv, one row per fit and group of test scenes that share a wording, a question and a
 typed form, with the right replies; scenes_attention.csv, where the question looks while
-cross-attention is trained; and scenes_transcripts.csv.
+cross-attention is trained.
 """
 
 import argparse
@@ -24,10 +23,10 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from scene_models import EVERY, MODELS, Data, Trainer, attention_of
+from scene_models import MODELS, Data, Trainer, attention_of
 
 import mmkeras as mm
-from mmkeras.datasets.scenes import COLOURS, INTENTS, KINDS, PLACES
+from mmkeras.datasets.scenes import COLOURS, KINDS, PLACES
 
 RESULTS = Path(__file__).parent / "results"
 SPLITS = {"noto": 71, "twemoji": 72, "openmoji": 73, "fluent": 74}
@@ -100,7 +99,6 @@ class Split:
         scenes = mm.datasets.load_scenes(held_out_artist=artist, seed=self.seed)
         self.data, self.test = Data(scenes), scenes.split()[2]
         self.groups = groups(self.test)
-        self.written = heard(self.test)
         self.fits: list[dict[str, Any]] = []
         self.replies: list[pd.DataFrame] = []
 
@@ -126,7 +124,6 @@ class Split:
         replies = {"model": given["reply"].argmax(-1)}
         if seen == "all" and variant == "full":
             replies["rule"] = by_rule(given, self.test.text, given["intent"].argmax(-1))
-            replies["cascade"] = by_rule(given, self.test.text, self.written)
         self.fits.append(row)
         for name, reply in replies.items():
             right = self.groups.assign(right=reply == self.test.y)
@@ -148,32 +145,6 @@ def groups(test: Any) -> pd.DataFrame:
     names = "|".join([*COLOURS, *KINDS, *PLACES])
     form = pd.Series(test.text).str.replace(rf"\b({names})\b( one)?", "…", regex=True)
     return spoken[["wording", "intent"]].assign(form=form)
-
-
-def heard(test: Any) -> np.ndarray:
-    """What a rule takes Whisper's transcript of each test scene to ask, -1 for nothing known."""
-    table = pd.read_csv(RESULTS / "scenes_transcripts.csv", keep_default_na=False)
-    of = table.set_index("clip")["transcript"].map(intent_of)
-    return of.loc[test.clip].to_numpy()
-
-
-def intent_of(text: str) -> int:
-    """The number of the first intent whose name is in a transcript, or -1."""
-    names = ("colou?r", "kind", "place")
-    return next((i for i, name in enumerate(names) if re.search(name, text.lower())), -1)
-
-
-def transcripts() -> None:
-    """What Whisper tiny writes down of each test clip of `SPLITS`."""
-    clips: set[int] = set()
-    for artist, seed in SPLITS.items():
-        scenes = mm.datasets.load_scenes(held_out_artist=artist, seed=seed)
-        clips |= set(scenes.split()[2].clip.tolist())
-    rows = []
-    for clip in sorted(clips):
-        text = mm.pretrained.transcribe(scenes.clips[clip] / np.float32(32_768))
-        rows.append({"clip": clip, "said": scenes.spoken["sentence"][clip], "transcript": text})
-    pd.DataFrame(rows).to_csv(RESULTS / "scenes_transcripts.csv", index=False)
 
 
 def run(artist: str) -> None:
@@ -219,10 +190,10 @@ def summary() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=[*SPLITS, "transcripts", "summary"])
+    parser.add_argument("what", choices=[*SPLITS, "summary"])
     asked = parser.parse_args()
-    mm.start(seed=0)
-    if asked.what in SPLITS:
-        run(asked.what)
+    if asked.what == "summary":
+        summary()
     else:
-        {"transcripts": transcripts, "summary": summary}[asked.what]()
+        mm.start(seed=0)
+        run(asked.what)
