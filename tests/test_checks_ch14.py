@@ -88,6 +88,11 @@ RIGHT = {
         ("a set, turned", lambda: (lambda c: {pair[::-1] for pair in doubles(c)},)),
     ],
     ch14.verdicts: [("as they are", lambda: (judged(),))],
+    ch14.own_change: [
+        ("a clear gain", lambda: ([4.1, 5.0, 4.4], "better")),
+        ("an open one", lambda: (np.array([4.1, -3.0, 1.4, 0.2]), "not settled")),
+        ("a loss", lambda: ((-3.0, -3.4, -2.9), "worse")),
+    ],
 }
 WRONG = {
     ch14.attend: [
@@ -130,6 +135,16 @@ WRONG = {
         ("no ceiling", lambda: (judged(C="leak"),), "these two modalities"),
         ("too strict", lambda: (judged(D="not settled"),), "fresh splits"),
         ("open", lambda: (judged(B=...),), "claim B has no verdict"),
+    ],
+    ch14.own_change: [
+        ("by the mean", lambda: ([4.1, -3.0, 1.4], "better"), "contains 0"),
+        ("too careful", lambda: ([4.1, 5.0, 4.4], "not settled"), "lies above 0"),
+        ("turned", lambda: ([-4.1, -5.0, -4.4], "better"), "lies below 0"),
+        ("two", lambda: ([4.1, 5.0], "better"), "at least three"),
+        ("one seed", lambda: ([4.1, 4.1, 4.1], "better"), "the same number"),
+        ("a word", lambda: ([4.1, 5.0, 4.4], "wins"), "is no conclusion"),
+        ("open", lambda: ([..., 5.0, 4.4], "better"), "fill in"),
+        ("names", lambda: (["a", "b", "c"], "better"), "as numbers"),
     ],
 }
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)

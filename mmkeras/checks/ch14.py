@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from . import NotYet, exercise, expect_close
 
@@ -176,3 +177,39 @@ def verdicts(answer: dict) -> str | None:
         if answer[claim] != right:
             raise NotYet(f"claim {claim} is not {answer[claim]!r}: {LOOK[claim]}")
     return "a number needs its ceiling, its interval and a test that is new"
+
+
+@exercise(
+    "14.5",
+    "your own change",
+    hint="half = stats.t.ppf(0.975, n - 1) * gains.std(ddof=1) / np.sqrt(n); the interval is the "
+    "mean of the gains, more or less this half",
+)
+def own_change(gains: Any, conclusion: str) -> str | None:
+    """Give the paired gains, at least three numbers in points, and what follows from them."""
+    if conclusion is ... or any(gain is ... for gain in np.ravel(np.asarray(gains, object))):
+        raise NotYet("fill in the gains and the conclusion")
+    try:
+        values = np.asarray(gains, float)
+    except (TypeError, ValueError):
+        raise NotYet("give the gains as numbers, one per pair of fits, in points") from None
+    if values.ndim != 1 or len(values) < 3:
+        raise NotYet(f"{values.size} gains in the shape {values.shape}: give at least three pairs")
+    if not np.isfinite(values).all() or np.abs(values).max() > 100:
+        raise NotYet("a gain in points lies between -100 and 100")
+    if np.ptp(values) == 0:
+        raise NotYet("all gains are the same number: was the seed changed between the fits?")
+    if conclusion not in ("better", "worse", "not settled"):
+        raise NotYet(f"{conclusion!r} is no conclusion; they are better, worse, not settled")
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    low, high = values.mean() - half, values.mean() + half
+    right = "better" if low > 0 else "worse" if high < 0 else "not settled"
+    if conclusion != right:
+        place = (
+            "contains 0" if right == "not settled" else f"lies {'above' if low > 0 else 'below'} 0"
+        )
+        raise NotYet(
+            f"the interval of the mean gain, by t with {len(values) - 1} degrees of freedom, "
+            f"{place}: {conclusion!r} does not follow"
+        )
+    return f"the mean gain is {values.mean():.1f} points ({low:.1f} to {high:.1f})"
