@@ -129,7 +129,7 @@ def build(kind: str, words: int = VOCABULARY, auxiliary: bool = True) -> keras.M
     cells = layers.LayerNormalization(name="image_norm")(cells)
     sound = audio
     for i in range(2):
-        sound = layers.Conv1D(WIDTH, 5, 2, activation="relu", name=f"sound_{i}")(sound)
+        sound = layers.Conv1D(WIDTH, 3, 2, activation="relu", name=f"sound_{i}")(sound)
     frames = keras.Model(audio, sound, name="frames")(audio)
     heard = layers.LayerNormalization(name="sound_norm")(
         layers.GlobalMaxPooling1D(name="sound_max")(frames)
