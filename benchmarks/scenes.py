@@ -30,8 +30,8 @@ from mmkeras.datasets.scenes import COLOURS, KINDS, PLACES
 
 RESULTS = Path(__file__).parent / "results"
 SPLITS = {"noto": 71, "twemoji": 72, "openmoji": 73, "fluent": 74}
-STEPS, FITS = 700, 3
-SAME_TIME = {"concatenation": 1300}  # batches, about the time of cross-attention
+STEPS, FITS = 500, 3
+SAME_TIME = {"concatenation": 1000}  # batches, about the time of cross-attention
 PAIRS = {"image+audio": ("text",), "image+text": ("audio",), "audio+text": ("image",)}
 UNIT = ["wording", "intent", "form"]
 
