@@ -74,15 +74,13 @@ class Data:
         self.scale = self.drawings[seen].mean(axis=0), self.drawings[seen].std(axis=0) + 0.1
         self.drawings = (self.drawings - self.scale[0]) / self.scale[1]
 
-    def x(self, part: str, without: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-        """The inputs; those of a modality in `without` are 0."""
+    def x(self, part: str) -> dict[str, np.ndarray]:
         scenes = self.parts[part]
-        x = {
+        return {
             "image": self.drawings[scenes.cells],
             "audio": self.sounds[scenes.clip],
             "text": self.words(scenes.text),
         }
-        return {name: values * (name not in without) for name, values in x.items()}
 
     def y(self, part: str) -> dict[str, np.ndarray]:
         scenes = self.parts[part]
@@ -205,7 +203,7 @@ def augment(x: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.
     audio *= ~hidden[:, None]
     place = np.arange(WORDS) - rng.integers(3, size=(n, 1))
     moved = np.take_along_axis(ids, np.maximum(place, 0), axis=1)
-    ids = np.where((place < 0) & (ids[:, :1] > 0), 1, moved)  # an absent text stays absent
+    ids = np.where(place < 0, 1, moved)
     ids = np.where((ids > 1) & (rng.random(ids.shape) < 0.1), 1, ids)
     return x | {"audio": audio, "text": ids.astype("int32")}
 
