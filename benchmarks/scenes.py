@@ -7,7 +7,8 @@ The number of batches was chosen on the validation scenes of two other splits, t
 width of the convolutions by hearing alone, trained on some wordings and voices and tested on
 others, in turn; the clips are the same in every split. All of it was written down before a test
 scene of `SPLITS` was looked at, and is the same for the three models. None has a learning rate of
-its own. Each fit is done `FITS` times. "equal time" is as many batches as take about the time of cross-attention.
+its own. Each fit is done `FITS` times. "equal time" is as many batches as take about the time of
+cross-attention.
 
 It writes, to benchmarks/results: scenes_fits.csv, one row per fit, with accuracies in percent and
 processor seconds (`start` is what building the graph costs, once a process and model);
