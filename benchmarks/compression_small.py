@@ -117,6 +117,11 @@ def prune() -> Iterator[tuple[str, pd.DataFrame]]:
             name = f"{share:.0%} zeros" if share else "whole"
             small.page[name] = small.right(whole.model.predict_on_batch)
             costs.append(cost_of(name, whole.model, small))
+        rival = Trainer(picture_model)  # no cut, and as many epochs as the cut ones
+        rival.restart(small.seed)
+        rival.model.set_weights(start)
+        rival.model.fit(small.picture(0), small.y[0], epochs=MORE, batch_size=64, verbose=0)
+        small.page["whole, trained on"] = small.right(rival.model.predict_on_batch)
         whole.model.set_weights(with_zeros(start, MOST))
         still = [StillZero(whole.model)]
         whole.model.fit(

@@ -92,6 +92,13 @@ def not_cut(values: np.ndarray, bits: int) -> tuple:
     return np.round(values / scale), scale, zero
 
 
+def shifted(values: np.ndarray, bits: int) -> tuple:
+    _, scale, zero = grid()(values, bits)
+    least = -(2 ** (bits - 1))
+    numbers = np.round((values - min(values.min(), 0)) / scale) + least
+    return np.clip(numbers, least, least + 2**bits - 1), scale, zero
+
+
 GIVEN = dict(ch18.VERDICTS)
 WRONG = {
     ch18.convolution: [
@@ -118,6 +125,7 @@ WRONG = {
         ("from 0", lambda: (grid(least_of=lambda b: 0),), "is -2**(bits - 1), not 0"),
         ("no zero point, not cut", lambda: (not_cut,), "before you cut off"),
         ("no zero point", lambda: (grid(shift=0),), "add the zero point"),
+        ("shifted", lambda: (shifted,), "you shifted before rounding"),
         ("numbers only", lambda: (numbers_only,), "return three things"),
         ("values", lambda: (values_again,), "these are values again"),
     ],
