@@ -113,9 +113,9 @@ def grid(function: Callable) -> str | None:
         }
         refuse_slips(own_zero, {k: v for k, v in zeros.items() if v != zero}, zero, atol=1e-9)
         expect_close(own_zero, zero, "the zero point", atol=1e-9)
-        largest = least + steps
         want = np.clip(np.round(values / scale) + zero, least, least + steps)
         down = np.clip(np.floor(values / scale) + zero, least, least + steps)
+        shifted = np.clip(np.round((values - low) / scale) + least, least, least + steps)
         cut = {
             "these are rounded down: round to the nearest number": down,
             "these are cut towards zero: round to the nearest number": np.clip(
@@ -123,8 +123,8 @@ def grid(function: Callable) -> str | None:
             ),
             "add the zero point": np.clip(np.round(values / scale), least, least + steps),
             "add the zero point, before you cut off": np.round(values / scale),
-            "you shifted before rounding: round v / scale, then add the rounded zero point, so that "
-            "0.0 stays on the grid": np.clip(np.round((values - low) / scale) + least, least, largest),
+            "you shifted before rounding: round v / scale first, then add the rounded zero point, "
+            "so that 0.0 stays on the grid": shifted,
             "these are values again: return the whole numbers": scale * (want - zero),
         }
         refuse_slips(numbers, cut, want)
