@@ -3,7 +3,7 @@
     python benchmarks/explanations.py run      # three seeds; a quarter of an hour on two cores
     python benchmarks/explanations.py show     # print the stored tables
 
-A seed draws 2,000 patients to learn from (6 epochs), 150 to explain, and the first weights. Note,
+A seed draws 2,000 patients to learn from (6 epochs), 150 to explain, and the initial weights. Note,
 ECG and scan are read by convolutions and concatenated. The truth about a patient is
 `Heart.effects`: what each of nine regions (five values and the opening of the note, the ECG, the
 two halves of the scan) adds to the exact log-odds. Each method attributes the log-odds of the model
@@ -188,7 +188,7 @@ def methods(model: keras.Model, x: Inputs, parts: Any, learn: Inputs, seed: int)
         "Grad-CAM, signed": lambda: parts.sums(grad_cam(model, x, signed=True)),
         "integrated gradients, from zeros": integrated(None),
         "integrated gradients, from the mean": integrated(floats),
-        "integrated gradients, from 4 patients": lambda: np.mean(
+        "integrated gradients, from padding and 4 patients": lambda: np.mean(
             [
                 integrated({k: v[i : i + 1] for k, v in others.items() if k != "note"})()
                 for i in range(OTHERS)
