@@ -1,7 +1,7 @@
 """How many stand-ins does occlusion need? Bayes' rule itself is asked, and three networks.
 
-    python benchmarks/explanations_stand_ins.py bayes      # three seeds; a processor minute
-    python benchmarks/explanations_stand_ins.py networks   # three seeds; three processor minutes
+    python benchmarks/explanations_stand_ins.py bayes      # three seeds; ten processor seconds
+    python benchmarks/explanations_stand_ins.py networks   # three seeds; two processor minutes
     python benchmarks/explanations_stand_ins.py show       # print the stored table
 
 The patients are those of `explanations.py`, with the same seeds. The values of a region are

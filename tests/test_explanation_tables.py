@@ -22,7 +22,9 @@ def bench():
         import explanations_attention
 
         yield explanations, explanations_attention
-    for name in ("explanations", "explanations_attention", "scenes", "scene_models"):
+    for name in (
+        "explanations", "explanations_attention", "explanations_stand_ins", "scenes", "scene_models"
+    ):  # fmt: skip
         sys.modules.pop(name, None)
 
 
@@ -37,6 +39,27 @@ def test_stored_effects_are_those_of_the_patients_of_today(bench, name):
         truth = block[block["method"] == "truth"].sort_values("patient")
         asked = mm.datasets.simulate_heart(bench[0].ASK, seed=200 + seed)
         np.testing.assert_allclose(truth[regions], asked.effects[regions], atol=1e-3)
+
+
+def test_stand_ins_of_bayes_rule_are_those_of_today(bench):
+    import explanations_stand_ins as stand_ins
+
+    table = pd.read_csv(FOLDER / "results" / "explanations_stand_ins.csv")
+    rows = table.groupby(["reader", "seed", "K"]).size().unstack("K")
+    assert rows.index.size == 9 and (rows == [40, 40, 40, 1]).all(axis=None)
+    learn = mm.datasets.simulate_heart(bench[0].LEARN, seed=101)
+    asked = mm.datasets.simulate_heart(bench[0].ASK, seed=201)
+    picked = np.random.default_rng(1).choice(bench[0].LEARN, stand_ins.POOL, replace=False)
+    lost = stand_ins.bayes(asked.table, learn.table.iloc[picked])
+    truth = asked.effects[list(bench[0].REGIONS)].to_numpy()
+    got = stand_ins.grades(1, "Bayes' rule", lost, truth)
+    want = table[(table["seed"] == 1) & (table["reader"] == "Bayes' rule")]
+    numbers = ["K", "draw", "r", "centred", "top"]
+    np.testing.assert_allclose(got[numbers], want[numbers], atol=1e-3)
+    # Its own values in place of a region change nothing; those of another patient do.
+    first = stand_ins.bayes(asked.table.iloc[:2], asked.table.iloc[:1])
+    np.testing.assert_allclose(first[0, 0], 0, atol=1e-12)
+    assert np.abs(first[0, 1]).max() > 0.1
 
 
 def test_stored_scenes_are_those_of_today(bench):
