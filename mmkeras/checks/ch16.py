@@ -195,7 +195,11 @@ def claim(function: Callable, verdicts: dict) -> str | None:
 CASES = {
     "A": ("20 rated reviews of your shop, no more to come", False),
     "B": ("300 rendered scans, nothing like photographs; the scanner stays the same", False),
-    "C": ("100 syllables of one speaker; the app is for every speaker", True),
+    "C": (
+        "100 syllables each of two speakers; tested on the other speaker, a middle block read "
+        "best, and LP-FT was level with it; the app is for every speaker",
+        True,
+    ),
     "D": ("forty tasks, on each of which fine-tuning has beaten the probe; one server", False),
 }
 CHOICES = {"A": "probe", "B": "fine-tune", "C": "probe, earlier layer", "D": "LoRA"}
