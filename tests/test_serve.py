@@ -14,11 +14,12 @@ from command_line import call, change, read
 from PIL import Image
 
 from mmkeras.serve import bodies, gate
-from mmkeras.serve.app import Limits, Loaded, make_app
+from mmkeras.serve.app import make_app
 from mmkeras.serve.batches import Batcher, Full
 from mmkeras.serve.counts import Counts
 from mmkeras.serve.engine import Engine
 from mmkeras.serve.rows import Reader, stacked
+from mmkeras.serve.service import Limits, Loaded
 from mmkeras.table.command import RunError
 
 LIMITS = Limits(max_pixels=10_000_000)

@@ -129,8 +129,9 @@ def _answer(options: argparse.Namespace, keys: dict[str, bytes], listening: sock
     """Answer in this process until it is told to stop."""
     import uvicorn
 
-    from .app import Limits, make_app
+    from .app import make_app
     from .gate import Rate, log
+    from .service import Limits
 
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
