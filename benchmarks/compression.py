@@ -6,6 +6,7 @@
     python benchmarks/compression.py tuned      students whose picture encoder learns, too
     python benchmarks/compression.py formats    the small model as Keras, LiteRT and ONNX files
     python benchmarks/compression.py prune      the small model with zeros, and with fewer channels
+    python benchmarks/compression.py whole      the rival of the one with zeros
     python benchmarks/compression.py article    the recipe of many tutorials: thin matrices, int8
     python benchmarks/compression.py cost       bytes, multiply-adds, time of six models
 
@@ -28,7 +29,7 @@ import numpy as np
 import pandas as pd
 from compression_costs import article, cost
 from compression_models import BATCH, CLASSES, EPOCHS, Pictures, right, said
-from compression_small import formats, prune
+from compression_small import formats, prune, whole
 from compression_tuned import tuned
 from fusion import RESULTS
 
@@ -256,6 +257,7 @@ JOBS = {
     "tuned": lambda: tuned(Run, Trainers, chosen()),
     "formats": formats,
     "prune": prune,
+    "whole": whole,
     "article": article,
     "cost": cost,
 }

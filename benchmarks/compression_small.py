@@ -153,6 +153,23 @@ def prune() -> Iterator[tuple[str, pd.DataFrame]]:
         yield "prune_cost", pd.DataFrame(costs).round(5)
 
 
+def whole() -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rival of the network with zeros: the whole one, which keeps its optimiser's state, too.
+
+    The rival in `prune` starts with a new optimiser, as the narrow networks have to.
+    """
+    trainer, pages = Trainer(picture_model), []
+    for small in smalls():
+        x, y = small.picture(0), small.y[0]
+        trainer.fit(x, y, seed=small.seed, epochs=LONG, batch_size=64)
+        small.page["whole"] = small.right(trainer.model.predict_on_batch)
+        trainer.model.fit(x, y, epochs=MORE, batch_size=64, verbose=0)
+        small.page["whole, trained on"] = small.right(trainer.model.predict_on_batch)
+        pages.append(small.page)
+        said(small.page)
+        yield "whole", pd.concat(pages)
+
+
 def picture_model(widths: tuple[int, ...] = models.WIDTHS) -> keras.Model:
     """The small model without the name, which would hide what a cut does to the picture."""
     return models.small_model(widths, text=False)

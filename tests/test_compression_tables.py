@@ -66,7 +66,7 @@ def test_the_settings_are_the_best_on_validation_rows_of_the_development_seed(be
         assert means[key] == means.max()
 
 
-@pytest.mark.parametrize("name", ["formats", "prune", "article", "tuned"])
+@pytest.mark.parametrize("name", ["formats", "prune", "whole", "article", "tuned"])
 def test_other_answers_are_those_of_todays_splits(name, emoji):
     table = stored(name)
     assert table["seed"].nunique() >= 3
@@ -74,6 +74,11 @@ def test_other_answers_are_those_of_todays_splits(name, emoji):
         split = emoji.split(artist, seed=seed)[2]
         assert page["hexcode"].tolist() == split.table["hexcode"].tolist()
         assert page["family"].tolist() == split.table["family"].tolist()
+
+
+def test_the_rival_of_the_network_with_zeros_is_the_network_that_was_cut():
+    keys = ["hexcode", "artist", "seed", "whole"]
+    assert stored("whole")[keys].equals(stored("prune")[keys])
 
 
 def test_the_branch_of_the_benchmark_is_that_of_the_package(bench):
