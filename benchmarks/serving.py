@@ -3,7 +3,7 @@
     python benchmarks/serving.py [--seconds 8] [--fuzz 10000] [--restart 2000]
 
 A run of the rendered sample is trained and served on one core, the load is made on another one. A
-request is a form of a text, a PNG and a WAV, 36 kB. All rows are of one
+request is a form of a text, a PNG and a WAV, 28 kB. All rows are of one
 run of this script. Linux only (taskset, /proc).
 """
 
@@ -251,7 +251,7 @@ def main() -> None:
 
 
 def _train(folder: Path) -> tuple[Path, dict[str, bytes]]:
-    """A run of three modalities, and a row of 36 kB."""
+    """A run of three modalities, and a row of 28 kB."""
     from mmkeras.__main__ import main as mmkeras
 
     mmkeras(["sample", "weather"])
