@@ -4,7 +4,7 @@ The pictures are rendered from vector drawings (Noto, Twemoji, OpenMoji, Fluent)
 and groups come from emojibase. data/README.md has the cards. Two things can be held out: the
 *concept* (what is drawn) and the *artist* (who draws).
 
-Used in chapters 00, 02, 03, 05, 06, 07, 08, 13, 15, 16, 17, 18.
+Used in chapters 00, 02, 03, 05, 06, 07, 08, 13, 15, 16, 18.
 """
 
 import functools
