@@ -1,6 +1,7 @@
 """An assistant that sees, hears and reads: three ways to join the modalities, on fresh splits.
 
     python benchmarks/scenes.py noto        # one split: the artist to hold out
+    python benchmarks/scenes.py rules noto  # cross-attention again, for a program with all rules
     python benchmarks/scenes.py summary     # only print what the stored tables say
 
 The number of batches was chosen on the validation scenes of two other splits, the masks and the
@@ -14,10 +15,12 @@ It writes, to benchmarks/results: scenes_fits.csv, one row per fit, with accurac
 processor seconds (`start` is what building the graph costs, once a process and model);
 scenes_replies.csv, one row per fit and group of test scenes that share a wording, a question and a
 typed form, with the right replies; scenes_attention.csv, where the question looks while
-cross-attention is trained.
+cross-attention is trained; scenes_rules.csv, as scenes_replies.csv, for programs that know more of
+the rules of the task. These rules follow from the task, and were written down by its definition.
 """
 
 import argparse
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -48,14 +51,43 @@ def accuracies(given: dict[str, np.ndarray], y: dict[str, np.ndarray]) -> dict[s
     return {n: round(100 * float((given[n].argmax(-1) == y[n]).mean()), 2) for n in y}
 
 
-def by_rule(given: dict[str, np.ndarray], texts: Any, intent: np.ndarray) -> np.ndarray:
+def shares(logits: np.ndarray, differ: bool) -> np.ndarray:
+    """(n, 4, values) → the probability of each value, float; with `differ` given that the values of
+    the four cells differ, summed over all ways to deal them out."""
+    p = np.exp(logits - np.logaddexp.reduce(logits, -1, keepdims=True))
+    if not differ:
+        return p
+    found = np.zeros_like(p)
+    for values in itertools.permutations(range(p.shape[2]), 4):
+        together = np.prod([p[:, cell, value] for cell, value in enumerate(values)], axis=0)
+        for cell, value in enumerate(values):
+            found[:, cell, value] += together
+    return found / found.sum(axis=2, keepdims=True)
+
+
+def typed(text: str) -> int:
+    """Which attribute a text names: 0 a colour, 1 a kind, 2 a place."""
+    names = (COLOURS, KINDS, PLACES)
+    return next(i for i, of in enumerate(names) if any(re.search(rf"\b{v}\b", text) for v in of))
+
+
+def not_typed(intent: np.ndarray, texts: Any) -> np.ndarray:
+    """Logits of the intent (n, 3) → the likeliest one that the text does not name, int (n,)."""
+    open_ = np.array(intent, float)
+    open_[np.arange(len(open_)), [typed(text) for text in texts]] = -np.inf
+    return open_.argmax(-1)
+
+
+def by_rule(
+    given: dict[str, np.ndarray], texts: Any, intent: np.ndarray, differ: bool = False
+) -> np.ndarray:
     """The replies of a program: it finds the cell that is meant, and reads off what is asked.
 
     It knows the words of colours, kinds and places, takes the cell whose logits make the typed one
-    most likely, and gives the likeliest value of the attribute `intent`; -1 for no intent.
+    most likely, and gives the likeliest value of the attribute `intent`; -1 for no intent. With
+    `differ` it also knows that four cells have four kinds and four colours.
     """
-    share = {n: np.exp(given[n] - np.logaddexp.reduce(given[n], -1, keepdims=True)) for n in
-             ("colour", "kind")}  # fmt: skip
+    share = {n: shares(given[n], differ) for n in ("colour", "kind")}
     out = np.full(len(intent), -1)
     for row, (text, asked) in enumerate(zip(texts, intent, strict=True)):
         found = {n: [v for v in names if re.search(rf"\b{v}\b", text)] for n, names in
@@ -155,6 +187,32 @@ def run(artist: str) -> None:
     split.one(trainers[MODELS[2]], "no augmentation", STEPS, 0)
 
 
+def run_rules(artist: str) -> None:
+    """The full fits of cross-attention again: beside its own replies those of a program that knows
+    all rules of the task (what is typed is not asked; the four kinds and colours differ)."""
+    split, trainer = Split(artist), Trainer(MODELS[2])
+    data, rows = split.data, []
+    for fit in range(FITS):
+        trainer.fit(*(data.x("train"), data.y("train"), STEPS, 100 * split.seed + fit))
+        given, y, texts = answers(trainer.model, data.x("test")), split.test.y, split.test.text
+        asked = given["intent"].argmax(-1)
+        replies = {
+            "model": given["reply"].argmax(-1),
+            "rule": by_rule(given, texts, asked),
+            "typed is not asked": by_rule(given, texts, not_typed(given["intent"], texts)),
+            "all rules": by_rule(given, texts, not_typed(given["intent"], texts), differ=True),
+        }
+        for name, reply in replies.items():
+            right = split.groups.assign(right=reply == y)
+            table = right.groupby(UNIT)["right"].agg(["sum", "count"]).reset_index()
+            rows.append(table.assign(by=name, fit=fit))
+        print(
+            {name: round(100 * (reply == y).mean(), 1) for name, reply in replies.items()},
+            flush=True,
+        )
+        store("rules", pd.concat(rows), artist)
+
+
 def store(name: str, table: pd.DataFrame, artist: str) -> None:
     """Write the rows of an artist into a table, whose other rows stay as they are."""
     path, table = RESULTS / f"scenes_{name}.csv", table.assign(artist=artist)
@@ -176,10 +234,14 @@ def summary() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=[*SPLITS, "summary"])
+    parser.add_argument("what", choices=[*SPLITS, "rules", "summary"])
+    parser.add_argument("artist", nargs="?", choices=[*SPLITS], help="of rules")
     asked = parser.parse_args()
     if asked.what == "summary":
         summary()
+    elif asked.what == "rules":
+        mm.start(seed=0)
+        run_rules(asked.artist)
     else:
         mm.start(seed=0)
         run(asked.what)

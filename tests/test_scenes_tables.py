@@ -123,3 +123,28 @@ def test_padding_changes_no_reply(bench, kind):
     np.testing.assert_allclose(model.predict_on_batch(x)["reply"], before, atol=1e-5)
     x["text"][:, 1] = 4
     assert np.abs(model.predict_on_batch(x)["reply"] - before).max() > 1e-3
+
+
+def test_a_program_with_all_rules_is_ahead_in_every_fit():
+    table = read("rules")
+    sums = table.groupby(["artist", "fit", "by"])[["sum", "count"]].sum()
+    share = (100 * sums["sum"] / sums["count"]).unstack()
+    assert share.shape == (12, 4) and (sums["count"] == sums["count"].iloc[0]).all()
+    assert (share["all rules"] > share["model"]).all()
+    text = (FOLDER.parent / "docs" / "results.md").read_text("utf-8")
+    mean = share.groupby("artist").mean().mean()
+    assert f"**{mean['all rules']:.1f}%**" in text and f"{mean['model']:.1f}%" in text
+
+
+def test_four_cells_that_differ_share_each_value_at_most_once(bench):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(3, 4, 5))
+    given = bench.shares(logits, differ=True)
+    np.testing.assert_allclose(given.sum(axis=2), 1)
+    assert (given.sum(axis=1) <= 1 + 1e-9).all()  # a value lies in one cell at most
+    sure = np.full((1, 4, 4), -20.0)
+    sure[0, np.arange(4), [2, 0, 3, 1]] = 20
+    np.testing.assert_allclose(bench.shares(sure, True), bench.shares(sure, False), atol=1e-6)
+    tie = np.zeros((1, 4, 4))
+    tie[0, 0, 0] = tie[0, 1, 0] = 5.0  # both cells look like value 0: only one of them can be it
+    assert bench.shares(tie, True)[0, :2, 0].sum() == pytest.approx(1, abs=0.05)
