@@ -16,7 +16,8 @@ processor seconds (`start` is what building the graph costs, once a process and 
 scenes_replies.csv, one row per fit and group of test scenes that share a wording, a question and a
 typed form, with the right replies; scenes_attention.csv, where the question looks while
 cross-attention is trained; scenes_rules.csv, as scenes_replies.csv, for programs that know more of
-the rules of the task. These rules follow from the task, and were written down by its definition.
+the rules of the task. These rules follow from how scenes are made; they were added after their gain
+had been seen on these test scenes.
 """
 
 import argparse
