@@ -234,6 +234,23 @@ def test_a_spectrogram_is_not_rounded_before_its_logarithm(kind, tmp_path, monke
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("whole", [False, True])
+def test_texts_of_any_number_of_words_are_averaged_in_8_bits(whole, tmp_path, monkeypatch):
+    """A runtime takes the 8-bit integer 0 for the number zero: here it stood for ten words."""
+    if whole:  # another one's layer, which does not say that it stays float
+        monkeypatch.delattr(mm.branches.MaskedAverage, "stays_float")
+    keras.utils.set_random_seed(0)
+    ids = keras.Input((24,), dtype="int32", name="text")
+    words = layers.Embedding(50, 8, mask_zero=True)(ids)
+    mean = mm.branches.MaskedAverage(name="mean")(words)
+    model = keras.Model([ids], layers.Dense(3, name="answer")(mean))
+    text = RNG.integers(1, 50, (21, 24)) * (np.arange(24) < np.arange(21)[:, None])
+    x = {"text": text.astype("int32")}  # of 0 to 20 words, so that ten are in the middle
+    run = formats.loaded("litert-int8", written(model, "litert-int8", tmp_path / "m.tflite", x))
+    np.testing.assert_allclose(answers(run, x, 1), model.predict_on_batch(x), atol=0.01)
+
+
+@pytest.mark.slow
 def test_8_bits_take_a_third_of_the_room():
     """Of a model as `mmkeras train` builds it of texts, pictures and sounds."""
     branches = [mm.text_branch(150, 12), mm.image_branch((64, 64, 3)), mm.audio_branch(8000, RATE)]

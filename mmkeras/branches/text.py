@@ -30,6 +30,8 @@ class MaskedAverage(layers.Layer):
     An empty text gives zeros, where `GlobalAveragePooling1D` divides zero by zero.
     """
 
+    stays_float = True  # in a file of 8-bit integers, see mmkeras.formats
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
