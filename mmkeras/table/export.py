@@ -49,8 +49,9 @@ def parser() -> argparse.ArgumentParser:
         "what differs too much.",
         epilog="Example: mmkeras export weather/run --to litert,litert-int8,onnx. savedmodel is "
         "for TensorFlow, litert for phones and small devices (fp16: weights of 16 bits; dynamic: "
-        "weights of 8 bits; int8: 8 bits throughout, except where 256 steps are too few), onnx for "
-        f"ONNX Runtime. {STATUS}",
+        "weights of 8 bits; int8: 8 bits throughout, except where 256 steps are too few; a "
+        "run with pretrained encoders can lose too much by it and is then refused: try dynamic), "
+        f"onnx for ONNX Runtime. {STATUS}",
     )
     p.add_argument("run", type=Path, metavar="RUN", help="folder that mmkeras train wrote")
     p.add_argument("--to", type=format_list, default=list(FORMATS), metavar="A,B,…", help="formats "
