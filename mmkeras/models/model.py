@@ -1,27 +1,14 @@
 """A functional model that names what it is fed, and refuses an export that would be broken."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from ..formats.refusals import foreign, refusal
 from ..formats.tracing import plain_gelu, written_as
-
-
-def _beside_the_trace() -> Any:
-    """A scope in which the variables of losses and metrics are created outside of the step.
-
-    Keras creates them in the first step, and TensorFlow traces a step that creates variables twice.
-    """
-
-    def make(create: Callable[..., Any], **how: Any) -> Any:
-        with tf.init_scope():
-            return create(**how | {"experimental_enable_variable_lifting": False})
-
-    return tf.variable_creator_scope(make)
+from .replicas import as_in_the_whole_batch, beside_the_trace
 
 
 @keras.saving.register_keras_serializable("mmkeras")
@@ -54,12 +41,13 @@ class MultimodalModel(keras.Model):
         training: bool = True,
     ) -> Any:
         y, weight = self._alone(y, "targets"), self._alone(sample_weight, "sample weights")
-        with _beside_the_trace():
-            return super().compute_loss(x, y, y_pred, weight, training)
+        with beside_the_trace():
+            loss = super().compute_loss(x, y, y_pred, weight, training)
+        return as_in_the_whole_batch(loss, y_pred) if training else loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y, weight = self._alone(y, "targets"), self._alone(sample_weight, "sample weights")
-        with _beside_the_trace():
+        with beside_the_trace():
             return super().compute_metrics(x, y, y_pred, weight)
 
     def _alone(self, given: Any, what: str) -> Any:
@@ -78,9 +66,10 @@ class MultimodalModel(keras.Model):
         """As in Keras, but the optimiser's variables exist before, so that a step is traced once.
 
         If they were made during the first trace, a second one would follow, and the time before
-        the first step would double. See also `_beside_the_trace`.
+        the first step would double. See also `beside_the_trace`.
         """
-        if self.optimizer is not None and not self.optimizer.built:
+        unbuilt = self.optimizer is not None and not self.optimizer.built
+        if unbuilt and keras.backend.backend() == "tensorflow":
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
         super().make_train_function(force)

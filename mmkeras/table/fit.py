@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from .. import branches, models
-from ..training import Resume
+from ..training import Resume, distributed
 from .command import RunError
 from .run import save_model
 
@@ -126,16 +126,18 @@ def fit(
     """
     binary = len(table.classes) == 2
     loss = "binary_crossentropy" if binary else "sparse_categorical_crossentropy"
-    model.compile(
-        optimizer or keras.optimizers.Adam(options.learning_rate),
-        loss,
-        metrics=["accuracy"],
-        steps_per_execution=_steps_at_once(table, options),
-    )
+    strategy = distributed.of(model)
+    with model.distribute_strategy.scope():
+        model.compile(
+            optimizer or keras.optimizers.Adam(options.learning_rate),
+            loss,
+            metrics=["accuracy"],
+            steps_per_execution=1 if strategy else _steps_at_once(table, options),
+        )
     resume = Resume(folder, seed=options.seed)
     stop = _Stop(resume.history, options.epochs, options.learning_rate, seconds)
     if not stop.why:
-        train, valid = _streams(table, options, weights, resume.done)
+        train, valid = _streams(table, options, weights, resume.done, strategy)
         start = (
             model.evaluate(valid, verbose=0, return_dict=True)["loss"] if optimizer else math.inf
         )
@@ -144,12 +146,12 @@ def fit(
             model.optimizer.build(model.trainable_variables)
             save_model(model, best.file)
         with contextlib.suppress(_TimeUp):
-            model.fit(
+            distributed.fit(
+                model,
                 train,
                 validation_data=valid,
                 initial_epoch=resume.done,
                 epochs=options.epochs,
-                shuffle=False,  # the table shuffles
                 verbose=0,
                 callbacks=[best, resume, stop, _Progress(options.epochs, resume.history, start)],
             )
@@ -169,7 +171,7 @@ def _steps_at_once(table: Any, options: argparse.Namespace) -> int:
 
 
 def _streams(
-    table: Any, options: argparse.Namespace, weights: np.ndarray | None, done: int
+    table: Any, options: argparse.Namespace, weights: np.ndarray | None, done: int, strategy: Any
 ) -> list[Any]:
     """Batches of (x, y, weight of y) for training, from epoch `done` on, and for validation."""
     size = batch_size(table, options)
@@ -178,10 +180,12 @@ def _streams(
     def weigh(x: Any, y: Any) -> Any:
         return x, y, tf.gather(scale, y)
 
-    return [
-        table.dataset(part, size, seed=options.seed, first_pass=done).map(weigh)
+    share = distributed.share(strategy)
+    streams = [
+        table.dataset(part, size, seed=options.seed, first_pass=done, share=share).map(weigh)
         for part in ("train", "valid")
     ]
+    return [distributed.fed(strategy, stream) for stream in streams]
 
 
 class _TimeUp(Exception):

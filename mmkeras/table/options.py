@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,14 @@ mmkeras train visits.csv --label diagnosis --number age --category ward --ignore
 this row lacks the modality. Each finished epoch is kept, and so are the features of frozen
 encoders: after Ctrl-C, a kill or a full disk, the same command with --resume continues the
 training. {STATUS}"""
+
+
+def devices(text: str) -> str:
+    """For argparse: "all", or "cpu:2" to "cpu:64"."""
+    found = re.fullmatch(r"cpu:(\d+)", text)
+    if text != "all" and not (found and 2 <= int(found[1]) <= 64):
+        raise argparse.ArgumentTypeError(f"must be all, or cpu:2 and the like; got {text!r}")
+    return text
 
 
 class Network(argparse.Action):
@@ -137,6 +146,14 @@ def _network(add: Add) -> None:
         "32, depending on the number of rows)")  # fmt: skip
     add("--learning-rate", type=at_least(1e-12, float), default=1e-3, metavar="X", help="step "
         "size of the optimiser, Adam (default: 0.001)")  # fmt: skip
+    add("--devices", type=devices, metavar="WHICH", help="train on all GPUs of this machine: all; "
+        "or, to try it without GPUs, on logical CPUs: cpu:2 (default: one device)")  # fmt: skip
+    add("--cluster", metavar="WHERE", help="train with several workers: local:2 starts two here, "
+        "and ends both if one dies; or a file with their addresses, such as "
+        '{"worker": ["host0:2222", "host1:2222"]}, with --worker in each; TF_CONFIG in the '
+        "environment does the same")  # fmt: skip
+    add("--worker", type=at_least(0), metavar="N", help="which worker of the file this is; 0 is "
+        "the chief, which alone writes the run")  # fmt: skip
     add("--fusion", default="concatenate", choices=FUSIONS, metavar="NAME", help="how the "
         f"modalities are joined: {', '.join(FUSIONS)} (default: concatenate)")  # fmt: skip
     add("--image-encoder", default="conv", choices=IMAGE_ENCODERS, metavar="NAME",

@@ -36,7 +36,8 @@ TRAINING, STATE, OPTIONS = "training", "state.npz", "options.json"
 NEEDED = ("table", "classes", "columns", "encoding", "delimiter")  # keys that predicting needs
 # Options that may differ from those with which a run was begun, when it is resumed.
 CHANGEABLE = ("epochs", "time_limit", "learning_rate", "seeds", "no_examples", "no_cache", "csv",
-              "out", "force", "resume", "command", "network")  # fmt: skip
+              "out", "force", "resume", "command", "network", "begun", "devices", "cluster",
+              "worker", "task")  # fmt: skip
 
 # ------------------------------------------------------------------------------ to write
 

@@ -88,6 +88,7 @@ class Table:
         *,
         present: bool = True,
         first_pass: int = 0,
+        share: Any = None,
     ) -> Any:
         """A streaming `tf.data.Dataset` of ``(x, y)``, or of ``x`` alone without a label.
 
@@ -102,6 +103,8 @@ class Table:
             seed: int from 0; the same seed gives the same sequence of orders.
             present: whether to include the presence mask, for `multimodal_model(…, missing=True)`.
             first_pass: number of orders to skip; pass 5 to resume a training with epoch 5.
+            share: the pieces of each batch to read, a `mmkeras.training.distributed.Share`; each
+                piece is then one element, which may have no rows. None: whole batches.
 
         Returns:
             ``x`` is a dict with, if given, "text" int32 (batch, words), "image" uint8 (batch,
@@ -124,11 +127,16 @@ class Table:
             rng = np.random.default_rng((seed, next(passes)))
             order = rng.permutation(index) if shuffled else index
             starts = range(0, len(order), batch_size)
-            yield from ahead(self._batch, (order[i : i + batch_size] for i in starts))
+            parts = (order[i : i + batch_size] for i in starts)
+            if share is not None:
+                parts = (piece for part in parts for piece in share.pieces(part))
+            yield from ahead(self._batch, parts)
 
         stream = tf.data.Dataset.from_generator(batches, output_signature=self._signature())
         stream = stream.apply(
-            tf.data.experimental.assert_cardinality(math.ceil(len(index) / batch_size))
+            tf.data.experimental.assert_cardinality(
+                math.ceil(len(index) / batch_size) * (share.count if share else 1)
+            )
         )
         return stream.map(self._finish(present)).prefetch(2)
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from . import cluster, worker
 from . import run as runs
 from .command import RunError, exit_status
 from .frozen import One, frozen
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     p = parser()
     options = p.parse_args(arguments)
+    options.task = cluster.task_of(options, p.error)
     if options.network and options.encoders not in (None, "scratch"):
         p.error(f"{options.network[0]} is for networks that are trained from scratch: leave it "
                 f"out, or --encoders {options.encoders}")  # fmt: skip
@@ -47,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.command = shlex.join(["mmkeras", "train", *arguments])
     options.out = options.out or options.csv.parent / "run"
     options.begun = False  # nothing has been written to options.out yet
+    if options.task and options.task.index is None:
+        return cluster.supervise(options.task, arguments, options, lambda: kept(options))
     advice = "" if options.skip_bad_rows else "To go on without these rows: --skip-bad-rows"
     return exit_status(
         lambda: _run(options),
@@ -59,6 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     """Run the command, except for the handling of errors."""
+    if options.task and options.task.index:
+        with worker.quiet(options), runs.opened(options.out, resume=options.resume):
+            train(options)
+        return
     out = options.out
     with runs.opened(out, force=options.force, resume=options.resume):
         train(options)
@@ -105,6 +113,7 @@ def train(options: argparse.Namespace) -> None:
     runs.begin(options.out, vars(options), options.csv)
     options.begun = True
     mm.start(options.seed)
+    strategy = worker.strategy_of(options, options.task)
     table = prepare.load(options, choice, cells)
     _say(prepare.overview(table))
     for part, count in table.parts.items():
@@ -114,7 +123,7 @@ def train(options: argparse.Namespace) -> None:
     settings = settings_of(options, choice, table, weights)
     settings["parameters"]["classes left out"] = prepare.told(rare) or None
     if options.encoders == "scratch":
-        _networks(options, table, settings, weights)
+        _networks(options, table, settings, weights, strategy)
     else:
         frozen(options, table, settings, weights)
 
@@ -125,16 +134,25 @@ def _say(lines: Iterable[str]) -> None:
 
 
 def _networks(
-    options: argparse.Namespace, table: Any, settings: dict[str, Any], weights: Any
+    options: argparse.Namespace,
+    table: Any,
+    settings: dict[str, Any],
+    weights: Any,
+    strategy: Any,
 ) -> None:
     """Networks from scratch, one a seed; the best is kept."""
+    if options.task:
+        worker.check_alike(strategy, options, settings)
     began, found = time.monotonic(), []
     for number in range(options.seeds):
         if options.seeds > 1:
             print(f"Seed {options.seed + number}, {number + 1} of {options.seeds}")
         left = (options.time_limit or math.inf) - (time.monotonic() - began)
         seconds = max(left, 0.0) / (options.seeds - number)
-        found.append(_one(options, table, settings, weights, options.seed + number, seconds))
+        seed = options.seed + number
+        found.append(_one(options, table, settings, weights, seed, seconds, strategy))
+    if options.task and worker.left(strategy):
+        return  # the rest is the chief's
     best = min(found, key=lambda one: one.fitted.best_loss)
     settings |= {"training": f"{time.monotonic() - began:.0f} s", "seed": best.seed,
                  "weights": best.model.count_params()}  # fmt: skip
@@ -155,6 +173,7 @@ def _one(
     weights: Any,
     seed: int,
     seconds: float,
+    strategy: Any,
 ) -> One:
     """Train with one seed, or continue where this training was stopped."""
     from . import fit
@@ -162,13 +181,18 @@ def _one(
     folder = runs.seed_folder(options.out, seed)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        model = fit.build(table, options, seed)
+        with worker.scope(strategy):
+            model = worker.synchronized(fit.build(table, options, seed), strategy)
     except ValueError as error:
         raise RunError(str(error)) from None
     runs.check_room(folder, model)
     ours = {"seed": seed, "weights": model.count_params(), "training": "not ended"}
     runs.write_json(folder / "settings.json", {**settings, **ours})
+    if options.task:
+        worker.receive(strategy, folder)
     fitted = fit.fit(model, table, options, weights, folder, seconds)
+    if strategy:
+        model = runs.load(folder)[0]  # without its strategy: one process goes on
     if fitted.why == "time":
         print(f"Stopped by --time-limit in epoch {len(fitted.history['loss'])}")
     return One(seed, model, fitted)
