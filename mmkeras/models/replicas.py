@@ -1,6 +1,6 @@
 """What a training step of TensorFlow needs beside the model: where variables and gradients belong.
 
-Chapter 20 shows why the gradients of replicas are weighed. Other backends of Keras need none of it.
+Other backends of Keras need none of it.
 """
 
 import contextlib
