@@ -61,7 +61,13 @@ def _without_collection() -> Iterator[None]:
         gc.enable()
 
 
-def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = True) -> None:
+def start(
+    seed: int = 0,
+    *,
+    precision: str = "float32",
+    deterministic: bool = True,
+    blas_threads: int | None = 1,
+) -> None:
     """Prepare a notebook or script: the same run gives the same numbers on the same machine.
 
     That holds in every new process, as long as the number of cores stays the same. Another number
@@ -79,15 +85,21 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
         deterministic: whether every TensorFlow operation gives the same bits in every run, which
             makes some GPU kernels slower. Once on, it stays on for this process, because
             TensorFlow cannot switch it off.
+        blas_threads: on how many cores the matrix products of NumPy and SciPy may compute; None
+            leaves that as it is. In products as small as those of the course more threads mostly
+            wait for each other, at full speed, and take the cores from TensorFlow, whose own
+            threads this does not concern.
 
     Raises:
-        ValueError: a seed out of range, or an unknown precision.
+        ValueError: a seed out of range, an unknown precision, or `blas_threads` below 1.
         RuntimeError: Keras was already imported with a backend other than TensorFlow.
     """
     global _deterministic
-    from .arguments import check_seed
+    from .arguments import check_positive, check_seed
 
     seed = check_seed(seed)
+    if blas_threads is not None:
+        check_positive("blas_threads", blas_threads)
     known = ("float32", "mixed_float16", "mixed_bfloat16")
     if precision not in known:
         raise ValueError(f"precision must be one of {', '.join(known)}, got {precision!r}")
@@ -99,6 +111,8 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
         from . import models, retrieval  # noqa: F401  registers our classes: saved models load
     require_tensorflow()
     tf.get_logger().addFilter(_no_fault)
+    if blas_threads is not None:
+        _limit_blas(blas_threads)
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
     if deterministic:
@@ -111,6 +125,13 @@ def start(seed: int = 0, *, precision: str = "float32", deterministic: bool = Tr
             stacklevel=2,
         )
     print(_banner(keras.__version__, tf.__version__, seed, precision))
+
+
+def _limit_blas(threads: int) -> None:
+    import scipy.linalg  # noqa: F401  SciPy has a BLAS of its own, which must be loaded by then
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(threads, user_api="blas")  # holds until somebody sets another limit
 
 
 def _no_fault(record: logging.LogRecord) -> bool:

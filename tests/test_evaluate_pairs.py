@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -38,6 +39,18 @@ def test_the_shares_of_several_runs_are_averaged() -> None:
     np.testing.assert_allclose(both, np.mean(apart, axis=0))
 
 
+def test_each_run_may_have_its_own_pairs() -> None:
+    masks = np.stack([INSIDE, RNG.random((60, 60)) < 0.3])
+    won = total = 0.0
+    for p, mask in zip(P, masks, strict=True):
+        for i, j in zip(*np.nonzero(mask & (Y[:, None] == 1) & (Y == 0)), strict=True):
+            won, total = won + (p[i] > p[j]) + (p[i] == p[j]) / 2, total + 1
+    found = ev.pair_auc(Y, P, masks, replicates=20)["auc"]
+    assert found[0] == pytest.approx(won / total)
+    same = ev.pair_auc(Y, P, np.stack([INSIDE, INSIDE]), replicates=20)
+    pd.testing.assert_frame_equal(same, ev.pair_auc(Y, P, INSIDE, replicates=20))
+
+
 def test_a_draw_without_such_a_pair_is_nan() -> None:
     found = ev.pair_auc([1, 0, 0], [0.9, 0.2, 0.95], replicates=50)["auc"]
     assert found[0] == 0.5 and found.isna().any() and found[1:].max() == 1
@@ -48,8 +61,9 @@ def test_a_draw_without_such_a_pair_is_nan() -> None:
     [
         ({"y": np.ones(60, int)}, "no pair of a row with y = 1 and one with y = 0"),
         ({"among": np.zeros((60, 60), bool)}, "no pair"),
-        ({"among": INSIDE.astype(int)}, r"bool \(60, 60\), got int64"),
+        ({"among": INSIDE.astype(int)}, r"\(runs, 60, 60\), got int64"),
         ({"among": INSIDE[:5]}, r"of shape \(5, 60\)"),
+        ({"probabilities": P, "among": np.ones((3, 60, 60), bool)}, "as many runs as among has"),
         ({"probabilities": {"m": P[0][:9]}}, r"'m' must be \(60,\) or \(runs, 60\)"),
         ({"probabilities": 2 * P[0]}, "between 0 and 1"),
         ({"y": np.full(60, 2)}, "from 0 to 1"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import mmkeras as mm
 from mmkeras import session
@@ -122,3 +123,16 @@ def test_every_public_name_is_there_and_a_misspelt_one_is_explained():
 def test_start_leaves_the_garbage_collector_on_and_exempts_the_imports() -> None:
     mm.start(seed=0)
     assert gc.isenabled() and gc.get_freeze_count() > 0
+
+
+def test_start_gives_blas_the_threads_that_were_asked_for() -> None:
+    def threads():
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):  # restores at the end what was there before
+        mm.start(blas_threads=None)
+        before = threads()
+        mm.start()
+        assert threads() == {1} and before - {1}
+    with pytest.raises(ValueError, match="blas_threads.*got 0"):
+        mm.start(blas_threads=0)

@@ -1,6 +1,6 @@
 """The AUC over some of the pairs of an ill and a healthy row, such as the pairs of one hospital.
 
-Derived in chapter 12.
+Derived in chapter 11.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,11 @@ def pair_auc(
 
     Args:
         y: int (n,), 0 or 1; both must occur.
-        probabilities: float (n,), of class 1; or (runs, n), of several trainings, whose shares are
-            averaged; or a dict model name → such an array.
+        probabilities: float (n,), of class 1; or (runs, n), of several trainings, whose pairs are
+            counted together; or a dict model name → such an array.
         among: bool (n, n), whether the pair of two rows counts; only entries [i, j] with y[i] = 1
-            and y[j] = 0 are read. None: all pairs.
+            and y[j] = 0 are read. Or (runs, n, n), with other pairs in each run, such as those that
+            one model of a cross-validation scored. None: all pairs.
         groups: (n,) labels such as patients; all rows of a group are drawn together. None: each
             row is a group.
         replicates: number of bootstrap draws of the groups, int from 0.
@@ -49,19 +50,22 @@ def pair_auc(
         raise ValueError("probabilities is an empty dict; give at least one model")
     truth = check_labels(y, len(np.asarray(y)), 2)
     ill, healthy = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
-    counts = _mask(among, len(truth))[np.ix_(ill, healthy)].astype(float)
+    counts = _masks(among, len(truth))[:, ill][:, :, healthy]  # (runs or 1, ill, healthy)
     if not counts.any():
         raise ValueError("there is no pair of a row with y = 1 and one with y = 0 to count")
-    tables = [counts]
+    tables = [counts.mean(axis=0)]
     for name, values in models.items():
         runs = np.atleast_2d(np.asarray(values, dtype=float))
-        if runs.shape[1:] != truth.shape:
+        if runs.shape[1:] != truth.shape or len(counts) not in (1, len(runs)):
             raise ValueError(
-                f"probabilities of {name!r} must be ({len(truth)},) or (runs, {len(truth)}), "
-                f"got shape {np.shape(values)}"
+                f"probabilities of {name!r} must be ({len(truth)},) or (runs, {len(truth)}), with "
+                f"as many runs as among has, got shape {np.shape(values)}"
             )
-        gaps = [p[ill][:, None] - p[healthy] for p in map(check_probabilities, runs)]
-        tables.append(counts * np.mean([(np.sign(gap) + 1) / 2 for gap in gaps], axis=0))
+        masks = np.broadcast_to(counts, (len(runs), *counts.shape[1:]))
+        won = np.zeros(counts.shape[1:])
+        for p, mask in zip(map(check_probabilities, runs), masks, strict=True):
+            won += mask * (np.sign(p[ill][:, None] - p[healthy]) + 1) / 2
+        tables.append(won / len(runs))
     drawn = resampled(len(truth), groups, replicates, seed) if replicates else ()
     found = []
     for times in (np.ones((1, len(truth))), *drawn):
@@ -71,11 +75,14 @@ def pair_auc(
     return pd.DataFrame(np.concatenate(found), columns=list(models))
 
 
-def _mask(among: Arrays | None, n: int) -> np.ndarray:
-    """The pairs that count, bool (n, n)."""
+def _masks(among: Arrays | None, n: int) -> np.ndarray:
+    """The pairs that count, bool (runs, n, n), or (1, n, n) for the same pairs in all runs."""
     if among is None:
-        return np.ones((n, n), bool)
-    mask = np.asarray(among)
-    if mask.shape != (n, n) or mask.dtype != bool:
-        raise ValueError(f"among must be bool ({n}, {n}), got {mask.dtype} of shape {mask.shape}")
-    return mask
+        return np.ones((1, n, n), bool)
+    masks = np.asarray(among)
+    if masks.ndim not in (2, 3) or masks.shape[-2:] != (n, n) or masks.dtype != bool:
+        raise ValueError(
+            f"among must be bool ({n}, {n}) or (runs, {n}, {n}), "
+            f"got {masks.dtype} of shape {masks.shape}"
+        )
+    return masks.reshape(-1, n, n)
