@@ -131,6 +131,7 @@ def _answer(options: argparse.Namespace, keys: dict[str, bytes], listening: sock
 
     from .app import make_app
     from .gate import Rate, log
+    from .heads import patient
     from .service import Limits
 
     handler = logging.StreamHandler(sys.stdout)
@@ -155,6 +156,7 @@ def _answer(options: argparse.Namespace, keys: dict[str, bytes], listening: sock
                    wait=options.fd is not None)  # fmt: skip  # other workers answer meanwhile
     config = uvicorn.Config(
         app,
+        http=patient(options.timeout),
         log_config=None,
         access_log=False,
         server_header=False,
