@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import logging
+import threading
 import time
 
 import httpx
@@ -524,6 +525,31 @@ def test_a_run_is_exchanged_without_losing_a_request(service, trained):
     (answer,) = service({"json": {"text": "rain"}}, during=reload)
     assert answer.status_code == 200 and changes.pop() is True
     assert len(changes) >= 4 and set(changes) == {200}
+
+
+def test_a_request_that_is_being_read_survives_a_reload(service, engine, monkeypatch):
+    """The old model answers it, although nothing waited when the new one took over."""
+    reading, go_on = threading.Event(), threading.Event()
+    read = engine.reader.read
+
+    def slowly(row, at=1):
+        reading.set()
+        assert go_on.wait(60)
+        return read(row, at)
+
+    monkeypatch.setattr(engine.reader, "read", slowly)
+
+    async def reload(state, client):
+        asking = asyncio.create_task(client.post("/predict", json={"text": "rain"}))
+        await asyncio.to_thread(reading.wait, 60)
+        monkeypatch.setattr(state, "_load", lambda: Loaded(engine, LIMITS, state.counts))
+        await state.load()
+        go_on.set()
+        found.append(await asking)
+
+    found = []
+    service(during=reload)
+    assert found[0].status_code == 200
 
 
 def test_a_damaged_run_leaves_the_old_one_or_ends_the_service(service, trained, tmp_path):

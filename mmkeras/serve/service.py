@@ -102,7 +102,9 @@ class Service:
     async def load(self) -> None:
         """Load the run, then let it answer in place of the one before, which answers its rest.
 
-        A run that cannot be loaded leaves the one before in its place.
+        A run that cannot be loaded leaves the one before in its place. The one before goes, with
+        its thread, when the last request that began with it is answered; were it closed here, one
+        whose files are still being read would find no model.
         """
         begun = time.perf_counter()
         try:
@@ -116,8 +118,6 @@ class Service:
         old, self.loaded = self.loaded, new
         seconds = round(time.perf_counter() - begun, 1)
         log.warning(json.dumps({"event": "reloaded" if old else "ready", "seconds": seconds}))
-        if old:
-            await old.batcher.close()
 
     def load_soon(self) -> None:
         """Begin to load, and return."""
