@@ -1,4 +1,4 @@
-"""Connections that send nothing, or a head letter by letter, are closed; others are not."""
+"""Connections that send nothing, or a head that does not end, are closed; others are not."""
 
 import asyncio
 import contextlib
@@ -37,11 +37,11 @@ def talk(request):
     """`talk(client)`: what a client of a running server finds, called with a function that opens a
     connection."""
 
-    def run(client):
+    def run(client, seconds=LIMIT):
         async def go():
             listening = socket.create_server(("127.0.0.1", 0))
             port = listening.getsockname()[1]
-            config = uvicorn.Config(app, http=patient(LIMIT, request.param), log_config=None,
+            config = uvicorn.Config(app, http=patient(seconds, request.param), log_config=None,
                                     lifespan="off", timeout_keep_alive=LONG)  # fmt: skip
             server = uvicorn.Server(config)
             server.install_signal_handlers = lambda: None
@@ -88,6 +88,21 @@ def test_a_connection_that_says_nothing_is_closed(talk):
         return await reader.read()
 
     assert talk(client) == b""
+
+
+def test_a_head_that_does_not_end_is_cut_off(talk):
+    async def client(open_):
+        _, writer = await open_()
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"GET / HTTP/1.1\r\n")
+            while sent < 100_000_000:
+                writer.write(b"X: " + b"a" * 10_000 + b"\r\n")
+                await writer.drain()
+                sent += 10_005
+        return sent
+
+    assert talk(client, seconds=LONG) < 20_000_000
 
 
 def test_others_are_left_in_peace(talk):

@@ -1,4 +1,7 @@
-"""Rows of several requests, answered together by one call of the model."""
+"""Rows of several requests, answered together by one call of the model.
+
+Derived in chapter 19.
+"""
 
 import asyncio
 from collections import deque

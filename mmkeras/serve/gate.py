@@ -1,6 +1,7 @@
 """What stands before every address: a key, a rate, limits of size and time, a log and counts.
 
-The log and the counts hold no content: no cell, no file name, no answer.
+The log and the counts hold no content: no cell, no file name, no answer. Derived in chapter 19 (the
+bucket of tokens).
 """
 
 import asyncio
