@@ -21,8 +21,7 @@ VOCABULARY = 40  # rows of the embedding; the training texts have about 25 words
 FRAMES, BANDS, BINS = 50, 40, 64
 MODELS = ("concatenation", "self-attention", "cross-attention")
 EVERY = 100  # batches between two looks at the attention
-# The same for all three; not tuned for any of them
-RATES = {"concatenation": 3e-3, "self_attention": 3e-3, "cross_attention": 3e-3}
+RATE = 3e-3  # the largest learning rate, unless one is chosen for the model (`scenes_fresh.py`)
 
 
 def drawing_features(drawings: np.ndarray) -> np.ndarray:
@@ -178,7 +177,7 @@ def attention_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs, weights[:, :, 0])
 
 
-def rate_at(step: int, steps: int, most: float = 3e-3) -> float:
+def rate_at(step: int, steps: int, most: float = RATE) -> float:
     """The learning rate: it rises over a tenth of the steps, and falls along half a cosine."""
     warm = steps // 10
     if step < warm:
@@ -216,6 +215,7 @@ def fit(
     seed: int = 0,
     augmented: bool = True,
     look: Any = None,
+    rate: float = RATE,
 ) -> float:
     """Train for so many batches; returns processor seconds, without those of `look`.
 
@@ -232,7 +232,7 @@ def fit(
             rows = rng.permutation(len(y["reply"]))
         batch, rows = rows[:BATCH], rows[BATCH:]
         some = {name: values[batch] for name, values in x.items()}
-        model.optimizer.learning_rate.assign(rate_at(step, steps, RATES[model.name]))
+        model.optimizer.learning_rate.assign(rate_at(step, steps, rate))
         model.train_on_batch(
             augment(some, rng) if augmented else some,
             {name: values[batch] for name, values in y.items()},
@@ -264,7 +264,7 @@ class Trainer:
         self.start = time.process_time() - begun
 
     def fit(self, x: dict[str, np.ndarray], y: dict[str, np.ndarray], steps: int, seed: int,
-            augmented: bool = True, look: Any = None) -> float:  # fmt: skip
+            augmented: bool = True, look: Any = None, rate: float = RATE) -> float:  # fmt: skip
         """Train anew from the first weights of this seed; see `fit`."""
         keras.utils.set_random_seed(seed)
         fresh = build(self.kind, auxiliary=self.auxiliary)
@@ -272,7 +272,7 @@ class Trainer:
             old.assign(new)
         for variable, value in zip(self.model.optimizer.variables, self.state, strict=True):
             variable.assign(value)
-        return fit(self.model, x, y, steps, seed, augmented, look)
+        return fit(self.model, x, y, steps, seed, augmented, look, rate)
 
 
 def _state(model: keras.Model) -> list[Any]:
