@@ -4,22 +4,34 @@ import importlib
 import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mmkeras.datasets import load_scenes
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+CHAPTER = FOLDER.parent / "notebooks" / "14_cross_modal_transformer.ipynb"
+
+
+def imported(name: str):
+    sys.path.insert(0, str(FOLDER))  # its files import each other, as when it is run
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(FOLDER))
 
 
 @pytest.fixture(scope="module")
 def bench():
-    sys.path.insert(0, str(FOLDER))  # its files import each other, as when it is run
-    try:
-        return importlib.import_module("scenes")
-    finally:
-        sys.path.remove(str(FOLDER))
+    return imported("scenes")
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return imported("scenes_fresh")
 
 
 def read(name: str) -> pd.DataFrame:
@@ -148,3 +160,55 @@ def test_four_cells_that_differ_share_each_value_at_most_once(bench):
     tie = np.zeros((1, 4, 4))
     tie[0, 0, 0] = tie[0, 1, 0] = 5.0  # both cells look like value 0: only one of them can be it
     assert bench.shares(tie, True)[0, :2, 0].sum() == pytest.approx(1, abs=0.05)
+
+
+def test_the_fresh_fits_are_each_way_once_on_scenes_of_today(bench, fresh):
+    table, rates = read("fresh"), read("fresh_rates")
+    assert len(table) == len(fresh.SPLITS) * len(fresh.WAYS)
+    assert not table.duplicated([*fresh.WAY, "seed"]).any()
+    assert not {*fresh.SPLITS, *fresh.CHOICE} & {*bench.SPLITS.values()}
+    assert not {*fresh.SPLITS} & {*fresh.CHOICE} and set(rates["seed"]) == {*fresh.CHOICE}
+    assert table.groupby("seed")["scenes"].nunique().eq(1).all()
+    for seed in (min(fresh.SPLITS), max(fresh.SPLITS)):
+        test = load_scenes(held_out_artist=fresh.SPLITS[seed], seed=seed).split()[2]
+        assert set(table.loc[table["seed"] == seed, "scenes"]) == {fresh.digest(test)}
+
+
+def test_each_way_has_the_rate_of_its_best_validation_replies(fresh):
+    table, rates = read("fresh"), read("fresh_rates")
+    for way, block in rates.groupby(fresh.WAY):
+        best = block.loc[block["valid"].idxmax(), "rate"]
+        assert block["rate"].min() < best < block["rate"].max()  # not at an end of what was tried
+        assert fresh.chosen(rates.to_dict("records"), way)[0] == best
+        assert set(table[(table[fresh.WAY] == list(way)).all(axis=1)]["rate"]) == {best}
+
+
+def test_the_intervals_are_paired_and_corrected(fresh):
+    table = read("fresh")
+    found, by = fresh.differences(table), table.set_index([*fresh.WAY, "seed"]).sort_index()
+    assert len(found) == len(fresh.COMPARISONS) == 13
+    one, other = (by.loc[("cross-attention", aux, 500), "reply"] for aux in (True, False))
+    want = stats.ttest_rel(one, other).confidence_interval(1 - 0.05 / 13)
+    row = found.loc["auxiliary loss: cross-attention, 500"]
+    assert row["low"] == pytest.approx(want.low) and row["high"] == pytest.approx(want.high)
+    rules = by.loc[("cross-attention", True, 500), "all_rules"]
+    assert found.loc["all rules - 70", "mean"] == pytest.approx(rules.mean() - 70)
+
+
+def test_the_program_of_the_chapter_is_that_of_the_benchmark(bench):
+    sources = [cell.source for cell in nbformat.read(CHAPTER, 4).cells if cell.cell_type == "code"]
+    known: dict = {}
+    exec(next(source for source in sources if source.startswith("import mmkeras")), known)
+    for name in ("deal", "program"):
+        exec(next(source for source in sources if f"def {name}(" in source), known)
+    rng = np.random.default_rng(0)
+    given = {"kind": rng.normal(size=(90, 4, 5)), "colour": rng.normal(size=(90, 4, 7))}
+    given["intent"] = rng.normal(size=(90, 3))
+    names = [*known["INTENTS"], *known["REPLIES"]][3:]
+    texts = np.array([f"that {names[row % 16]} one" for row in range(90)])
+    asked = bench.not_typed(given["intent"], texts)
+    want = bench.by_rule(given, texts, asked, differ=True)
+    np.testing.assert_array_equal(known["program"](given, texts), want)
+    heard = rng.integers(-1, 3, size=90)
+    want = bench.by_rule(given, texts, heard, differ=True)
+    np.testing.assert_array_equal(known["program"](given, texts, heard), want)
