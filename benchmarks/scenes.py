@@ -17,7 +17,7 @@ scenes_replies.csv, one row per fit and group of test scenes that share a wordin
 typed form, with the right replies; scenes_attention.csv, where the question looks while
 cross-attention is trained; scenes_rules.csv, as scenes_replies.csv, for programs that know more of
 the rules of the task. These rules follow from how scenes are made; they were added after their gain
-had been seen on these test scenes.
+had been seen on these test scenes. `scenes_fresh.py` asks again on splits that were not seen.
 """
 
 import argparse

@@ -9,9 +9,9 @@ take about the time of 500 of cross-attention, and 500 of self-attention take as
 way is the one of `TRIED` with the most right replies to the validation scenes of the split
 `CHOICE`; where it is the smallest or the largest that was tried, the next one, three times as far,
 is tried, too. On each of the six `SPLITS` each way is trained once (eight were planned, and cut
-to six for time while the first was trained). The unit is the split:
-`COMPARISONS` lists all differences that are looked at, and their intervals are Student's t with
-Bonferroni for their number.
+to six for time while the first was trained). The unit is the split: `COMPARISONS` lists all
+differences that are looked at, and their intervals are Student's t with Bonferroni for their
+number.
 
 Of the fits with the auxiliary loss the programs of `scenes.py` read replies off the outputs, too.
 Two of their rules had been added after their gain was seen on the splits 71 to 74; the splits here
