@@ -155,7 +155,8 @@ def fit(
                 verbose=0,
                 callbacks=[best, resume, stop, _Progress(options.epochs, resume.history, start)],
             )
-    model.optimizer.build(model.trainable_variables)  # it is in the file, too
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)  # it is in the file, too
     model.load_weights(folder / "model.keras")
     history = {name: [logs[name] for logs in resume.history] for name in resume.history[0]}
     return Fitted(history, stop.why)
@@ -174,13 +175,13 @@ def _streams(
     table: Any, options: argparse.Namespace, weights: np.ndarray | None, done: int, strategy: Any
 ) -> list[Any]:
     """Batches of (x, y, weight of y) for training, from epoch `done` on, and for validation."""
-    size = batch_size(table, options)
+    share = distributed.share(strategy)
+    size = max(batch_size(table, options), share.of)
     scale = tf.constant(np.ones(len(table.classes)) if weights is None else weights, tf.float32)
 
     def weigh(x: Any, y: Any) -> Any:
         return x, y, tf.gather(scale, y)
 
-    share = distributed.share(strategy)
     streams = [
         table.dataset(part, size, seed=options.seed, first_pass=done, share=share).map(weigh)
         for part in ("train", "valid")

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -104,7 +103,8 @@ class Table:
             present: whether to include the presence mask, for `multimodal_model(…, missing=True)`.
             first_pass: number of orders to skip; pass 5 to resume a training with epoch 5.
             share: the pieces of each batch to read, a `mmkeras.training.distributed.Share`; each
-                piece is then one element, which may have no rows. None: whole batches.
+                piece is then one element, and a last batch that is too small for all replicas is
+                joined to the one before it. None: whole batches.
 
         Returns:
             ``x`` is a dict with, if given, "text" int32 (batch, words), "image" uint8 (batch,
@@ -123,21 +123,18 @@ class Table:
         shuffled = part == "train" if shuffle is None else shuffle
         passes = itertools.count(first_pass)
 
+        def pieces(order: np.ndarray) -> list[np.ndarray]:
+            if share is None:
+                return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+            return [p for b in share.batches(order, batch_size) for p in share.pieces(b)]
+
         def batches() -> Iterator[Any]:
             rng = np.random.default_rng((seed, next(passes)))
             order = rng.permutation(index) if shuffled else index
-            starts = range(0, len(order), batch_size)
-            parts = (order[i : i + batch_size] for i in starts)
-            if share is not None:
-                parts = (piece for part in parts for piece in share.pieces(part))
-            yield from ahead(self._batch, parts)
+            yield from ahead(self._batch, iter(pieces(order)))
 
         stream = tf.data.Dataset.from_generator(batches, output_signature=self._signature())
-        stream = stream.apply(
-            tf.data.experimental.assert_cardinality(
-                math.ceil(len(index) / batch_size) * (share.count if share else 1)
-            )
-        )
+        stream = stream.apply(tf.data.experimental.assert_cardinality(len(pieces(index))))
         return stream.map(self._finish(present)).prefetch(2)
 
     def inputs(self, index: np.ndarray) -> dict[str, np.ndarray]:

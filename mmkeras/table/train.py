@@ -141,8 +141,8 @@ def _networks(
     strategy: Any,
 ) -> None:
     """Networks from scratch, one a seed; the best is kept."""
-    if options.task:
-        worker.check_alike(strategy, options, settings)
+    if strategy:
+        worker.check(strategy, options, table, settings)
     began, found = time.monotonic(), []
     for number in range(options.seeds):
         if options.seeds > 1:

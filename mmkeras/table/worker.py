@@ -93,10 +93,17 @@ def left(strategy: Any) -> bool:
     return distributed.number(strategy) > 0
 
 
-def check_alike(strategy: Any, options: argparse.Namespace, settings: Any) -> None:
-    """Raise RunError, in every worker, if one has other data, options or versions."""
+def check(strategy: Any, options: argparse.Namespace, table: Any, settings: Any) -> None:
+    """Raise RunError if a part has too few rows, or a worker other data, options or versions."""
     from ..training import distributed
 
+    replicas = distributed.share(strategy).of
+    for part in ("train", "valid"):
+        if table.parts[part] < replicas:
+            raise RunError(f"the part {part!r} has {table.parts[part]} rows for {replicas} "
+                           "devices: take fewer devices, or more rows")  # fmt: skip
+    if not options.task:
+        return
     own = {key: value for key, value in vars(options).items() if key not in runs.CHANGEABLE}
     facts = own, {key: value for key, value in settings.items() if key not in ("day", "device")}
     if others := distributed.differing(strategy, facts):

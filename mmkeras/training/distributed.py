@@ -42,8 +42,26 @@ class Share:
     of: int = 1
 
     def pieces(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Those of the rows (n, …) of a batch; sizes differ by at most 1, and may be 0."""
+        """Those of the rows (n, …) of a batch; their sizes differ by at most 1."""
         return np.array_split(rows, self.of)[self.first : self.first + self.count]
+
+    def batches(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
+        """Batches of the rows (n, …), in their order, each of which has a row for every replica.
+
+        A last batch with fewer rows than replicas is joined to the one before it.
+
+        Raises:
+            ValueError: there are fewer rows than replicas, or a batch has.
+        """
+        if min(size, len(rows)) < self.of:
+            raise ValueError(
+                f"each of the {self.of} devices needs a row of every batch, but there are "
+                f"{min(size, len(rows))}: take larger batches, or fewer devices"
+            )
+        found = [rows[start : start + size] for start in range(0, len(rows), size)]
+        if len(found[-1]) < self.of:
+            found[-2:] = [np.concatenate(found[-2:])]
+        return found
 
 
 # ------------------------------------------------------------------------------ strategies
@@ -148,11 +166,15 @@ def divided(batches: tf.data.Dataset, part: Share) -> tf.data.Dataset:
     """The pieces of this process, from batches of all rows that every process reads in one order.
 
     Every row of a batch is in one piece of one process. `Table.dataset(…, share=part)` gives the
-    same, and does not read the other rows.
+    same, and does not read the other rows. A batch must have a row for every replica: where the
+    last one has not, `drop_remainder=True` leaves it out.
     """
 
     def cut(*batch: Any) -> tf.data.Dataset:
         rows = tf.shape(tf.nest.flatten(batch)[0])[0]
+        few = f"a batch has fewer rows than the {part.of} devices that share it"
+        with tf.control_dependencies([tf.debugging.assert_greater_equal(rows, part.of, few)]):
+            rows = tf.identity(rows)
         small, larger = rows // part.of, rows % part.of  # as NumPy's array_split: larger ones first
         number = tf.range(part.first, part.first + part.count)
         starts = number * small + tf.minimum(number, larger)
