@@ -31,10 +31,8 @@ _HOME = {
     "multimodal_model": "models",
     "load_table": "table",
 }
-_ON_KERAS = (
-    "attention branches compression explain formats fusion generation missing models pretrained "
-    "retrieval training"
-).split()
+# The parts of a model run on every backend of Keras; these need TensorFlow.
+_ON_TENSORFLOW = "compression explain formats generation pretrained retrieval training".split()
 __all__ = ["__version__", *_MODULES, *_HOME]
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
@@ -68,7 +66,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
 
 def __getattr__(name: str) -> Any:
     home = name if name in _MODULES else _HOME.get(name)
-    if home in _ON_KERAS:
+    if home in _ON_TENSORFLOW:
         importlib.import_module(".session", __name__).require_tensorflow()
     if home == name:
         return importlib.import_module(f".{name}", __name__)

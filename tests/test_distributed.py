@@ -44,16 +44,18 @@ def test_every_row_of_a_batch_is_in_one_piece(of, count, rows):
 
 
 def test_divided_batches_are_the_pieces_of_each_process():
-    data = tf.data.Dataset.from_tensor_slices(({"a": np.arange(13)}, np.arange(13.0))).batch(5)
+    data = tf.data.Dataset.from_tensor_slices(({"a": np.arange(14)}, np.arange(14.0))).batch(5)
     for first in (0, 2):
         share = Share(first, 2, 4)
         pieces = distributed.divided(data, share)
-        want = [p for s in (0, 5, 10) for p in share.pieces(np.arange(s, min(s + 5, 13)))]
+        want = [p for s in (0, 5, 10) for p in share.pieces(np.arange(s, min(s + 5, 14)))]
         found = list(pieces.as_numpy_iterator())
         assert int(pieces.cardinality()) == len(found) == 6
         for (x, y), piece in zip(found, want, strict=True):
             np.testing.assert_array_equal(x["a"], piece)
             np.testing.assert_array_equal(y, piece)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="fewer rows than the 5 devices"):
+        list(distributed.divided(data, Share(0, 1, 5)))
 
 
 def test_a_table_is_divided_without_loss_or_doubling(tmp_path):

@@ -93,7 +93,7 @@ def test_environment_defaults_give_way_to_the_users():
     assert ran.stdout == "1\n"
 
 
-@pytest.mark.parametrize("name", ["start()", "vector_branch(3)", "attention"])
+@pytest.mark.parametrize("name", ["start()", "training", "explain"])
 def test_another_backend_is_refused(name):
     ran = python(f"import mmkeras as mm; mm.{name}", KERAS_BACKEND="jax")
     assert (
