@@ -24,11 +24,11 @@ os.environ["XLA_FLAGS"] = (  # what is compiled runs a few times only
     "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
 )
 
-import jax
-import keras
-import numpy as np
+import jax  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
 
-import mmkeras as mm
+import mmkeras as mm  # noqa: E402
 
 NAMES = "attention branches fusion missing models".split()
 
