@@ -280,7 +280,7 @@ def child(way: str, folder: Path) -> None:
 
 def run(names: list[str], seeds: Iterable[int], rows: int | None, ways: list[str]) -> None:
     from mmkeras.assets import cache_dir
-    from mmkeras.table.intervals import wilson
+    from mmkeras.evaluate.intervals import wilson
 
     for seed in seeds:
         for name in names:

@@ -10,7 +10,7 @@ import pytest
 from mmkeras import evaluate
 from mmkeras.table import measure
 from mmkeras.table.caveats import ALL, MAJORITY
-from mmkeras.table.intervals import Intervals, wilson
+from mmkeras.evaluate.intervals import Intervals, wilson
 from mmkeras.table.report import examples
 from mmkeras.table.wording import number, percent, with_interval
 

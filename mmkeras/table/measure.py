@@ -16,7 +16,7 @@ from .. import evaluate
 from ..evaluate.metrics import Answers
 from ..evaluate.tables import of_answers
 from .caveats import ALL, MAJORITY, warnings_of
-from .intervals import Intervals, flat
+from ..evaluate.intervals import Intervals, flat
 from .parts import PARTS
 
 Array = np.ndarray

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..intervals import Intervals
+from ...evaluate.intervals import Intervals
 from ..table import Table
 from ..wording import number
 from .linear import losses
