@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from mmkeras import evaluate
+from mmkeras.evaluate.intervals import Intervals, wilson
 from mmkeras.table import measure
 from mmkeras.table.caveats import ALL, MAJORITY
-from mmkeras.evaluate.intervals import Intervals, wilson
 from mmkeras.table.report import examples
 from mmkeras.table.wording import number, percent, with_interval
 

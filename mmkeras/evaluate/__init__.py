@@ -10,6 +10,7 @@ from .calibration import apply_temperature, calibration_line, fit_temperature, r
 from .comparisons import delong, holm, mcnemar, paired_difference
 from .costs import best_threshold, cost_threshold, expected_cost, net_benefit
 from .folds import folds
+from .groups import by_group, group_gap
 from .importance import ablation, permutation_importance, shapley, subsets
 from .interaction import emap
 from .metrics import METRICS, answers, expected_calibration_error
@@ -22,6 +23,7 @@ __all__ = [
     "answers",
     "apply_temperature",
     "best_threshold",
+    "by_group",
     "calibration_line",
     "compare",
     "cost_threshold",
@@ -31,6 +33,7 @@ __all__ = [
     "expected_cost",
     "fit_temperature",
     "folds",
+    "group_gap",
     "holm",
     "mcnemar",
     "net_benefit",

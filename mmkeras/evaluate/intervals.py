@@ -1,4 +1,4 @@
-"""95% intervals of what is measured on the test rows, by rows or by groups.
+"""Intervals of what is measured on test rows, by rows or by groups; 95% unless told otherwise.
 
 - A **share of rows** (accuracy, recall of a class) has, for independent rows, Wilson's interval
   (1927), which also holds for few rows and at 0% and 100%. For groups it has the percentile
@@ -9,6 +9,8 @@
 - **Any other number** has the percentile bootstrap over rows or groups. If all draws are equal it
   has no interval.
 - With a single group there is no interval at all, since no other groups can be drawn.
+
+Derived in chapter 22.
 """
 
 import math
@@ -21,7 +23,6 @@ from scipy.stats import binomtest
 Array = np.ndarray
 Interval = tuple[float, float]  # low, high; NaN where there is none
 NONE: Interval = (math.nan, math.nan)
-QUANTILES = (0.025, 0.975)
 BLOCK = 2_000_000  # weights of the bootstrap in memory at a time
 SHARES = {
     "rows": "of shares of rows: Wilson (1927)",
@@ -30,11 +31,11 @@ SHARES = {
 }
 
 
-def wilson(right: int, n: int) -> Interval:
-    """Wilson's 95% interval (1927) of a share, right of n trials; NaN for no trial."""
+def wilson(right: int, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson's interval (1927) of a share, right of n trials; NaN for no trial."""
     if n == 0:
         return NONE
-    interval = binomtest(right, n).proportion_ci(method="wilson")
+    interval = binomtest(right, n).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -46,6 +47,7 @@ class Intervals:
         groups: a label per row, such as the patient; None: each row is a group.
         draws: number of bootstrap draws.
         seed: seed of the draws, which are those of `mmkeras.evaluate.report`.
+        confidence: coverage, between 0 and 1.
 
     Attributes:
         unit: "rows", "groups", or None for a single group, which gives no interval.
@@ -53,8 +55,15 @@ class Intervals:
         count: number of units.
     """
 
-    def __init__(self, n: int, groups: Sequence[Any] | None, draws: int, seed: int) -> None:
-        self.groups, self.draws, self.seed = groups, draws, seed
+    def __init__(
+        self,
+        n: int,
+        groups: Sequence[Any] | None,
+        draws: int,
+        seed: int,
+        confidence: float = 0.95,
+    ) -> None:
+        self.groups, self.draws, self.seed, self.confidence = groups, draws, seed, confidence
         member = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
         self.member: Array = member
         self.count = len(np.unique(member))
@@ -78,20 +87,23 @@ class Intervals:
             rows = np.arange(len(self.member))
         here, member = right[rows], np.unique(self.member[rows], return_inverse=True)[1]
         if self.unit == "rows":
-            return wilson(int(here.sum()), len(here))
+            return wilson(int(here.sum()), len(here), self.confidence)
         count = int(member.max()) + 1 if len(member) else 0
         if self.unit is None or count < 2:
             return NONE
         if here.all() or not here.any():
-            return wilson(count if here.all() else 0, count)
-        found = percentiles(self._means(here[:, None].astype(float), member))
+            return wilson(count if here.all() else 0, count, self.confidence)
+        found = self._limits(self._means(here[:, None].astype(float), member))
         return float(found[0, 0]), float(found[1, 0])
 
     def mean(self, values: Array) -> Array:
         """The intervals of means over the rows: float (n, k) → (2, k), low and high, or NaN."""
         if self.unit is None:
             return np.full((2, values.shape[1]), math.nan)
-        return percentiles(self._means(values, self.member))
+        return self._limits(self._means(values, self.member))
+
+    def _limits(self, draws: Array) -> Array:
+        return percentiles(draws, self.confidence)
 
     def _means(self, values: Array, member: Array) -> Array:
         """Weighted means, float (draws, k); the weight of a unit is how often it was drawn."""
@@ -107,9 +119,9 @@ class Intervals:
         return np.concatenate(found)
 
 
-def percentiles(draws: Array) -> Array:
+def percentiles(draws: Array, confidence: float = 0.95) -> Array:
     """The limits of each column of (draws, k), float (2, k); NaN where all draws are equal."""
-    found = np.quantile(draws, QUANTILES, axis=0)
+    found = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     found[:, flat(*found)] = math.nan
     return found
 

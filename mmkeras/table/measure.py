@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from .. import evaluate
+from ..evaluate.intervals import Intervals, flat
 from ..evaluate.metrics import Answers
 from ..evaluate.tables import of_answers
 from .caveats import ALL, MAJORITY, warnings_of
-from ..evaluate.intervals import Intervals, flat
 from .parts import PARTS
 
 Array = np.ndarray
