@@ -9,8 +9,6 @@
 - **Any other number** has the percentile bootstrap over rows or groups. If all draws are equal it
   has no interval.
 - With a single group there is no interval at all, since no other groups can be drawn.
-
-Derived in chapter 22.
 """
 
 import math

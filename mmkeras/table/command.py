@@ -177,6 +177,14 @@ def file_size(text: str) -> int:
     return value
 
 
+def column_list(text: str) -> list[str]:
+    """The columns that are named, each once: "sex,age" → ["sex", "age"]."""
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r} names no column; write sex,age")
+    return names
+
+
 def class_list(text: str) -> list[str]:
     """For argparse: names separated by commas; a name with a comma is put into double quotes."""
     names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]

@@ -19,7 +19,15 @@ from typing import Any
 from .. import files
 from ..usage import Parser
 from . import run as runs
-from .command import STATUS, RunError, add_reading, add_run_and_csv, exit_status, reading_of
+from .command import (
+    STATUS,
+    RunError,
+    add_reading,
+    add_run_and_csv,
+    column_list,
+    exit_status,
+    reading_of,
+)
 
 FILES = ("report.html", "metrics.json", "predictions.csv")
 # The keys of settings.json that `mmkeras predict` needs, and those that the report shows.
@@ -54,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--group", metavar="COL", help="a column, such as the patient, whose equal "
                    "values belong together: intervals then count groups (default: as in "
                    "training)")  # fmt: skip
+    p.add_argument("--groups", type=column_list, default=[], metavar="A,B,…", help="columns of "
+                   "groups of people, such as sex,age, whose results are shown apart")  # fmt: skip
     p.add_argument("--no-examples", action="store_true",
                    help="write no rows of the data into the report")  # fmt: skip
     p.add_argument("--allow-missing-columns", action="store_true", help="take a column of the "
@@ -152,6 +162,16 @@ def load(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
     )
 
 
+def _groups(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
+    """The groups of people in the file, by row."""
+    from . import people
+
+    codec = options.encoding or settings["encoding"]
+    return people.read(
+        options.csv, options.groups, codec, options.delimiter or settings["delimiter"]
+    )
+
+
 def judge(
     model: Any,
     settings: dict[str, Any],
@@ -160,6 +180,7 @@ def judge(
     options: argparse.Namespace,
 ) -> tuple[Any, Any]:
     """The `report.Run` of these rows, and the table of predictions."""
+    from . import people
     from .measure import answer, measure
     from .problems import in_words
     from .report import Run
@@ -171,6 +192,9 @@ def judge(
     if settings.get("data_sha256") == files.sha256(options.csv):
         metrics["warnings"].insert(0, SAME)
     p = answers[table.modalities]
+    if options.groups:
+        people.add(metrics, _groups(options, settings), table.rows, y, p,
+                   seed=settings.get("seed", 0))  # fmt: skip
     shown = () if options.no_examples else table.modalities
     now = {
         "data": options.csv.name,

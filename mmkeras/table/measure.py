@@ -131,7 +131,7 @@ def measure(
         "per_class": _per_class(y, said[ALL], table.classes, intervals),
         **_confusion(y, said[ALL], table.classes),
     }
-    told = _jsonable(metrics)
+    told = jsonable(metrics)
     return {**told, "warnings": warnings_of(told)}
 
 
@@ -282,12 +282,12 @@ def _confusion(y: Array, said: Array, classes: Sequence[str]) -> dict[str, Any]:
     return {"confusion": found, "confusion_left_out": len(pairs) - len(kept)}
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """The value in Python numbers, with None for NaN, which JSON does not have."""
     if isinstance(value, Mapping):
-        return {str(k): _jsonable(v) for k, v in value.items()}
+        return {str(k): jsonable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_jsonable(v) for v in value]
+        return [jsonable(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -14,6 +14,7 @@ from .command import (
     add_reading,
     at_least,
     class_list,
+    column_list,
     seconds,
     seed,
 )
@@ -89,6 +90,9 @@ def _columns(add: Add) -> None:
         "(default: the parts are drawn at random)")  # fmt: skip
     add("--group", metavar="COL", help="a column, such as the patient, whose equal values stay in "
         "one part")  # fmt: skip
+    add("--groups", type=column_list, default=[], metavar="A,B,…", help="columns of groups of "
+        "people, such as sex,age, whose results are shown apart; they need not be inputs, and "
+        "numbers are cut into three bands")  # fmt: skip
 
 
 def _rows(add: Add) -> None:

@@ -39,6 +39,7 @@ def write(
         folder: holds the model.
         more: keep what is needed to train on.
     """
+    from . import people
     from .measure import measure
     from .problems import in_words
     from .report import Run
@@ -50,9 +51,12 @@ def write(
     if seeds:
         metrics["seeds"] = seeds
     p = answers[table.modalities]
+    rows = table.rows[table.rows["part"] == "test"]
+    if options.groups:
+        groups = people.read(options.csv, options.groups, options.encoding, options.delimiter)
+        people.add(metrics, groups, rows, y, p, seed=options.seed)
     shown = None if options.no_examples else examples(table, y, p)
     run = Run(settings, metrics, y, p, shown, in_words(table.report))
-    rows = table.rows[table.rows["part"] == "test"]
     cells = () if options.no_examples else table.modalities
     predicted = predictions(rows, table.classes, y, p, cells)
     finish(options.out, folder, run, predicted, more=more)

@@ -87,6 +87,7 @@ def parameters(options: argparse.Namespace, table: Any, weights: Any) -> dict[st
         "class weights": "equal" if weights is None else "balanced",
         "seed": options.seed,
         "least rows of a class": options.least_rows,
+        "groups of people": ", ".join(options.groups) or None,
         "equal rows on both sides": options.allow_duplicates,
         "longest recording (s)": options.max_audio_seconds,
         "largest file (bytes)": options.max_file_bytes,

@@ -98,11 +98,13 @@ def train(options: argparse.Namespace) -> None:
     """Inspect, load, build, fit, measure and write, with progress on stdout."""
     import mmkeras as mm
 
-    from . import prepare
+    from . import people, prepare
     from .encoders import choice as encoders
     from .settings import settings_of
 
     choice, cells, rare = prepare.inspect(options)
+    if options.groups:  # read again for the report; a wrong name must not cost a training
+        people.read(options.csv, options.groups, options.encoding, options.delimiter)
     _say(prepare.chosen(choice, cells, rare, options))
     modalities = [*choice.columns, *(["numbers"] if choice.numbers or choice.categories else [])]
     asked, options.encoders = options.encoders, encoders.resolved(options, modalities)

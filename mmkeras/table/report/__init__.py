@@ -11,9 +11,9 @@ from .scores import COLUMNS
 
 __all__ = ["COLUMNS", "Run", "card", "headline", "page", "write"]
 SECTIONS = (
-    scores.results, race.board, scores.importance, scores.seeds, scores.classes, scores.curves,
-    scores.calibration, scores.training, sections.examples, sections.data, sections.problems,
-    sections.making,
+    scores.results, race.board, scores.importance, scores.seeds, scores.classes, scores.groups,
+    scores.curves, scores.calibration, scores.training, sections.examples, sections.data,
+    sections.problems, sections.making,
 )  # fmt: skip
 
 

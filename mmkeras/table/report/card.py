@@ -10,7 +10,7 @@ from ..encoders.board import AGAIN, TUNED
 from ..encoders.choice import AS_THEY_ARE
 from ..wording import number, with_interval
 from .outcome import Run
-from .scores import COLUMNS
+from .scores import COLUMNS, OF_CLASS
 
 MOST = 50  # largest number of classes in the card
 
@@ -43,7 +43,7 @@ answer.
 
 ## Factors
 - *Which groups of people, instruments, places or periods are in the data, and for which may the
-  model do worse?* They were not examined here; only classes and modalities were.
+  model do worse?* {examined}
 
 ## Metrics
 - Accuracy, balanced accuracy (mean recall of the classes), ROC AUC (mean of each class against the
@@ -73,7 +73,7 @@ answer.
 | class | test rows | precision | recall |
 |---|---|---|---|
 {per_class_rows}
-
+{groups}
 ## Ethical considerations
 - *Does the data hold personal or otherwise sensitive content? Who could be harmed by a wrong
   answer, and how would they notice and object?*
@@ -108,10 +108,34 @@ def card(run: Run) -> str:
         how=plain(s["how_split"]),
         weighted="Classes were weighted by their inverse frequency." if weighted else
         "Classes were not weighted.",
+        examined=_examined(m),
+        groups=_groups(m),
         **_tables(m),
         caveats="\n".join(f"- {plain(text)}" for text in _caveats(m)),
         **m["rows"],
     )  # fmt: skip
+
+
+def _examined(metrics: Mapping[str, Any]) -> str:
+    """Which groups of people were looked at."""
+    if not (found := metrics.get("groups")):
+        return "They were not examined here (--groups); only classes and modalities were."
+    return f"Examined here: {', '.join(map(plain, found))}; no others."
+
+
+def _groups(metrics: Mapping[str, Any]) -> str:
+    """A table of the groups of people, or nothing."""
+    if not (found := metrics.get("groups")):
+        return ""
+    names = ["accuracy", *(OF_CLASS if len(metrics["classes"]) == 2 else ())]
+    head = ["group", "test rows", *(OF_CLASS.get(name, name) for name in names)]
+    lines = [_line(head), _line(["---"] * len(head))]
+    lines += [
+        _line([f"{plain(column)}: {plain(name)}", of["rows"],
+               *(with_interval(of[key], 2) for key in names)])
+        for column, groups in found.items() for name, of in groups.items()
+    ]  # fmt: skip
+    return "\n" + "\n".join(lines) + "\n\nA dash stands where fewer than ten rows count.\n"
 
 
 def _behind(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:

@@ -20,6 +20,14 @@ COLUMNS = {
     "brier": "Brier score (0 is best)",
     "ece": "calibration error (0 is best)",
 }
+OF_CLASS = {  # of `mmkeras.evaluate.by_group`
+    "selection_rate": "selected",
+    "recall": "recall",
+    "false_positive_rate": "false alarms",
+    "precision": "precision",
+    "roc_auc": "ROC AUC",
+    "overestimate": "too high by",
+}
 REST = "; metrics.json has all of them."
 
 
@@ -62,6 +70,32 @@ def _two_lines(entry: Mapping[str, float | None]) -> Markup:
         return tag("td", number(entry["value"]))
     interval = tag("small", f"{number(entry['low'])} to {number(entry['high'])}")
     return tag("td", number(entry["value"]), Markup("<br>"), interval)
+
+
+def groups(run: Run) -> list[Markup]:
+    """The results in each group of people, if --groups asked for them."""
+    if not (found := run.metrics.get("groups")):
+        return []
+    binary = len(run.metrics["classes"]) == 2
+    names = {"accuracy": "accuracy"} | (OF_CLASS if binary else {})
+    parts: list[Markup] = []
+    for column, of in found.items():
+        rows = [[name, one["rows"], *(_two_lines(one[key]) for key in names)]
+                for name, one in of.items()]  # fmt: skip
+        parts += [tag("h3", column), table(["group", "rows", *names.values()], rows)]
+    words = (
+        "A dash stands where fewer than ten rows would be counted. Each interval is 95%, as if its "
+        "number were the only one; of many numbers some differ by chance. Equal accuracy does not "
+        "mean equal mistakes, and all of this is measured by the labels of the table: if these are "
+        "wrong for one group, no number here can show it (chapter 22)."
+    )
+    if binary:
+        last = list(run.metrics["classes"])[1]
+        words += (
+            f" Selected, recall, false alarms and precision are those of the class {last!r}; "
+            f'"too high by" is the mean probability of this class minus its share.'
+        )
+    return [tag("h2", "Groups"), *parts, tag("p", words)]
 
 
 def seeds(run: Run) -> list[Markup]:
