@@ -1,11 +1,12 @@
-"""Files that are complete or absent, work that one process does at a time, and caches."""
+"""Files and folders that are complete or absent, work of one process at a time, and caches."""
 
 import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -29,15 +30,78 @@ def whole(path: Path | str, mode: str = "wb", **options: Any) -> Iterator[IO[Any
     Raises:
         OSError: the folder cannot be written to, or the disk is full.
     """
+    with whole_path(path) as part, open(part, mode, **options) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def whole_path(path: Path | str) -> Iterator[Path]:
+    """Like `whole`, for what a library writes: a path beside `path`, with the same ending.
+
+    The block makes a file or a folder there. A folder that was at `path` before is replaced.
+
+    Raises:
+        OSError: the block made nothing, or the folder cannot be written to.
+    """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}.part")
+    part = path.with_name(f".{os.getpid()}-{secrets.token_hex(3)}.{path.name}")
     try:
-        with open(part, mode, **options) as file:
-            yield file
-        os.replace(part, path)
+        yield part
+        _move(part, path)
     finally:
         with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+            remove(part)
+
+
+@contextlib.contextmanager
+def whole_folder(
+    folder: Path | str,
+    names: Sequence[str] | None = None,
+    *,
+    old: Callable[[str], bool] = lambda name: False,
+) -> Iterator[Path]:
+    """A temporary folder to write files into, which move into `folder` when the block has ended.
+
+    A block that fails leaves the folder as it was; one that did not exist is not there then.
+
+    Args:
+        folder: made if necessary, with its parents. Files of other names in it are kept.
+        names: the files that move, in this order; None: whatever the block made.
+        old: file name → whether it is of an earlier time, and goes before the new files come.
+
+    Raises:
+        OSError: the folder cannot be written to, or a file of `names` was not made.
+    """
+    folder = Path(folder)
+    new = not folder.exists()
+    part = folder / f".{os.getpid()}-{secrets.token_hex(3)}.part"
+    part.mkdir(parents=True)
+    try:
+        yield part
+        for path in list(folder.iterdir()):
+            if old(path.name):
+                remove(path)
+        for name in sorted(path.name for path in part.iterdir()) if names is None else names:
+            _move(part / name, folder / name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _move(part: Path, path: Path) -> None:
+    """Give a file or a folder its name; what had it before is gone."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    os.replace(part, path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

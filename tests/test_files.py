@@ -54,14 +54,58 @@ def test_two_writers_in_one_process_do_not_mix(tmp_path):
 
 
 def test_no_module_writes_and_renames_by_hand():
-    """One place for it: only the unpacked folder of an asset and a run's folder are renamed."""
+    """One place for it. Besides, an unpacked asset and a refused export get another name, and the
+    folder of a run is locked for as long as the training takes.
+    """
     found = {
         path.relative_to(ROOT / "mmkeras").as_posix()
         for path in (ROOT / "mmkeras").rglob("*.py")
         if re.search(r"os\.replace\(|\.rename\(|FileLock\(", path.read_text(encoding="utf-8"))
     }
-    assert "files.py" in found
-    assert not {name for name in found if name.startswith(("datasets/", "pretrained/", "training"))}
+    assert found == {"files.py", "assets/cache.py", "table/run.py", "table/exported/files.py"}
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_what_a_library_writes_takes_the_place_of_what_was_there(tmp_path, folder):
+    path = tmp_path / "model.keras"
+    path.mkdir()
+    (path / "old").touch()
+    with files.whole_path(path) as part:
+        assert part.suffix == ".keras" and path.is_dir()
+        if folder:
+            part.mkdir()
+            (part / "new").touch()
+        else:
+            part.write_bytes(b"new")
+    assert names(tmp_path) == ["model.keras"]
+    assert names(path) == ["new"] if folder else path.read_bytes() == b"new"
+
+
+def test_the_files_of_a_folder_come_together_and_others_stay(tmp_path):
+    for name in ("kept.txt", "a.txt", "page-7.html"):
+        (tmp_path / name).write_text("old", encoding="utf-8")
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "old").touch()
+    with files.whole_folder(tmp_path, old=lambda name: name.startswith("page")) as part:
+        (part / "a.txt").write_text("new", encoding="utf-8")
+        (part / "saved").mkdir()
+        assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "old"
+        assert (tmp_path / "page-7.html").exists()
+    assert names(tmp_path) == ["a.txt", "kept.txt", "saved"]
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "new"
+    assert not names(tmp_path / "saved")
+
+
+def test_a_folder_that_fails_is_as_it_was_or_not_there(tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    for folder in (there, tmp_path / "new" / "er"):
+        with pytest.raises(KeyboardInterrupt), files.whole_folder(folder) as part:
+            (part / "half").touch()
+            raise KeyboardInterrupt
+        with pytest.raises(FileNotFoundError), files.whole_folder(folder, ["b"]) as part:
+            (part / "a").touch()
+    assert not names(there) and not (tmp_path / "new" / "er").exists()
 
 
 # ---- one at a time ----------------------------------------------------------------------------

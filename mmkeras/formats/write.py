@@ -1,13 +1,12 @@
 """A Keras model, written as a file of another format."""
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from .. import files
 from .litert import litert
 from .refusals import foreign, refusal
 from .saved_model import saved_model
@@ -48,24 +47,20 @@ def written(
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
     path = Path(path)
-    part = path.with_name(f".{os.getpid()}.{path.name}")
     kind = KINDS.get(format)
     if why := refusal(model, "litert" if kind else "onnx" if format == "onnx" else ""):
         raise Unwritable(why)
     try:
-        if kind:
-            part.write_bytes(litert(model, kind, rows))
-        elif format == "onnx":
-            _onnx(model, part)
-        else:
-            with written_as("tf_saved_model"):
-                saved_model(model, part)
-        remove(path)
-        os.replace(part, path)
+        with files.whole_path(path) as part:
+            if kind:
+                part.write_bytes(litert(model, kind, rows))
+            elif format == "onnx":
+                _onnx(model, part)
+            else:
+                with written_as("tf_saved_model"):
+                    saved_model(model, part)
     except ValueError as error:
         raise Unwritable(str(error)) from error
-    finally:
-        remove(part)
     return path
 
 
@@ -75,11 +70,3 @@ def _onnx(model: keras.Model, path: Path) -> None:
         keras.Model.export(model, path, format="onnx", verbose=False)
     if operators := foreign(path):
         raise ValueError(f"ONNX does not have the operators {', '.join(operators)}")
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

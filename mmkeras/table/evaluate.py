@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -215,16 +214,10 @@ def judge(
 
 
 def write(folder: Path, run: Any, predictions: Any) -> None:
-    """Make all files in a temporary folder, then move them in; other files are kept."""
+    """Write all files or none; other files are kept."""
     from . import report
 
-    part = folder / f".{os.getpid()}.part"
-    part.mkdir(parents=True)
-    try:
+    with files.whole_folder(folder, FILES) as part:
         runs.write_json(part / "metrics.json", run.metrics)
         predictions.to_csv(part / "predictions.csv", index=False)
         (part / "report.html").write_text(report.page(run), encoding="utf-8")
-        for name in FILES:
-            os.replace(part / name, folder / name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -8,15 +8,14 @@ each modality.
 """
 
 import argparse
-import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from ..usage import Parser
 from . import run as runs
 from .command import (
@@ -232,16 +231,7 @@ def pages(
 
 
 def write(folder: Path, made: dict[str, str]) -> None:
-    """Make all pages in a temporary folder, then move them in, in place of earlier pages."""
-    part = folder / f".{os.getpid()}.part"
-    part.mkdir(parents=True)
-    try:
+    """Write all pages or none, in place of earlier pages."""
+    with files.whole_folder(folder, old=lambda name: bool(PAGE.fullmatch(name))) as part:
         for name, text in made.items():
             (part / name).write_text(text, encoding="utf-8")
-        for old in folder.iterdir():
-            if PAGE.fullmatch(old.name):
-                old.unlink()
-        for name in made:
-            os.replace(part / name, folder / name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -8,12 +8,11 @@ The folder gets export.json and export.html with all numbers. Chapter 18 explain
 """
 
 import argparse
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..files import whole_folder
 from ..usage import Parser
 from . import run as runs
 from .command import add_reading, at_least, exit_status
@@ -100,33 +99,20 @@ def _run(options: argparse.Namespace) -> list[str]:
     model, settings = runs.load(options.run)
     rows = sources.read(options, settings, source)
     print(f"Comparing on {len(rows.y)} rows of {source.csv.name} ({rows.what})", flush=True)
-    options.out.mkdir(exist_ok=True)
-    part = options.out / f".{os.getpid()}.part"
-    part.mkdir()
-    try:
+    with whole_folder(options.out, old=_earlier().__contains__) as part:
         result = files.export(options, model, settings, rows, part)
         runs.write_json(part / NOTES[0], result)
         (part / NOTES[1]).write_text(page.page(result), encoding="utf-8")
-        _move(part, options.out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        if not any(options.out.iterdir()):
-            options.out.rmdir()
     for line in page.lines(result):
         print(line)
     return list(_told(options, result))
 
 
-def _move(part: Path, folder: Path) -> None:
-    """Put the new files in the place of those of an earlier export."""
+def _earlier() -> set[str]:
+    """The names that files of an earlier export may have."""
     from ..formats.write import FORMATS as names
-    from ..formats.write import remove
 
-    for name in names.values():
-        remove(folder / name)
-        remove(folder / f"{name}.refused")
-    for path in part.iterdir():
-        os.replace(path, folder / path.name)
+    return {name + end for name in names.values() for end in ("", ".refused")}
 
 
 def _told(options: argparse.Namespace, result: dict[str, Any]) -> Iterator[str]:

@@ -1,12 +1,12 @@
 """What a training writes when it is over: the numbers on the test part, the report, the files."""
 
 import argparse
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from . import run as runs
 from .wording import with_interval
 
@@ -141,17 +141,13 @@ def finish(folder: Path, best: Path, run: Any, predictions: Any, *, more: bool) 
     """
     from . import report
 
-    part = folder / runs.TRAINING / "whole"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    runs.write_json(part / "settings.json", run.settings)
-    runs.write_json(part / "metrics.json", run.metrics)
-    predictions.to_csv(part / "test_predictions.csv", index=False)
-    (part / "README.txt").write_text(ABOUT.format(**run.settings), encoding="utf-8")
-    report.write(run, part)
-    shutil.copyfile(best / "model.keras", part / "model.keras")
-    for name in runs.FILES:
-        os.replace(part / name, folder / name)
+    with files.whole_folder(folder, runs.FILES) as part:
+        runs.write_json(part / "settings.json", run.settings)
+        runs.write_json(part / "metrics.json", run.metrics)
+        predictions.to_csv(part / "test_predictions.csv", index=False)
+        (part / "README.txt").write_text(ABOUT.format(**run.settings), encoding="utf-8")
+        report.write(run, part)
+        shutil.copyfile(best / "model.keras", part / "model.keras")
     if not more:
         shutil.rmtree(folder / runs.TRAINING)
 

@@ -105,7 +105,8 @@ def _tidy(kept: Path) -> None:
     for path in kept.glob("seed-*"):
         if not (path / STATE).exists():
             shutil.rmtree(path, ignore_errors=True)
-    shutil.rmtree(kept / "whole", ignore_errors=True)
+    for path in kept.parent.glob(".*.part"):  # a process was killed while it wrote the results
+        shutil.rmtree(path, ignore_errors=True)
     if kept.exists() and not any(kept.glob("seed-*")):
         shutil.rmtree(kept, ignore_errors=True)
 
@@ -176,12 +177,8 @@ def write_json(path: Path, content: Any) -> None:
 
 def save_model(model: Any, path: Path) -> None:
     """Write the whole file or nothing."""
-    part = path.with_name(f".{os.getpid()}.{path.name}")  # Keras requires this ending
-    try:
+    with files.whole_path(path) as part:  # it has the ending that Keras requires
         model.save(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_room(folder: Path, model: Any) -> None:
