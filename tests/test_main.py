@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 from command_line import call
+from PIL import Image
 
 import mmkeras
 from mmkeras import __main__ as command
+from mmkeras.table.command import exit_status
 
 HEAVY = {"tensorflow", "keras", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "PIL"}
 
@@ -22,6 +25,16 @@ def run(*arguments, cwd=None, **environment):
         capture_output=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
     )
+
+
+def test_warnings_are_lines_of_the_command(capsys):
+    def work():
+        for _ in range(2):
+            warnings.warn("11 image files have 16 bits", stacklevel=1)
+        warnings.warn("a bomb?", Image.DecompressionBombWarning, stacklevel=1)  # refused by a row
+
+    assert exit_status(work, stopped="") == 0
+    assert capsys.readouterr().err == "Beware: 11 image files have 16 bits\n"
 
 
 @pytest.mark.slow

@@ -171,6 +171,17 @@ def test_the_output_is_encoded_as_the_input_is(two_seeds, tmp_path, encoding):
     assert "mug,thé noir," in one and "pot,café au lait," in two
 
 
+def test_categories_that_the_training_had_not_are_named_with_their_counts(two_seeds, tmp_path):
+    cups = ["mug", "jar", "jar", "tin", "", "pot"]
+    path = write(tmp_path / "new.csv", [["degrees", "cup"], *(["71.5", cup] for cup in cups)])
+    status, out, err = call("predict", two_seeds.run, path)
+    assert status == 0 and "6 rows answered" in out
+    assert err == (
+        "Beware: column 'cup': 3 cells with what was absent in training, taken for blank: "
+        "'jar' (2), 'tin' (1)\n"
+    )
+
+
 def test_classes_that_the_encoding_of_the_input_lacks_make_it_utf_8(tmp_path):
     rows = [["text", "prediction"], ["thé", "чай"]]
     used = predict.write(tmp_path / "o.csv", rows, "cp1252", ",")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -231,8 +232,17 @@ def test_a_category_with_many_levels_keeps_the_frequent_ones(tmp_path):
     rows = [[f"c{min(i % 200, i % 7)}", "ab"[i % 2], "train"] for i in range(280)]
     rows += [[f"once{i}", "ab"[i % 2], "train"] for i in range(150)]
     path = write(tmp_path / "a.csv", ["city", "label", "part"], rows)
-    names = load_table(path, categories=["city"], split="part").number_names
-    assert names == [*(f"city = c{i}" for i in range(7)), "city = other"]
+    table = load_table(path, categories=["city"], split="part")
+    assert table.number_names == [*(f"city = c{i}" for i in range(7)), "city = other"]
+    new = write(
+        tmp_path / "new.csv", ["city"], [["c1"], ["once7"], *([f"new{i % 6}"] for i in range(7))]
+    )
+    says = "'city': 8 cells with what was rare or absent in training, taken for other: 'new0' "
+    with pytest.warns(
+        UserWarning, match=re.escape(says + "(2), 'once7' (1), ") + ".* and 2 others"
+    ):
+        again = load_table(new, label=None, **table.settings)
+    np.testing.assert_array_equal(batch(again, "all")["numbers"][1:, -1], 1)
 
 
 def test_the_problems_of_numbers_stand_beside_the_others(tmp_path):

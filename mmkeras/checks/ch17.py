@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..datasets.heart import MODALITIES
 from . import NotYet, exercise, expect_close, expect_verdicts, refuse_slips
 
 VERDICTS = {
@@ -26,7 +27,6 @@ LOOK = {
     "E": "a Shapley value divides the answer of the network; what does the claim speak of?",
     "F": "how often would a network name that region that gives each token the same weight?",
 }
-MODALITIES = ("note", "ecg", "scan")
 
 
 @exercise(

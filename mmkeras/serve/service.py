@@ -19,7 +19,7 @@ from .batches import Batcher, Full
 from .bodies import BadBody, rows_of
 from .counts import Counts
 from .gate import log
-from .shares import shares, subsets, without
+from .shares import masks, shares, without
 
 EXPLAINED = 8  # most rows of a request to /explain, each of which is answered up to 16 times
 PROBLEMS = 20  # most problems of one request that are spelt out
@@ -178,7 +178,7 @@ class Service:
     async def _explained(self, loaded: Loaded, x: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to one row, and the share of each modality in it."""
         modalities = loaded.engine.reader.modalities
-        kept = subsets(x["present"])
+        kept = masks(x["present"], modalities)
         p = await self._answers(loaded, [without(x, some, modalities) for some in kept])
         told = _told(p[-1], x, loaded)
         return told | {"log_odds": shares(kept, p, modalities, int(p[-1].argmax()))}

@@ -3,23 +3,22 @@
 Derived in chapter 17: the model answers every subset of the modalities that a row has.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..evaluate.importance import subsets
 from ..explain import mean_gain
 
 TINY = 1e-7  # smallest probability in the log-odds, as in `mmkeras explain`
 
 
-def subsets(present: np.ndarray) -> np.ndarray:
-    """All subsets of the modalities that a row has, bool (2^k, modalities); the first is empty."""
-    there = np.flatnonzero(present)
-    kept = np.zeros((2 ** len(there), len(present)), bool)
-    kept[:, there] = list(itertools.product([False, True], repeat=len(there)))
-    return kept
+def masks(present: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
+    """All subsets of the modalities that a row has, bool (2^k, modalities); from none to all."""
+    there = [name for name, here in zip(modalities, present, strict=True) if here]
+    kept = subsets(there) if there else [()]
+    return np.array([[name in some for name in modalities] for some in kept])
 
 
 def without(
@@ -38,7 +37,7 @@ def shares(kept: np.ndarray, p: np.ndarray, modalities: Sequence[str], k: int) -
     """The Shapley values of the modalities for class `k`.
 
     Args:
-        kept: from `subsets`, (2^k, modalities).
+        kept: from `masks`, (2^k, modalities).
         p: the probabilities of the model for each of them, (2^k, classes).
 
     Returns:

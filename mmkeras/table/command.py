@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def exit_status(
     from .problems import TableError  # imported here, so that --help loads no pandas
 
     try:
-        with _terminable():
+        with _terminable(), _plain_warnings():
             work()
         return 0
     except BrokenPipeError:
@@ -100,6 +101,23 @@ def of_system(error: OSError) -> str:
     where = f": {error.filename}" if error.filename else ""
     advice = {errno.ENOSPC: "; make room, or write elsewhere with --out"}.get(error.errno or 0, "")
     return f"{error.strerror}{where}{advice}"
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print warnings as lines of the command, each once, without a place in Python's source."""
+    said = set[str]()
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        # Pillow warns of large pictures before we refuse them, by a limit of our own.
+        if category.__name__ == "DecompressionBombWarning" or str(message) in said:
+            return
+        said.add(str(message))
+        print(f"Beware: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 @contextlib.contextmanager

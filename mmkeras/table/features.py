@@ -19,6 +19,7 @@ import numpy as np
 from .characters import ABSENT, visible
 from .problems import HEADER, Problems
 
+SHOWN = 5  # most unknown categories that a warning names
 LEVELS = 100  # largest number of levels of a category; rarer levels become "other"
 _GROUP = "[ \u00a0\u202f'’]"  # marks for thousands that are never decimal marks
 _ASCII = {0x2212: "-", **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)}}
@@ -274,6 +275,24 @@ def vectors(numbers: Numbers, settings: Mapping[str, Any]) -> np.ndarray:
             cells, levels = numbers.levels[column], settings["categories"][column]["levels"]
             found[:, i] = cells == level if what == "level" else ~np.isin(cells, ["", *levels])
     return found * there[:, None]
+
+
+def warn_of_unknown(numbers: Numbers, settings: Mapping[str, Any]) -> None:
+    """Warn of categories that are not among those learned, with how many cells hold each."""
+    for name, s in settings["categories"].items():
+        cells = numbers.levels[name]
+        counts = Counter(cells[~np.isin(cells, ["", *s["levels"]])].tolist())
+        if not counts:
+            continue
+        shown = ", ".join(f"{cell!r} ({n})" for cell, n in counts.most_common(SHOWN))
+        more = f" and {len(counts) - SHOWN} others" if len(counts) > SHOWN else ""
+        was, taken = ("rare or absent", "other") if s["other"] else ("absent", "blank")
+        n = counts.total()
+        warnings.warn(
+            f"column {name!r}: {n} cell{'' if n == 1 else 's'} with what was {was} in training, "
+            f"taken for {taken}: {shown}{more}",
+            stacklevel=4,
+        )
 
 
 def warn_of_constants(settings: Mapping[str, Any]) -> None:

@@ -167,4 +167,6 @@ def learn(
             problems.add(0, None, "", reason)
         elif not o.trained:
             features.warn_of_constants(learned)
+        else:
+            features.warn_of_unknown(numbers, learned)
     return ids, learned
