@@ -1,7 +1,8 @@
 """Every class and builder of the package in the battery: one line each."""
 
-import copy
 import functools
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -223,9 +224,8 @@ GROUPS = {
     "parts": PARTS,
     "pretrained": PRETRAINED,
 }
-each_group = pytest.mark.parametrize(
-    "cases", [battery.Cases(group) for group in GROUPS.values()], ids=GROUPS
-)
+CASES = {name: battery.Cases(group) for name, group in GROUPS.items()}
+each_group = pytest.mark.parametrize("cases", CASES.values(), ids=CASES)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -235,15 +235,31 @@ def shapes_remembered() -> Iterator[None]:
 
 
 @each_group
-@pytest.mark.parametrize("check", [battery.check_copies, battery.check_int8, battery.check_lora])
+def test_copied(cases: battery.Cases) -> None:
+    battery.check_copies(cases)
+
+
+@pytest.mark.slow
+@each_group
+@pytest.mark.parametrize("check", [battery.check_int8, battery.check_lora])
 def test_saved(cases: battery.Cases, check: Callable[..., None], tmp_path: Path) -> None:
     check(cases, tmp_path)
 
 
-def test_a_deepcopy_is_the_same() -> None:
-    """Keras makes it of the bytes of a file, as it loads one."""
-    cases = battery.Cases({name: PARTS[name] for name in ("cross_block", "gaps", "votes")})
-    battery.same(battery.answers(copy.deepcopy(cases.model), cases), cases.want)
+def test_every_registered_class_is_in_the_battery() -> None:
+    """What is loaded by its name from a file must have been through one here."""
+    for module in pkgutil.walk_packages(mm.__path__, "mmkeras."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    registered = {
+        kind
+        for name, kind in keras.saving.get_custom_objects().items()
+        if name.startswith("mmkeras>") and kind.__module__.startswith("mmkeras.")
+    }
+    losses = {kind for kind in registered if issubclass(kind, keras.Loss)}  # in test_retrieval.py
+    models = [cases.model for cases in CASES.values()]
+    here = {type(layer) for model in models for layer in [model, *model._flatten_layers()]}
+    assert registered and registered - losses <= here
 
 
 @each_group

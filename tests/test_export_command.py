@@ -85,6 +85,7 @@ def test_the_files_answer_as_the_run_on_rows_with_gaps(trained, exported):
 # ------------------------------------------------------------------------------ bad files
 
 
+@pytest.mark.slow
 def test_a_file_that_answers_otherwise_is_put_aside(two_seeds, tmp_path, monkeypatch):
     """Deliberately: the file is written with the weights of the last layer turned round."""
     real = formats.written

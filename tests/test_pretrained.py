@@ -61,6 +61,7 @@ def square(picture, size=224):
     return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box))
 
 
+@pytest.mark.slow
 def test_known_answers(classifier):
     """Three photographs: ImageNet's 652 military uniform, 985 daisy, 698 palace.
 
@@ -92,6 +93,7 @@ def conv(x, kernel, stride):
     )
 
 
+@pytest.mark.slow
 def test_numpy_computes_the_same_features(tensors, features):
     def bn(x, prefix, low=0.0, high=6.0):
         gain, bias, mean, var = (
@@ -121,6 +123,7 @@ def test_numpy_computes_the_same_features(tensors, features):
     np.testing.assert_allclose(features, x, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_weight_count_by_formula(classifier, encoder):
     norm = lambda width: 4 * width  # noqa: E731  gain, bias, and two statistics
     count, width = 3 * 3 * 3 * 32 + norm(32), 32
@@ -135,6 +138,7 @@ def test_weight_count_by_formula(classifier, encoder):
     assert classifier.count_params() == count + 1280 * 1000 + 1000 == 4_694_024
 
 
+@pytest.mark.slow
 def test_every_tensor_of_the_file_is_in_the_model_once(tensors, classifier):
     def fingerprint(arrays):
         return sorted((x.size, np.sort(x, None).tobytes()) for x in arrays)
@@ -145,6 +149,7 @@ def test_every_tensor_of_the_file_is_in_the_model_once(tensors, classifier):
     assert fingerprint(kept) == fingerprint(classifier.get_weights())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["missing", "surplus"])
 def test_a_file_that_does_not_fit_is_refused(tensors, monkeypatch, change):
     changed, name = dict(tensors), "_blocks.3._bn1.bias"
@@ -172,6 +177,7 @@ def test_unknown_weights():
         efficientnet_lite0(SHAPE, weights="noisy-student")
 
 
+@pytest.mark.slow
 def test_a_random_start_needs_no_file(monkeypatch, encoder):
     monkeypatch.setattr(assets, "fetch", None)
     model = efficientnet_lite0([np.int64(64), 33, 3], weights=None, name="image")
@@ -184,6 +190,7 @@ def test_a_random_start_needs_no_file(monkeypatch, encoder):
     assert not np.array_equal(model.get_weights()[0], encoder.get_weights()[0])
 
 
+@pytest.mark.slow
 def test_layer_names_are_readable_and_do_not_count_up(encoder):
     names = [layer.name for layer in encoder.layers]
     assert names == [layer.name for layer in efficientnet_lite0(SHAPE, weights=None).layers]
@@ -192,6 +199,7 @@ def test_layer_names_are_readable_and_do_not_count_up(encoder):
     }
 
 
+@pytest.mark.slow
 def test_float_pixels_single_pictures_and_extremes(encoder, features):
     np.testing.assert_array_equal(run(encoder, PICTURES.astype("float32")), features)
     np.testing.assert_allclose(run(encoder, PICTURES[:1]), features[:1], rtol=1e-3, atol=1e-4)
@@ -199,6 +207,7 @@ def test_float_pixels_single_pictures_and_extremes(encoder, features):
     assert flat.min() >= 0 and flat.max() <= 6 and np.ptp(flat, 0).max() > 0.1
 
 
+@pytest.mark.slow
 def test_mixed_precision(features):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
@@ -243,6 +252,7 @@ def frozen():
     return fitted_joint(trainable=False)
 
 
+@pytest.mark.slow
 def test_frozen_means_every_bit_of_it(frozen, features):
     image, _, image_kept, model_kept = frozen
     assert len(image_kept) == 49 * 5 and all(image_kept)
@@ -251,6 +261,7 @@ def test_frozen_means_every_bit_of_it(frozen, features):
     np.testing.assert_array_equal(run(image, PICTURES), features)
 
 
+@pytest.mark.slow
 def test_fine_tuning_reaches_every_weight_and_statistic():
     image, _, kept, _ = fitted_joint(trainable=True, run_eagerly=True)
     stuck = [weight.path for weight, same in zip(image.weights, kept, strict=True) if same]
@@ -260,6 +271,7 @@ def test_fine_tuning_reaches_every_weight_and_statistic():
     assert len(image.trainable_weights) == 49 * 3
 
 
+@pytest.mark.slow
 def test_saved_models_need_no_weight_file(frozen, tmp_path, monkeypatch):
     _, model, *_ = frozen
     model.save(tmp_path / "joint.keras")
@@ -269,6 +281,7 @@ def test_saved_models_need_no_weight_file(frozen, tmp_path, monkeypatch):
     assert len(again.trainable_weights) == len(model.trainable_weights) > 0
 
 
+@pytest.mark.slow
 def test_config_round_trip(encoder, features):
     clone = keras.Model.from_config(encoder.get_config())
     assert not clone.trainable_weights
@@ -276,6 +289,7 @@ def test_config_round_trip(encoder, features):
     np.testing.assert_array_equal(run(clone, PICTURES), features)
 
 
+@pytest.mark.slow
 def test_inner_features_and_the_network_behind_them(encoder, features, tmp_path):
     inner = encoder.get_layer("block5c_add").output
     maps = cached_features(keras.Model(encoder.input, inner), PICTURES, cache=tmp_path)
@@ -420,6 +434,7 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_not_the_features(tmp_pa
     np.testing.assert_allclose(result, run(model, X), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_pictures_go_to_the_cache_of_the_assets(encoder, features, tmp_path, monkeypatch):
     monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path))
     np.testing.assert_allclose(cached_features(encoder, PICTURES), features, rtol=1e-3, atol=1e-4)

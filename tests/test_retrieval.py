@@ -208,6 +208,7 @@ def test_the_temperature_stays_within_its_limit_and_the_frozen_tower_as_it_is():
     assert len(model.trainable_weights) == 3  # kernel, bias, temperature
 
 
+@pytest.mark.slow
 def test_half_precision_and_a_compiled_graph_agree():
     keras.config.set_dtype_policy("mixed_float16")
     try:
