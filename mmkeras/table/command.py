@@ -9,6 +9,7 @@ import csv
 import errno
 import math
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -84,6 +85,53 @@ def exit_status(
     if text := kept():
         print(text, file=sys.stderr)
     return status
+
+
+def folder_command(
+    parser: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace], None],
+    argv: Sequence[str] | None,
+    *,
+    ending: str,
+    goal: str,
+    missing: str,
+) -> int:
+    """The exit status of a command that writes a folder on a trained run and the rows of a CSV.
+
+    Args:
+        parser: the options; its `prog` is "mmkeras" and the name of the command.
+        work: runs the command; its options have the whole line as `command`, and always an `out`.
+        argv: what follows the name of the command; None: as it was called.
+        ending: of the folder beside the CSV that is written unless the user names another.
+        goal: what --skip-bad-rows is for, such as "explain the other rows".
+        missing: the text to print if the CSV lacks a column.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = parser.parse_args(arguments)
+    options.command = shlex.join([*parser.prog.split(), *arguments])
+    options.out = options.out or options.csv.with_suffix(ending)
+    return exit_status(
+        lambda: work(options),
+        advice="" if options.skip_bad_rows else f"To {goal}: --skip-bad-rows",
+        hints={"no such column": missing},
+        trained=True,
+        stopped=f"nothing was written to {options.out}",
+    )
+
+
+def load_as_trained(options: argparse.Namespace, settings: Mapping[str, Any], **more: Any) -> Any:
+    """The `Table` of the CSV, prepared as in the training; `more` are arguments of `load_table`."""
+    from .loader import load_table
+
+    return load_table(
+        options.csv,
+        allow_missing_columns=options.allow_missing_columns,
+        encoding=options.encoding or settings["encoding"],
+        delimiter=options.delimiter or settings["delimiter"],
+        **reading_of(options),
+        **settings["table"],
+        **more,
+    )
 
 
 def _told(error: Exception, trained: bool) -> str:

@@ -9,8 +9,6 @@ test part, even if a column of it says otherwise.
 import argparse
 import json
 import os
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,8 @@ from .command import (
     add_reading,
     add_run_and_csv,
     column_list,
-    exit_status,
-    reading_of,
+    folder_command,
+    load_as_trained,
 )
 
 FILES = ("report.html", "metrics.json", "predictions.csv")
@@ -73,17 +71,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; see `parser`."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    options = parser().parse_args(arguments)
-    options.command = shlex.join(["mmkeras", "evaluate", *arguments])
-    options.out = options.out or options.csv.with_suffix(".evaluation")
-    advice = "" if options.skip_bad_rows else "To go on without these rows: --skip-bad-rows"
-    return exit_status(
-        lambda: _run(options),
-        advice=advice,
-        hints={"no such column": MISSING},
-        trained=True,
-        stopped=f"nothing was written to {options.out}",
+    return folder_command(
+        parser(), _run, argv, ending=".evaluation", goal="go on without these rows", missing=MISSING
     )
 
 
@@ -141,24 +130,14 @@ def check_folder(folder: Path, force: bool) -> None:
 def load(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
     """The labelled rows as a `Table` whose test part holds all of them."""
     from .kinds import sample_cells
-    from .loader import load_table
 
     codec = options.encoding or settings["encoding"]
     mark = options.delimiter or settings["delimiter"]
     group = options.group
     if group is None and settings.get("group") in sample_cells(options.csv, codec, mark, rows=1):
         group = settings["group"]
-    return load_table(
-        options.csv,
-        label=options.label or settings["label"],
-        group=group,
-        fractions=(0, 0, 1),
-        allow_missing_columns=options.allow_missing_columns,
-        encoding=codec,
-        delimiter=mark,
-        **reading_of(options),
-        **settings["table"],
-    )
+    label = options.label or settings["label"]
+    return load_as_trained(options, settings, label=label, group=group, fractions=(0, 0, 1))
 
 
 def _groups(options: argparse.Namespace, settings: dict[str, Any]) -> Any:

@@ -9,8 +9,6 @@ each modality.
 
 import argparse
 import re
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,8 @@ from .command import (
     add_reading,
     add_run_and_csv,
     at_least,
-    exit_status,
-    reading_of,
+    folder_command,
+    load_as_trained,
     seed,
 )
 from .evaluate import check_folder
@@ -98,17 +96,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; see `parser`."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    options = parser().parse_args(arguments)
-    options.command = shlex.join(["mmkeras", "explain", *arguments])
-    options.out = options.out or options.csv.with_suffix(".explained")
-    advice = "" if options.skip_bad_rows else "To explain the other rows: --skip-bad-rows"
-    return exit_status(
-        lambda: _run(options),
-        advice=advice,
-        hints={"no such column": MISSING},
-        trained=True,
-        stopped=f"nothing was written to {options.out}",
+    return folder_command(
+        parser(), _run, argv, ending=".explained", goal="explain the other rows", missing=MISSING
     )
 
 
@@ -153,20 +142,11 @@ def class_of(name: str | None, classes: Sequence[str]) -> int | None:
 
 def load(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[Any, dict[int, Any]]:
     """The `Table`, and row number → column → cell; row 0 has the names of all columns."""
-    from .loader import load_table
     from .reading import header_of, read_records
 
     codec = options.encoding or settings["encoding"]
     mark = options.delimiter or settings["delimiter"]
-    table = load_table(
-        options.csv,
-        label=None,
-        allow_missing_columns=options.allow_missing_columns,
-        encoding=codec,
-        delimiter=mark,
-        **reading_of(options),
-        **settings["table"],
-    )
+    table = load_as_trained(options, settings, label=None)
     records = dict(read_records(options.csv, codec, mark))
     header = header_of(records.pop(min(records)))
     cells = {row: dict(zip(header, some, strict=False)) for row, some in records.items()}
