@@ -184,7 +184,7 @@ def test_the_classes_in_saved_models_are_known_after_mm_start():
 # From the ground up: a room imports only rooms that stand before it.
 ROOMS = (
     "arguments files usage assets formats composite attention branches fusion missing models "
-    "retrieval generation explain profiling compression training session evaluate plots "
+    "retrieval generation explain compression training session evaluate plots "
     "pretrained datasets table serve doctor checks"
 ).split()
 
