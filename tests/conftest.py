@@ -1,5 +1,6 @@
 """Runs that several tests of the commands look at: each is trained once per session."""
 
+import contextlib
 import gc
 import json
 import os
@@ -65,8 +66,8 @@ def plain_graphs():
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
-@pytest.fixture
-def eager():
+@contextlib.contextmanager
+def without_graphs():
     """`fit` and `predict` without graphs: to write one takes a second, and here few steps follow.
 
     Not for what compares bits with a run that has graphs, nor for all runs of a kind.
@@ -74,10 +75,21 @@ def eager():
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "Even though the `tf.config.experimental_run_functions"
+            )
+            yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def eager():
+    """See `without_graphs`."""
+    with without_graphs():
         yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")
@@ -99,8 +111,16 @@ def load_once():
 
 @pytest.fixture(scope="module")
 def own_cache(tmp_path_factory, load_once):
-    """Decoded copies go where they vanish again; a model that was loaded is kept."""
+    """Decoded copies go where they vanish again; a model that was loaded is kept.
+
+    No asset is in this cache, and none may be fetched into it.
+    """
+
+    def refuse(asset, folder):
+        raise AssertionError(f"{asset.name} would be fetched into an empty cache: see own_cache")
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmkeras.assets.cache.download", refuse)
         patch.setenv("MMKERAS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("mmkeras.table.run.load", load_once)
         yield
@@ -163,7 +183,10 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def frozen(tmp_path_factory):
-    """A sample set with gaps, on which tiny encoders and small heads have competed."""
+    """A sample set with gaps, on which tiny encoders and small heads have competed.
+
+    For a few epochs and without graphs; test_fine_tune_command.py has a race with them.
+    """
     import command_line
     import keras
     from tiny_encoders import install
@@ -171,9 +194,10 @@ def frozen(tmp_path_factory):
     from mmkeras.table import weather
 
     data = weather.write(tmp_path_factory.mktemp("frozen") / "set", rows=40, new=6)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, without_graphs():
         install(patch)
         patch.setattr("mmkeras.table.report.SECTIONS", ())
+        patch.setattr("mmkeras.table.encoders.networks.EPOCHS", 6)
         keras.utils.set_random_seed(0)  # of the tiny encoders
         status, out, err = command_line.call(
             *("train", data, "--encoders", "pretrained", "--audio-seconds", ".5"),
