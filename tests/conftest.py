@@ -1,6 +1,5 @@
 """Runs that several tests of the commands look at: each is trained once per session."""
 
-import contextlib
 import gc
 import json
 import os
@@ -66,8 +65,8 @@ def plain_graphs():
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
-@contextlib.contextmanager
-def without_graphs():
+@pytest.fixture
+def eager():
     """`fit` and `predict` without graphs: to write one takes a second, and here few steps follow.
 
     Not for what compares bits with a run that has graphs, nor for all runs of a kind.
@@ -75,21 +74,10 @@ def without_graphs():
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Even though the `tf.config.experimental_run_functions"
-            )
-            yield
-    finally:
-        tf.config.run_functions_eagerly(False)
-
-
-@pytest.fixture
-def eager():
-    """See `without_graphs`."""
-    with without_graphs():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions")
         yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")
@@ -183,10 +171,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def frozen(tmp_path_factory):
-    """A sample set with gaps, on which tiny encoders and small heads have competed.
-
-    For a few epochs and without graphs; test_fine_tune_command.py has a race with them.
-    """
+    """A sample set with gaps, on which tiny encoders and small heads have competed."""
     import command_line
     import keras
     from tiny_encoders import install
@@ -194,10 +179,9 @@ def frozen(tmp_path_factory):
     from mmkeras.table import weather
 
     data = weather.write(tmp_path_factory.mktemp("frozen") / "set", rows=40, new=6)
-    with pytest.MonkeyPatch.context() as patch, without_graphs():
+    with pytest.MonkeyPatch.context() as patch:
         install(patch)
         patch.setattr("mmkeras.table.report.SECTIONS", ())
-        patch.setattr("mmkeras.table.encoders.networks.EPOCHS", 6)
         keras.utils.set_random_seed(0)  # of the tiny encoders
         status, out, err = command_line.call(
             *("train", data, "--encoders", "pretrained", "--audio-seconds", ".5"),
