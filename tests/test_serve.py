@@ -578,6 +578,11 @@ def test_it_describes_itself(service, trained):
     assert about.json()["columns"] == {"text": "text", "image": "image", "audio": "audio",
                                        "degrees": "number", "station": "category"}  # fmt: skip
     row = openapi.json()["components"]["schemas"]["Row"]["properties"]
+    sent = openapi.json()["paths"]["/predict"]["post"]["requestBody"]["content"]
+    kinds = {
+        name: told["contentType"] for name, told in sent["multipart/form-data"]["encoding"].items()
+    }
+    assert kinds == {"image": "image/*", "audio": "audio/*"}
     assert [*row] == [*about.json()["columns"]] and openapi.json()["openapi"] == "3.1.0"
     assert "curl -F" in docs.text and "station" in docs.text
     for answer in (docs, page, script):

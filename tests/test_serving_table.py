@@ -17,3 +17,11 @@ def test_the_results_are_those_of_the_stored_table():
         assert row.answers.endswith("×200") and " " not in row.answers  # every request was answered
     costs = table[table["what"] != "text"].set_index("connections")["cpu_ms"]
     assert f"{costs[16] / costs[1]:.2f} of the processor time" in " ".join(text.split())
+
+
+def test_the_stored_table_obeys_littles_law():
+    """Chapter 19: clients that never pause are all inside, so latency = clients / rate. (The law is
+    of the mean, the table has the median, which here lies close to it.)"""
+    table = pd.read_csv(ROOT / "benchmarks" / "results" / "serving.csv")
+    by_law = 1000 * table["connections"] / table["requests_per_second"]
+    assert len(table) == 4 and (abs(table["p50_ms"] / by_law - 1) < 0.1).all()

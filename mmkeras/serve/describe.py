@@ -64,13 +64,14 @@ def openapi(about: Mapping[str, Any]) -> dict[str, Any]:
         "description": "Answer the other rows if some have problems.",
         "schema": {"type": "boolean", "default": False},
     }
+    types = {name: {"contentType": f"{kind}/*"} for name, kind in columns.items() if kind in FILES}
     predict = {
         "summary": "Predict the class of one or more rows",
         "parameters": [skip],
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": {"schema": form},
+                "multipart/form-data": {"schema": form, "encoding": types},
                 "application/json": {
                     "schema": {"anyOf": [{"$ref": "#/components/schemas/Row"}, rows]}
                 },
