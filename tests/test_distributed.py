@@ -308,6 +308,7 @@ def runs(tmp_path_factory):
 def test_a_killed_worker_ends_all_and_the_state_is_kept(runs):
     assert runs.count == 2 and runs.status == 1 and not runs.left, runs.said
     assert "worker 1 was ended by SIGKILL, so all 2 workers were ended" in runs.said
+    assert "Traceback" not in runs.said
     assert "--resume" in runs.said and "Nothing trained is lost" in runs.said
     assert Path("training/seed-0/state.npz") in runs.before
 

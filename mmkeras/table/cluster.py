@@ -207,7 +207,9 @@ def _first_failed(running: Sequence[subprocess.Popen[bytes]]) -> int | None:
         if ended:
             break
         time.sleep(0.1)
-    return next((i for i, process in enumerate(running) if process.returncode), None)
+    failed = [i for i, process in enumerate(running) if process.returncode]
+    failed.sort(key=lambda i: running[i].returncode > 0)  # who was ended made the others fail
+    return failed[0] if failed else None
 
 
 def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -190,9 +190,10 @@ def _one(
     runs.check_room(folder, model)
     ours = {"seed": seed, "weights": model.count_params(), "training": "not ended"}
     runs.write_json(folder / "settings.json", {**settings, **ours})
-    if options.task:
-        worker.receive(strategy, folder)
-    fitted = fit.fit(model, table, options, weights, folder, seconds)
+    with worker.together(options.task):
+        if options.task:
+            worker.receive(strategy, folder)
+        fitted = fit.fit(model, table, options, weights, folder, seconds)
     if strategy:
         model = runs.load(folder)[0]  # without its strategy: one process goes on
     if fitted.why == "time":

@@ -69,6 +69,23 @@ def quiet(options: argparse.Namespace) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def together(task: Task | None) -> Iterator[None]:
+    """In this block workers wait for each other; RunError if one of them is gone."""
+    if task is None:
+        yield
+        return
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if "Collective" not in str(error) and not isinstance(error, tf.errors.UnavailableError):
+            raise
+        raise RunError("another worker is gone, so that this one cannot go on: start all again, "
+                       "with --resume") from None  # fmt: skip
+
+
+@contextlib.contextmanager
 def scope(strategy: Any) -> Iterator[None]:
     """In this block a model is built for the strategy; for one device if it is None."""
     if strategy is None:
