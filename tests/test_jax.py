@@ -46,6 +46,7 @@ def test_two_devices_learn_what_one_learns(on_jax):
 def test_a_model_trained_on_jax_answers_alike_on_tensorflow(on_jax):
     import on_jax as script
 
+    assert mm.models  # its classes are known now
     model = keras.saving.load_model(on_jax / "two.keras")
     x, y = script.data()
     with np.load(on_jax / "two.npz") as kept:
