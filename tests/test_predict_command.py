@@ -10,7 +10,7 @@ import pytest
 from command_line import call, change, read, write
 
 from mmkeras.__main__ import main
-from mmkeras.table import predict
+from mmkeras.table.joined import write_csv
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -184,7 +184,7 @@ def test_categories_that_the_training_had_not_are_named_with_their_counts(two_se
 
 def test_classes_that_the_encoding_of_the_input_lacks_make_it_utf_8(tmp_path):
     rows = [["text", "prediction"], ["thé", "чай"]]
-    used = predict.write(tmp_path / "o.csv", rows, "cp1252", ",")
+    used = write_csv(tmp_path / "o.csv", lambda: iter(rows), "cp1252", ",")
     assert used == "utf-8-sig"
     assert (tmp_path / "o.csv").read_text(used).splitlines() == ["text,prediction", "thé,чай"]
 

@@ -21,6 +21,7 @@ from .problems import HEADER, Problems
 
 SHOWN = 5  # most unknown categories that a warning names
 LEVELS = 100  # largest number of levels of a category; rarer levels become "other"
+DOUBT = ("1.234", "1,234")  # a number that may be above a thousand or about one
 _GROUP = "[ \u00a0\u202f'’]"  # marks for thousands that are never decimal marks
 _ASCII = {0x2212: "-", **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)}}
 _CURRENCY = "$¢£¤¥֏؋৳฿៛₠-⃀﷼"
@@ -85,22 +86,44 @@ def parse(cell: str) -> tuple[dict[str, float], str] | None:
 
 def _style(parsed: Sequence[Any], delimiter: str) -> tuple[Style, int | None]:
     """How a column writes its numbers, and the place of a cell if none tells the decimal mark."""
-    sure = Counter(mark for one in parsed if one and len(one[0]) == 1 for mark in one[0])
     signs = Counter(one[1] for one in parsed if one and any(one[0].values()))
     sign = signs.most_common(1)[0][0] if signs else ""
+    counts = Counter(_tells(one) for one in parsed)
+    if mark := decimal_mark(counts, delimiter):
+        return Style(mark, sign), None
+    return Style("", sign), next((i for i, one in enumerate(parsed) if _tells(one) in DOUBT), None)
+
+
+def count_marks(cells: Sequence[str]) -> Counter[str]:
+    """What the cells of a column tell of its decimal mark, for `decimal_mark`; counts add up."""
+    known = Counter(cell for cell in cells if cell and cell.lower() not in ABSENT)
+    counts: Counter[str] = Counter()
+    for cell, times in known.items():
+        counts[_tells(parse(cell))] += times
+    return counts
+
+
+def _tells(one: tuple[dict[str, float], str] | None) -> str:
+    """The decimal mark of a number that tells it; of 1.234 and 1,234 one of `DOUBT`; else ""."""
+    readings = one[0] if one else {}
+    if len(readings) == 1:
+        return next(iter(readings))
+    if len(set(readings.values())) < 2:
+        return ""
+    return DOUBT[abs(readings["."]) > abs(readings[","])]
+
+
+def decimal_mark(counts: Mapping[str, int], delimiter: str) -> str:
+    """The decimal mark of a column, of which `count_marks` counts what it tells; "" if nothing."""
+    sure = {mark: n for mark in ",." if (n := counts.get(mark, 0))}
     if sure:
-        return Style(max(sorted(sure), key=lambda mark: sure[mark]), sign), None
-    doubt = [i for i, one in enumerate(parsed) if one and len(set(one[0].values())) > 1]
-    if not doubt:
-        return Style("", sign), None
+        return max(sorted(sure), key=lambda mark: sure[mark])
     # 1.234 and 1,234: in a file with commas between cells, the point is the decimal mark of a
     # program; spreadsheets use the semicolon where the comma is the decimal mark.
-    small = [i for i in doubt if abs(parsed[i][0]["."]) < abs(parsed[i][0][","])]  # with a point
-    if delimiter != ";" and len(small) == len(doubt):
-        return Style(".", sign), None
-    if delimiter == ";" and not small:
-        return Style(",", sign), None
-    return Style("", sign), doubt[0]
+    point, comma = (counts.get(name, 0) for name in DOUBT)
+    if delimiter != ";" and point and not comma:
+        return "."
+    return "," if delimiter == ";" and comma and not point else ""
 
 
 def read_numbers(

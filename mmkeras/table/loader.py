@@ -5,6 +5,7 @@ means that this modality is absent in this row. Everything else that is wrong is
 row number that a spreadsheet shows.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from .arguments import FILES, Options, check_used_once
 from .checks import check_cells, class_names
 from .columns import MODALITIES
 from .problems import Problems, TableError
-from .reading import read_cells
+from .reading import Records, read_cells
 from .table import Table
 from .words import words_of
 
@@ -120,13 +121,27 @@ def load_table(
     return _load(Options(**locals()))
 
 
-def _load(o: Options) -> Table:
+def load_records(path: str | Path, records: Records, **arguments: Any) -> Table:
+    """As `load_table(path, **arguments)`, but of these records only.
+
+    Args:
+        records: (row number, cells) as from `read_records`; the first one is the header.
+
+    Raises:
+        TableError: as for `load_table`; also if no row is left, whatever ``on_error`` says.
+    """
+    defaults = {name: of.default for name, of in inspect.signature(load_table).parameters.items()}
+    return _load(Options(**defaults | arguments | {"path": path}), records)
+
+
+def _load(o: Options, records: Records | None = None) -> Table:
     """Load the table; the arguments are already checked."""
     problems, used = Problems(), o.used
     check_used_once(used, problems)
     cells = read_cells(
-        o.csv, used, o.optional, encoding=o.encoding, delimiter=o.delimiter, problems=problems
-    )
+        o.csv, used, o.optional, encoding=o.encoding, delimiter=o.delimiter, problems=problems,
+        records=records,
+    )  # fmt: skip
     steps.tidy(cells, used)
     if o.label is not None:
         rare = steps.rare_classes(cells.columns[o.label], o.least_rows)

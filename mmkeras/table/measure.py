@@ -34,7 +34,12 @@ FLOOR = 1e-7  # smallest probability in the log loss: about the step of float32 
 
 def probabilities(model: Any, x: Mapping[str, Array], classes: int) -> Array:
     """The probabilities of one batch, float64 (batch, classes); a binary head gives 1 - p and p."""
-    p = np.asarray(model.predict_on_batch(dict(x)), np.float64)
+    return classes_of(model.predict_on_batch(dict(x)), classes)
+
+
+def classes_of(answers: Any, classes: int) -> Array:
+    """As `probabilities`, from what the model answered."""
+    p = np.asarray(answers, np.float64)
     return np.concatenate([1 - p, p], axis=1) if classes == 2 else p / p.sum(axis=1, keepdims=True)
 
 

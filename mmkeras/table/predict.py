@@ -1,4 +1,4 @@
-"""The command `mmkeras predict`: write a CSV again, with the answer of a trained run in each row.
+"""The command `mmkeras predict`: write a table again, with the answer of a trained run in each row.
 
     mmkeras predict weather/run weather/new.csv
 
@@ -6,12 +6,18 @@ It adds a column `prediction` and a column `probability_<class>` per class. If t
 column, that is an error, or with --allow-missing-columns a modality that no row has. With
 --skip-bad-rows a row that cannot be read stays in the output, with an empty prediction and the
 reason in one more column, `problem`.
+
+A table of any size is answered in blocks of rows, each of which is kept until all are joined, so
+that a job that was killed can go on; also by a Dask cluster, or in shards.
 """
 
 import argparse
 import codecs
-import csv
+import contextlib
+import dataclasses
 import os
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,104 +25,36 @@ from typing import TYPE_CHECKING, Any
 from .. import files
 from ..usage import Parser
 from . import run as runs
-from .command import STATUS, RunError, add_reading, add_run_and_csv, exit_status, reading_of
+from .command import (
+    STATUS,
+    RunError,
+    add_reading,
+    add_run_and_csv,
+    at_least,
+    exit_status,
+    reading_of,
+)  # fmt: skip
 
 if TYPE_CHECKING:  # imported by the functions that need them, so that --help appears at once
-    import pandas as pd
+    from .answers import Work
+    from .blocks import Job
+    from .joined import Joined
 
 MISSING = (
     "The model was trained with it. Name the column as in the training, or let every row go "
     "without: --allow-missing-columns"
 )
-PREDICTION, PROBABILITY, PROBLEM = "prediction", "probability_", "problem"
+BLOCK = 1024
+EXAMPLES = f"""Examples:
+  mmkeras predict weather/run weather/new.csv
+  mmkeras predict weather/run big.csv --resume             go on after a kill
+  mmkeras predict weather/run big.parquet --engine dask    all cores, one process on each
+  mmkeras predict weather/run big.csv --shard 2/4          the second of four jobs
 
-
-def predict(
-    model: Any, settings: dict[str, Any], path: Path, **reading: Any
-) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """The probabilities of every row of a CSV.
-
-    Args:
-        model, settings: from `run.load`.
-        path: the CSV, with the columns that the model was trained on.
-        reading: arguments of `load_table`, such as on_error or encoding; the others are as in
-            training.
-
-    Returns:
-        Two DataFrames: the probabilities, with a float column per class and the row number in the
-        file (the header is 1) as index; and the problems, with columns row, column, value, reason.
-
-    Raises:
-        TableError: rows cannot be read, or a column is missing; the error lists all problems.
-    """
-    import numpy as np
-    import pandas as pd
-
-    from .loader import load_table
-    from .measure import probabilities
-    from .problems import in_words
-
-    as_trained = {key: settings[key] for key in ("encoding", "delimiter")}
-    table = load_table(path, label=None, **as_trained | reading, **settings["table"])
-    classes = settings["classes"]
-    found = [np.empty((0, len(classes)))]
-    if len(table):
-        for x in table.dataset("all").as_numpy_iterator():
-            found.append(probabilities(model, x, len(classes)))
-    answers = pd.DataFrame(np.concatenate(found), index=table.rows["row"], columns=classes)
-    return answers, in_words(table.report, trained=True)
-
-
-def joined(
-    records: dict[int, list[str]], answers: "pd.DataFrame", problems: "pd.DataFrame"
-) -> list[list[str]]:
-    """The records, each with its answer, and with a last column `problem` if there are problems.
-
-    Raises:
-        RunError: the input already has a column with the name of one that is added.
-    """
-    import pandas as pd
-
-    (_, header), *rows = records.items()
-    reasons: dict[int, list[str]] = {
-        row: ["all cells are blank"] for row, cells in rows if not any(map(str.strip, cells))
-    }
-    for row, column, _, reason in problems.itertuples(index=False):
-        if not pd.isna(row):
-            reasons.setdefault(int(row), []).append(f"{column}: {reason}" if column else reason)
-    added = [PREDICTION, *(f"{PROBABILITY}{name}" for name in answers.columns)]
-    added += [PROBLEM] if reasons else []
-    same = [name for name in header if name.strip() in added]
-    if same:
-        raise RunError(
-            f"the CSV already has a column {same[0]!r}, which the answers need: rename it"
-        )
-    best = answers.columns[answers.to_numpy().argmax(axis=1)] if len(answers) else []
-    said = {
-        int(row): [name, *(f"{p:.6f}" for p in ps)]
-        for row, name, ps in zip(answers.index, best, answers.to_numpy(), strict=True)
-    }
-    out = [[*header, *added]]
-    for row, cells in rows:
-        if row not in said and row not in reasons:
-            raise AssertionError(f"row {row} has neither an answer nor a problem")
-        cells = [*cells[: len(header)], *[""] * (len(header) - len(cells))]
-        answer = said.get(row, [""] * (1 + len(answers.columns)))
-        why = ["; ".join(reasons.get(row, []))] if reasons else []
-        out.append([*cells, *answer, *why])
-    return out
-
-
-def write(path: Path, rows: list[list[str]], encoding: str, delimiter: str) -> str:
-    """Write the whole file or nothing; return its encoding (UTF-8 with BOM if names need it)."""
-    if encoding != "utf-8":
-        try:
-            "".join(cell for row in rows for cell in row).encode(encoding, "surrogateescape")
-        except UnicodeEncodeError:
-            encoding = "utf-8-sig"
-    with files.whole(path, "w", newline="", encoding=encoding, errors="surrogateescape") as file:
-        csv.writer(file, delimiter=delimiter).writerows(rows)
-    return encoding
+The columns are those of the training, and the output is encoded as the input is. A table of any
+size is answered in blocks of rows, each of which is kept in OUTPUT.blocks until all are joined.
+Shards are whole files; in order, they are the table: keep the header of the first one only, as in
+(cat big.predicted.1-of-2.csv; tail -n +2 big.predicted.2-of-2.csv) > all.csv. {STATUS}"""
 
 
 def codec_of(path: Path, encoding: str) -> str:
@@ -130,32 +68,68 @@ def codec_of(path: Path, encoding: str) -> str:
 # ------------------------------------------------------------------------------ command line
 
 
+def shard(text: str) -> tuple[int, int]:
+    """For argparse: a shard such as 2/4, the second of four."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    i, n = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= i <= n:
+        raise argparse.ArgumentTypeError(f"must be such as 1/4, 2/4, 3/4 or 4/4; got {text!r}")
+    return i, n
+
+
 def parser() -> argparse.ArgumentParser:
     """The options, with their defaults."""
     p = Parser(
         prog="mmkeras predict",
-        description="Predict every row of a CSV with a model that mmkeras train made: add a "
-        "column prediction and a column probability_<class> for each class.",
-        epilog="Example: mmkeras predict weather/run weather/new.csv. The columns are those of the "
-        f"training, and the output is encoded as the input is. {STATUS}",
+        description="Predict every row of a table, a CSV or a Parquet file, with a model that "
+        "mmkeras train made: add a column prediction and a column probability_<class> for each "
+        "class.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_run_and_csv(p, "new.csv", "rows to answer")
-    p.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: "
-                   "new.predicted.csv, beside the CSV)")  # fmt: skip
-    p.add_argument("--force", action="store_true", help="replace the output file")
+    add_run_and_csv(p, "TABLE", "rows to answer: a CSV, or a Parquet file (needs the packages of: "
+                    "pip install 'mmkeras[scale]')")  # fmt: skip
+    p.add_argument("--out", type=Path, metavar="FILE", help="file to write, .csv or .parquet "
+                   "(default: new.predicted.csv, beside new.csv)")  # fmt: skip
+    p.add_argument("--features", type=Path, metavar="FILE", help="also write, as .npy or .parquet, "
+                   "the vector that the answer to each row is computed from")  # fmt: skip
+    p.add_argument("--force", action="store_true", help="replace the output file, and blocks that "
+                   "are kept")  # fmt: skip
     p.add_argument("--allow-missing-columns", action="store_true", help="take a column of the "
                    "training that the file lacks for blank in every row")  # fmt: skip
+    add = p.add_argument_group("large tables").add_argument
+    add("--resume", action="store_true", help="go on with a prediction that was stopped or killed; "
+        "run, table and options must be the same")  # fmt: skip
+    add("--block-rows", type=at_least(1, most=1_000_000), default=BLOCK, metavar="N",
+        help=f"rows that are read and answered at a time (default: {BLOCK})")  # fmt: skip
+    add("--shard", type=shard, metavar="I/N", help="answer the I-th of N parts of the table, and "
+        "write new.predicted.I-of-N.csv; each part is a job of its own")  # fmt: skip
+    add("--engine", choices=("local", "dask"), default="local", help="who answers: this process "
+        "(default), or Dask workers (needs: pip install 'mmkeras[scale]')")  # fmt: skip
+    add("--workers", type=at_least(1, most=1024), metavar="N", help="with --engine dask: processes "
+        "on this machine (default: one per core)")  # fmt: skip
+    add("--scheduler", metavar="ADDRESS", help="with --engine dask: use the cluster of this "
+        "scheduler, as in tcp://10.0.0.5:8786; its workers must see the run, the table and the "
+        "files under the same paths")  # fmt: skip
     add_reading(p.add_argument_group("reading").add_argument, trained="as in training")
     return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; see `parser`."""
-    options = parser().parse_args(argv)
-    out = options.out or options.csv.with_suffix(f".predicted{options.csv.suffix}")
+    p = parser()
+    options = p.parse_args(argv)
+    if options.engine != "dask" and (options.workers or options.scheduler):
+        p.error(f"--{'workers' if options.workers else 'scheduler'} is for --engine dask")
+    if options.workers and options.scheduler:
+        p.error("--workers is for a cluster of this machine; leave it out with --scheduler")
+    part = ".{}-of-{}".format(*options.shard) if options.shard else ""
+    out = options.out or options.csv.with_suffix(f".predicted{part}{options.csv.suffix}")
     advice = "" if options.skip_bad_rows else "To answer the other rows: --skip-bad-rows"
+    options.kept = ""
     return exit_status(
         lambda: _run(options, out),
+        kept=lambda: options.kept,
         advice=advice,
         hints={"no such column": MISSING},
         trained=True,
@@ -178,34 +152,144 @@ def check_output(out: Path, csv: Path, force: bool) -> None:
         raise RunError(f"{out} is the input itself; name another file with --out")
 
 
-def _run(options: argparse.Namespace, out: Path) -> None:
-    """Run the command, except for the handling of errors."""
-    from .reading import header_of, read_records
+def _check(options: argparse.Namespace, out: Path) -> None:
+    """Raise RunError for what can be known before the table is read."""
+    from . import engines, parquet
 
     if not options.csv.is_file():
         raise RunError(f"there is no CSV at {options.csv}")
-    check_output(out, options.csv, options.force)
-    runs.read_settings(options.run)  # its faults are reported before TensorFlow is loaded
-    import mmkeras as mm
+    check_output(out, options.csv, options.force or options.resume)
+    named = [out]
+    if options.features is not None:
+        if options.features.suffix.lower() not in (".npy", ".parquet"):
+            raise RunError(f"--features {options.features}: the name must end in .npy or .parquet")
+        if options.features == out:
+            raise RunError(f"--features {out}: the answers are written there; name another file")
+        check_output(options.features, options.csv, options.force or options.resume)
+        named.append(options.features)
+    for path in named:
+        if path.suffix.lower() == ".parquet":
+            parquet.check_installed(str(path))
+    if options.engine == "dask":
+        engines.check_dask()
 
-    mm.start()
-    model, settings = runs.load(options.run)
+
+def _run(options: argparse.Namespace, out: Path) -> None:
+    """Run the command, except for the handling of errors."""
+    from . import answers, blocks
+    from .joined import Joined
+    from .reading import header_of
+
+    _check(options, out)
+    settings = runs.read_settings(options.run)  # its faults are reported before TensorFlow loads
     codec = options.encoding or settings["encoding"]
-    mark = options.delimiter or settings["delimiter"]
-    reading = reading_of(options) | {"encoding": codec, "delimiter": mark}
-    missing = options.allow_missing_columns
-    answers, problems = predict(
-        model, settings, options.csv, allow_missing_columns=missing, **reading
+    source = blocks.Source(options.csv, codec, options.delimiter or settings["delimiter"])
+    known = blocks.known(source, settings, options.allow_missing_columns)
+    problem = known.blank or options.shard is not None
+    answers.check_names(known.header, settings["classes"], problem or options.skip_bad_rows)
+    places = blocks.part(known.rows, options.shard)
+    one = (
+        options.engine == "local" and places == (0, known.rows) and known.rows <= options.block_rows
     )
-    records = dict(read_records(options.csv, codec, mark))
-    header = header_of(records[min(records)])
+    reading = reading_of(options) | {"encoding": codec, "delimiter": source.delimiter}
+    reading |= {"allow_missing_columns": options.allow_missing_columns}
+    reading |= {} if one else {"cache": False}  # it would be as large as all files together
+    work = answers.Work(
+        Path(os.path.abspath(options.run)), files.sha256(options.run / "model.keras"),
+        Path(os.path.abspath(options.csv)),
+        {**settings, "table": known.table}, reading, options.features is not None,
+    )  # fmt: skip
+    job = blocks.Job(out)
+    joined = Joined(job, source, known, settings["classes"], places, options.block_rows, problem)
     for column in runs.inputs_of(settings):
-        if column not in header:
+        if column not in header_of(known.header):
             print(f"There is no column {column!r}: every row goes without it.")
-    wanted = codec_of(options.csv, codec)
-    used = write(out, joined(records, answers, problems), wanted, mark)
-    bad = len(records) - 1 - len(answers)
+    with job.opened(resume=options.resume, force=options.force):
+        job.begin(_depends(options, work, source))
+        try:
+            _answer(options, work, joined)
+            _finish(options, joined)
+        finally:
+            _say_kept(options, job)
+
+
+def _depends(options: argparse.Namespace, work: "Work", source: Any) -> dict[str, Any]:
+    """What the answers depend on, in the words of the command: a job goes on only with the same."""
+    flags = ("allow_missing_columns", "allow_outside", "max_audio_seconds", "max_file_bytes",
+             "block_rows")  # fmt: skip
+    return {
+        "the model": work.model,
+        "settings.json of the run": files.sha256(options.run / "settings.json"),
+        "the table": files.sha256(options.csv),
+        "--encoding": source.encoding,
+        "--delimiter": source.delimiter,
+        **{f"--{name.replace('_', '-')}": getattr(options, name) for name in flags},
+        "--shard": "/".join(map(str, options.shard)) if options.shard else None,
+        "--features": options.features is not None,
+    }
+
+
+def _answer(options: argparse.Namespace, work: "Work", joined: "Joined") -> None:
+    """Answer the blocks that are not done yet."""
+    from tqdm import tqdm
+
+    from . import engines
+
+    done = set(joined.job.done())
+    first = (1, joined.known.header)
+    todo = ((n, [first, *block]) for n, block in enumerate(joined.records()) if n not in done)
+    if options.engine == "dask":
+        found = engines.dask(work, todo, options.scheduler, options.workers)
+    else:
+        import mmkeras as mm
+
+        mm.start()
+        found = engines.here(work, todo)
+    rows = joined.places[1] - joined.places[0]
+    if done:
+        print(f"Of {rows} rows, {len(done)} blocks are done already")
+    quiet = rows <= options.block_rows or None  # None: where stderr is no terminal, either
+    warned = options.skip_bad_rows
+    with tqdm(total=rows, unit=" rows", disable=quiet) as bar, contextlib.closing(found):
+        for number, answers in found:
+            joined.job.write(number, answers)
+            bar.update(len(answers.rows) + len(answers.problems["row"].unique()))
+            if not warned and len(answers.problems) and rows > options.block_rows:
+                row, column, _, reason = answers.problems.iloc[0]
+                where = f"Row {row}, column {column!r}" if column else f"Row {row}"
+                print(f"{where}: {reason}. This will be an error at the end, unless "
+                      "--skip-bad-rows is given", file=sys.stderr)  # fmt: skip
+                warned = True
+
+
+def _finish(options: argparse.Namespace, joined: "Joined") -> None:
+    """Join the answers, write the output, and say so."""
+    from .answers import stuck
+
+    job, out = joined.job, joined.job.out
+    numbers = job.done()
+    answered = sum(len(job.read(n).rows) for n in numbers)
+    error = stuck(map(job.read, numbers), options.csv, not answered and not options.shard)
+    if error and not (options.skip_bad_rows and error.skippable):
+        raise error
+    joined = dataclasses.replace(joined, problem=joined.problem or error is not None)
+    wanted = codec_of(options.csv, joined.source.encoding)
+    used = joined.write(wanted)
+    if options.features is not None:
+        joined.write_features(options.features)
+    job.finish()
+    bad = joined.places[1] - joined.places[0] - answered
     left = f", {bad} with problems left empty" if bad else ""
-    print(f"Wrote {out}: {len(answers)} row{'s' * (len(answers) != 1)} answered{left}")
+    print(f"Wrote {out}: {answered} row{'s' * (answered != 1)} answered{left}")
     if used != wanted:
         print(f"It is in UTF-8: {wanted} has no letters for a name of a class.")
+    if options.features is not None:
+        print(f"Wrote {options.features}: one vector per row")
+
+
+def _say_kept(options: argparse.Namespace, job: "Job") -> None:
+    """If blocks are left, remember to say that they are, and how to go on."""
+    if (kept := len(job.done())) > 1:
+        options.kept = (
+            f"{kept} blocks are kept in {job.folder}; the same command with --resume goes on"
+        )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -35,6 +36,9 @@ class TableError(ValueError):
         misread = problems["reason"].str.contains(NOT_OF_ENCODING).any()
         self.skippable = bool(of_rows and not misread)
         super().__init__(_message(self.path, problems))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.problems)  # it may come from another process
 
     def for_command(self, trained: bool = False) -> str:
         """The message, in which options of the command replace the arguments of `load_table`.

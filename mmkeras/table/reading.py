@@ -21,6 +21,7 @@ from .problems import HEADER, Problems, TableError, did_you_mean
 
 MAX_TABLE_BYTES = 2 * 1024**3
 MAX_CELL = 131_072  # largest number of characters in a cell of a used column
+Records = Iterator[tuple[int, list[str]]]
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\x00\x00\xfe\xff", "utf-32"))
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _NOT_CSV = {
@@ -51,6 +52,7 @@ def read_records(
     delimiter: str = ",",
     *,
     problems: Problems | None = None,
+    most_bytes: float = MAX_TABLE_BYTES,
 ) -> Generator[tuple[int, list[str]], None, None]:
     """(row number, unchanged cells) of every record that has a cell, beginning with the header.
 
@@ -60,6 +62,7 @@ def read_records(
     Args:
         path, encoding, delimiter: as for `load_table`.
         problems: the problems to which a fault is added before it is raised.
+        most_bytes: largest size of the file.
 
     Raises:
         TableError: the file as a whole cannot be read.
@@ -71,7 +74,7 @@ def read_records(
     found = Problems() if problems is None else problems
     errors = "surrogateescape" if codec == "utf-8-sig" else "strict"
     try:
-        _check_bytes(path, encoding, found)
+        _check_bytes(path, encoding, found, most_bytes)
         with path.open(encoding=codec, errors=errors, newline="") as stream, _long_cells():
             said = _SEP.fullmatch(stream.readline(40))
             if not said:
@@ -94,11 +97,13 @@ def read_cells(
     encoding: str,
     delimiter: str,
     problems: Problems,
+    records: Records | None = None,
 ) -> Cells:
     """The wanted columns (role → name or names) of a CSV, whose cells are all strings.
 
     Records with another number of cells or bytes of another encoding are left out and added to
-    ``problems``. The columns of ``optional`` roles may be missing, and are then blank.
+    ``problems``. The columns of ``optional`` roles may be missing, and are then blank. ``records``
+    are those of `read_records`, or some of them after the header; None: all of the file.
 
     Raises:
         TableError: the file as a whole cannot be read; the error has all problems found so far.
@@ -107,12 +112,15 @@ def read_cells(
     names = [
         (role, n) for role, of in wanted.items() for n in ([of] if isinstance(of, str) else of)
     ]
-    records = read_records(path, encoding, delimiter, problems=problems)
-    with contextlib.closing(records):
-        try:
-            return _Columns(path, names, optional, problems).read(records)
-        except _Stop:
-            raise TableError(path, problems.frame()) from None
+    if records is None:
+        records = read_records(path, encoding, delimiter, problems=problems)
+    try:
+        return _Columns(path, names, optional, problems).read(records)
+    except _Stop:
+        raise TableError(path, problems.frame()) from None
+    finally:
+        if isinstance(records, Generator):
+            records.close()
 
 
 def header_of(record: Sequence[str]) -> list[str]:
@@ -135,12 +143,10 @@ def _codec(encoding: str) -> str:
     return "utf-8-sig" if name == "utf-8" else encoding
 
 
-def _check_bytes(path: Path, encoding: str, problems: Problems) -> None:
+def _check_bytes(path: Path, encoding: str, problems: Problems, most: float) -> None:
     size = path.stat().st_size
-    if size > MAX_TABLE_BYTES:
-        problems.add(
-            0, None, "", f"the file has {size:,} bytes, more than the {MAX_TABLE_BYTES:,} allowed"
-        )
+    if size > most:
+        problems.add(0, None, "", f"the file has {size:,} bytes, more than the {most:,} allowed")
     with path.open("rb") as stream:
         start = stream.read(4096)
     other = next((name for magic, name in _NOT_CSV.items() if start.startswith(magic)), None)
@@ -172,7 +178,7 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _records(stream: Any, delimiter: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
+def _records(stream: Any, delimiter: str, problems: Problems) -> Records:
     """All records with a cell, from the first one that is not blank, which is the header."""
     reader, row, begun = csv.reader(stream, delimiter=delimiter, strict=True), 0, False
     while True:
@@ -213,7 +219,7 @@ class _Columns:
     problems: Problems
     likely: str | None = None  # the likely encoding of a file with bytes that do not fit
 
-    def read(self, records: Iterator[tuple[int, list[str]]]) -> Cells:
+    def read(self, records: Records) -> Cells:
         _, first = next(records)
         header = header_of(first)
         self._check_header(header)
