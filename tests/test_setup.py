@@ -105,7 +105,7 @@ def imported(folder):
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [("mmkeras", ["course", "export", "serve"]), ("tools", ["course", "test", "dev"])],
+    [("mmkeras", ["course", "export", "serve", "scale"]), ("tools", ["course", "test", "dev"])],
 )
 def test_every_import_is_a_declared_dependency(folder, extras):
     declared = names(*extras) | {"mmkeras"}

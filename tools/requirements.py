@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CONDA_PYTHON = "3.12"
 COMPILE = (
     "uv pip compile --no-config --universal --fork-strategy fewest --python-version 3.11 "
-    "--extra course --extra export --extra serve --extra test --extra dev --no-header "
-    "--annotation-style line pyproject.toml"
+    "--extra course --extra export --extra serve --extra scale --extra test --extra dev "
+    "--no-header --annotation-style line pyproject.toml"
 )
 HEADER = f"""\
 # Every package the course needs, direct and indirect, at one exact version, for Python 3.11 to 3.13

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import io
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +39,14 @@ class Answers:
         p: float64 (n, classes), their probabilities.
         problems: DataFrame of the rows that cannot be read: row, column, value, reason.
         vectors: float32 (n, d), what the answers are computed from, or None.
+        told: warnings, such as of categories that the training had not.
     """
 
     rows: np.ndarray
     p: np.ndarray
     problems: pd.DataFrame
     vectors: np.ndarray | None = None
+    told: Sequence[str] = ()
 
     @classmethod
     def none(cls, classes: int, problems: "pd.DataFrame | None" = None) -> "Answers":
@@ -51,21 +54,26 @@ class Answers:
         given = Problems().frame() if problems is None else problems
         return cls(np.empty(0, np.int64), np.empty((0, classes)), given)
 
+    def ends(self) -> "Answers":
+        """The first and the last row, with problems and warnings, and without the answers."""
+        rows = self.rows[[0, -1]] if len(self.rows) else self.rows
+        return Answers(rows, self.p[:0], self.problems, None, self.told)
+
     def write(self, file: IO[bytes]) -> None:
         """Write an .npz, without pickles."""
         problems = self.problems.astype({"row": "int64"}).to_dict("list")
         arrays: dict[str, Any] = {"rows": self.rows, "p": self.p}
         arrays |= {} if self.vectors is None else {"vectors": self.vectors}
+        arrays |= {"told": np.array(json.dumps(list(self.told)))}
         np.savez(file, problems=np.array(json.dumps(problems)), **arrays)
 
     @classmethod
     def read(cls, path: Path) -> "Answers":
         """What `write` wrote."""
         with np.load(path, allow_pickle=False) as kept:
-            problems = pd.DataFrame(json.loads(str(kept["problems"])))
-            return cls(
-                kept["rows"], kept["p"], problems.astype({"row": "Int64"}), kept.get("vectors")
-            )
+            problems = pd.DataFrame(json.loads(str(kept["problems"]))).astype({"row": "Int64"})
+            told = json.loads(str(kept["told"]))
+            return cls(kept["rows"], kept["p"], problems, kept.get("vectors"), told)
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,9 @@ def answer(
     classes = len(settings["classes"])
     try:
         given = {**reading, "on_error": "skip"}
-        table = load_records(path, iter(records), label=None, **given, **settings["table"])
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            table = load_records(path, iter(records), label=None, **given, **settings["table"])
     except TableError as error:
         fault = error.problems
         of_rows = fault["row"].gt(HEADER).fillna(False)
@@ -152,6 +162,7 @@ def answer(
         np.concatenate(found),
         in_words(table.report, trained=True),
         np.concatenate(read) if vectors else None,
+        [str(one.message) for one in told],
     )
 
 
@@ -215,6 +226,17 @@ def stuck(problems: Iterable[Answers], path: Path, none_left: bool) -> TableErro
     if none_left:
         found.add(0, None, "", EMPTY[0])
     return TableError(path, found.frame()) if found.found else None
+
+
+def warn(blocks: Sequence[Answers]) -> None:
+    """Pass on what the blocks were told; of many blocks, of the first three."""
+    told = [block for block in blocks if block.told]
+    for block in told[:3]:
+        rows = f"rows {block.rows[0]} to {block.rows[-1]}: " if len(blocks) > 1 else ""
+        for text in dict.fromkeys(block.told):
+            warnings.warn(f"{rows}{text}", stacklevel=2)
+    if more := len(told) - 3 if len(told) > 3 else 0:
+        warnings.warn(f"and the like in {more} more blocks of rows", stacklevel=2)
 
 
 def beside(

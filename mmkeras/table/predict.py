@@ -264,12 +264,17 @@ def _answer(options: argparse.Namespace, work: "Work", joined: "Joined") -> None
 
 def _finish(options: argparse.Namespace, joined: "Joined") -> None:
     """Join the answers, write the output, and say so."""
-    from .answers import stuck
+    from .answers import stuck, warn
 
     job, out = joined.job, joined.job.out
     numbers = job.done()
-    answered = sum(len(job.read(n).rows) for n in numbers)
-    error = stuck(map(job.read, numbers), options.csv, not answered and not options.shard)
+    answered, found = 0, []
+    for number in numbers:
+        one = job.read(number)
+        answered += len(one.rows)
+        found.append(one.ends())
+    warn(found)
+    error = stuck(found, options.csv, not answered and not options.shard)
     if error and not (options.skip_bad_rows and error.skippable):
         raise error
     joined = dataclasses.replace(joined, problem=joined.problem or error is not None)
