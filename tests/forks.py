@@ -62,6 +62,7 @@ class Forks:
         if self.process is None:
             pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             env = {**self.env, "OMP_NUM_THREADS": "1"}
+            env["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # pandas loads PyArrow
             self.process = subprocess.Popen([sys.executable, "-c", SERVER], env=env, **pipes)
             assert self.answer() == "ready"
         return self.process
