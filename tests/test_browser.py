@@ -23,7 +23,7 @@ CHAPTER = "03_images.ipynb"
 COPY = f"work/{CHAPTER}"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
-LIMIT = 60  # seconds until something that should come is given up
+LIMIT = 180  # seconds until something that should come is given up
 
 websocket = pytest.importorskip("websocket", reason="jupyter_server brings it")
 pytestmark = [
