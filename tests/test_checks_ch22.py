@@ -135,6 +135,8 @@ RIGHT = {
     ],
     ch22.review: [
         ("a plan", lambda: (PLAN,)),
+        ("one word", lambda: (PLAN | {"measure": "recall", "group": "women"},)),
+        ("no AUC", lambda: (PLAN | {"measure": "recall of Caucasian women"},)),
         ("by Wilson", lambda: (PLAN | {"people": 312, "measure": "share of the ill found"},)),
     ],
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """Checks of chapter 22, fairness."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -169,10 +170,13 @@ def review(plan: dict) -> str | None:
     if not isinstance(plan, Mapping) or set(plan) != set(asked):
         raise NotYet(f"the plan needs exactly {', '.join(asked)}")
     for name in asked:
-        if name != "people" and (not isinstance(plan[name], str) or len(plan[name].split()) < 2):
+        least = 1 if name in ("group", "measure") else 2
+        if name != "people" and (
+            not isinstance(plan[name], str) or len(plan[name].split()) < least
+        ):
             raise NotYet(f"say in a few words what {name!r} is: yours is {plan[name]!r}")
     measure = plan["measure"].lower()
-    if "auc" in measure:
+    if re.search(r"\bauc\b", measure):
         raise NotYet("an AUC knows no threshold: section 1 shows what it hides")
     if not any(
         word in measure for word in ("recall", "true positive", "sensitiv", "found", "miss")
