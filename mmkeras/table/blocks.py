@@ -106,7 +106,7 @@ def known(source: Source, settings: Mapping[str, Any], optional: bool) -> Known:
         check([])
     style = {name: {"decimal": decimal_mark(of, source.delimiter)} for name, of in marks.items()}
     if source.is_parquet:  # numbers have no decimal mark and no sign there
-        style = dict.fromkeys(parquet.numbers(source.path), {"decimal": ".", "sign": ""})
+        style |= dict.fromkeys(parquet.numbers(source.path), {"decimal": ".", "sign": ""})
     written = {name: {**of, **style.get(name, {})} for name, of in learned["numbers"].items()}
     numbers = {**learned, "numbers": written} if table.get("numbers") else table.get("numbers")
     return Known(header[1], rows, filled < rows, {**table, "numbers": numbers})
