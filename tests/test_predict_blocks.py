@@ -19,6 +19,11 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 ROWS = 70
 
 
+def assert_same(answers, expected):
+    """Batches of other sizes are added up in another order: the last of six decimals may differ."""
+    pd.testing.assert_frame_equal(answers, expected, rtol=0, atol=2e-6)
+
+
 @pytest.fixture(scope="module")
 def table(two_seeds, tmp_path_factory):
     """A table with a gap and a cell that is no number, and its answers in one block."""
@@ -37,7 +42,7 @@ def test_blocks_give_what_one_block_gives(two_seeds, table, tmp_path):
     options = ("--out", out, "--skip-bad-rows", "--block-rows", "16")
     status, said, err = call("predict", two_seeds.run, data, *options)
     assert status == 0, err
-    pd.testing.assert_frame_equal(read(out), whole)
+    assert_same(read(out), whole)
     assert "69 rows answered, 1 with problems left empty" in said
     assert "rows 2 to 17: column 'cup'" in err and "'bowl' (1)" in err
     assert not blocks.Job(out).folder.exists()
@@ -51,7 +56,7 @@ def test_a_problem_is_told_when_it_is_met_and_an_error_in_the_end(two_seeds, tab
     options = ("--resume", "--skip-bad-rows", "--block-rows", "16")
     status, said, err = call("predict", two_seeds.run, table[0], "--out", out, *options)
     assert status == 0 and "5 blocks are done already" in said
-    pd.testing.assert_frame_equal(read(out), table[1])
+    assert_same(read(out), table[1])
 
 
 def test_a_killed_job_goes_on_where_it_was(two_seeds, table, tmp_path, monkeypatch):
@@ -77,7 +82,7 @@ def test_a_killed_job_goes_on_where_it_was(two_seeds, table, tmp_path, monkeypat
     status, said, err = call("predict", two_seeds.run, data, *options, "--resume")
     assert status == 0, err
     assert done == [2, 18] and seen == [34, 50, 66]
-    pd.testing.assert_frame_equal(read(out), whole)
+    assert_same(read(out), whole)
     status, said, err = call("predict", two_seeds.run, data, *options, "--resume")
     assert status == 1 and "nothing to resume" in err
 
@@ -103,7 +108,7 @@ def test_shards_are_disjoint_and_complete(two_seeds, table, tmp_path):
         assert call("predict", two_seeds.run, data, *shard)[0] == 0
         parts.append(read(out))
     assert [len(part) for part in parts] == [23, 23, 24]
-    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
+    assert_same(pd.concat(parts, ignore_index=True), whole)
     for wrong in ("0/3", "4/3", "2", "a/b"):
         assert call("predict", two_seeds.run, data, "--shard", wrong)[0] == 2
 
@@ -201,7 +206,7 @@ def test_dask_gives_the_same_and_a_killed_worker_loses_nothing(two_seeds, table,
     said, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert killed, "the job was over before a worker could be killed"
-    pd.testing.assert_frame_equal(read(out), whole)
+    assert_same(read(out), whole)
 
 
 def _workers(parent):
@@ -236,4 +241,4 @@ def test_a_killed_process_leaves_blocks_and_no_output(two_seeds, table, tmp_path
         pytest.skip("the job was over before it could be killed")
     assert json.loads((job.folder / blocks.JOB).read_text("utf-8"))["--block-rows"] == 4
     assert call(*command[3:], "--resume")[0] == 0
-    pd.testing.assert_frame_equal(read(out), whole)
+    assert_same(read(out), whole)

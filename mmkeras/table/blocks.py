@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
+
 from .. import files
 from . import parquet
 from . import run as runs
@@ -28,6 +30,7 @@ from .reading import header_of, read_cells, read_records
 
 MOST_CHARACTERS = 16_000_000  # of the cells of a block, which ends before they are more
 JOB = "job.json"
+LOCK = f".{JOB}.lock"  # as `files.one_at_a_time` calls it
 
 
 # ---- the table ------------------------------------------------------------------------------
@@ -155,33 +158,37 @@ class Job:
             RunError: another process uses it, it holds blocks and neither ``resume`` nor ``force``
                 is given, or the output exists.
         """
-        from filelock import FileLock, Timeout
-
         if resume and self.out.exists() and not force and not self.done():
             raise RunError(f"{self.out} is finished, there is nothing to resume; --force without "
                            "--resume predicts anew")  # fmt: skip
         self.folder.mkdir(exist_ok=True)
-        lock = FileLock(self.folder / ".lock", timeout=0)
         try:
-            with contextlib.suppress(NotImplementedError):  # a file system without locks
-                lock.acquire()
-        except Timeout:
-            raise RunError(f"another mmkeras is writing into {self.folder} right now; wait until "
-                           "it is done, or name another file with --out") from None  # fmt: skip
-        try:
-            if len(self.done()) > 1 and not resume and not force:
-                raise RunError(f"{self.folder} holds the blocks of a prediction that did not end: "
-                               "add --resume, or --force to begin anew")  # fmt: skip
-            if not resume:
-                self._clear()
-            yield
+            with self._locked():
+                if len(self.done()) > 1 and not resume and not force:
+                    raise RunError(f"{self.folder} holds the blocks of a prediction that did not "
+                                   "end: add --resume, or --force to begin anew")  # fmt: skip
+                if not resume:
+                    self._clear()
+                try:
+                    yield
+                finally:
+                    if len(self.done()) < 2:
+                        self._clear()
         finally:
-            if len(self.done()) < 2:
-                self._clear()
-            lock.release()
             with contextlib.suppress(OSError):
-                os.unlink(self.folder / ".lock")
+                os.unlink(self.folder / LOCK)
                 self.folder.rmdir()  # if it is empty
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(files.one_at_a_time(self.folder / JOB, timeout=0))
+            except Timeout:
+                raise RunError(f"another mmkeras is writing into {self.folder} right now; wait "
+                               "until it is done, or name another file with --out"
+                               ) from None  # fmt: skip
+            yield
 
     def begin(self, depends: Mapping[str, Any]) -> None:
         """Write down what the answers depend on, or compare it with what it was.
@@ -231,7 +238,7 @@ class Job:
 
     def _clear(self) -> None:
         for path in self.folder.glob("*"):
-            if path.name != ".lock":
+            if path.name != LOCK:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 

@@ -1,7 +1,6 @@
 """The answers of all blocks, in order and beside the cells of the table, as one file."""
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,14 +52,11 @@ class Joined:
 
     def write(self, encoding: str) -> str:
         """Write the output, completely or not at all; return its encoding, as `write_csv` does."""
-        part = self.job.folder / f"joined{self.job.out.suffix}"
-        if self.job.out.suffix.lower() == ".parquet":
+        if self.job.out.suffix.lower() != ".parquet":
+            return write_csv(self.job.out, self._rows, encoding, self.source.delimiter)
+        with files.whole_path(self.job.out) as part:
             self._parquet(part)
-            used = encoding
-        else:
-            used = write_csv(part, self._rows, encoding, self.source.delimiter)
-        os.replace(part, self.job.out)
-        return used
+        return encoding
 
     def _rows(self) -> Iterator[list[str]]:
         header = self.known.header
@@ -97,18 +93,17 @@ class Joined:
 
         .npy: float32 (rows, d). .parquet: `row`, its number in the file, and `features`, a list.
         """
-        part = self.job.folder / f"features{out.suffix}"
-        if out.suffix.lower() == ".npy":
-            with open(part, "wb") as file:
-                for number, (_, vectors) in enumerate(self._vectors()):
-                    if not number:
-                        shape = (self.places[1] - self.places[0], vectors.shape[1])
-                        head = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                        np.lib.format.write_array_header_1_0(file, head)
-                    file.write(vectors.astype("<f4").tobytes())
-        else:
-            self._features_parquet(part)
-        os.replace(part, out)
+        if out.suffix.lower() != ".npy":
+            with files.whole_path(out) as part:
+                self._features_parquet(part)
+            return
+        with files.whole(out) as file:
+            for number, (_, vectors) in enumerate(self._vectors()):
+                if not number:
+                    shape = (self.places[1] - self.places[0], vectors.shape[1])
+                    head = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, head)
+                file.write(vectors.astype("<f4").tobytes())
 
     def _features_parquet(self, path: Path) -> None:
         import pyarrow as pa

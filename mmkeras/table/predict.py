@@ -45,8 +45,7 @@ MISSING = (
     "without: --allow-missing-columns"
 )
 BLOCK = 1024
-EXAMPLES = f"""Examples:
-  mmkeras predict weather/run weather/new.csv
+EXAMPLES = f"""Example: mmkeras predict weather/run weather/new.csv. Or, of a big table:
   mmkeras predict weather/run big.csv --resume             go on after a kill
   mmkeras predict weather/run big.parquet --engine dask    all cores, one process on each
   mmkeras predict weather/run big.csv --shard 2/4          the second of four jobs
