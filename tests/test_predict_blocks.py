@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -139,6 +141,16 @@ def test_parquet_in_and_out_gives_the_same(two_seeds, table, tmp_path):
     assert status == 1 and "cannot be read as a Parquet file" in err
 
 
+def test_a_text_column_of_parquet_has_the_mark_of_the_whole_table(tmp_path):
+    cells = {"a": ["1,5", "2,5", "1,234"], "b": [1.5, 2.5, 1.234]}  # the last alone tells nothing
+    pd.DataFrame(cells).to_parquet(tmp_path / "t.parquet")
+    learned = {name: {"decimal": "", "sign": ""} for name in cells}
+    settings = {"table": {"numbers": {"numbers": learned, "categories": {}}}}
+    source = blocks.Source(tmp_path / "t.parquet", "utf-8", ";")
+    found = blocks.known(source, settings, optional=False).table["numbers"]["numbers"]
+    assert {name: of["decimal"] for name, of in found.items()} == {"a": ",", "b": "."}
+
+
 def test_features_are_what_the_answer_is_computed_from(two_seeds, table, tmp_path):
     import keras
 
@@ -242,3 +254,73 @@ def test_a_killed_process_leaves_blocks_and_no_output(two_seeds, table, tmp_path
     assert json.loads((job.folder / blocks.JOB).read_text("utf-8"))["--block-rows"] == 4
     assert call(*command[3:], "--resume")[0] == 0
     assert_same(read(out), whole)
+
+
+# ------------------------------------------------------------------------------ a cluster
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A Dask scheduler and two workers on 127.0.0.1: address and process of the scheduler."""
+    folder = tmp_path_factory.mktemp("cluster")
+    here = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
+    worker = ["worker", "--nthreads", "1", "--no-nanny", "--local-directory", folder]
+    running = []
+    with open(folder / "said.txt", "wb") as said:
+        for command in (["scheduler", "--port", "0"], worker, worker):
+            file = ["--scheduler-file", folder / "scheduler.json"]
+            words = [sys.executable, "-m", "dask", *command, *here, *file]
+            running.append(subprocess.Popen([*map(str, words)], stdout=said, stderr=said))
+            until = time.monotonic() + 60
+            while not (folder / "scheduler.json").exists():
+                assert time.monotonic() < until, (folder / "said.txt").read_text()
+                time.sleep(0.05)
+    address = json.loads((folder / "scheduler.json").read_text())["address"]
+    yield SimpleNamespace(address=address, scheduler=running[0])
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_answers_and_may_die(
+    two_seeds, table, tmp_path, cluster, monkeypatch
+):
+    out = tmp_path / "out.csv"
+    options = ("predict", two_seeds.run, table[0], "--out", out, "--skip-bad-rows",
+               "--block-rows", "8", "--engine", "dask")  # fmt: skip
+    status, said, err = call(*options, "--scheduler", cluster.address)
+    assert status == 0, err
+    assert_same(read(out), table[1])
+
+    true = blocks.Job.write
+
+    def write_and_kill(job, number, answers):
+        true(job, number, answers)
+        if len(job.done()) == 3:
+            cluster.scheduler.kill()
+
+    monkeypatch.setattr(blocks.Job, "write", write_and_kill)
+    status, said, err = call(*options, "--scheduler", cluster.address, "--force")
+    assert status == 1 and "scheduler is gone" in err and "Traceback" not in err, err
+    assert "blocks are kept in" in err and "--resume goes on" in err
+    monkeypatch.undo()
+    kept = len(blocks.Job(out).done())
+    assert 3 <= kept < 9
+    status, said, err = call(*options[:-2], "--resume", "--force")
+    assert status == 0 and f"{kept} blocks are done already" in said, err
+    assert_same(read(out), table[1])
+
+
+def test_no_scheduler_is_an_error_that_names_the_address(two_seeds, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "WAIT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+    out = tmp_path / "out.csv"
+    options = ("predict", two_seeds.run, table[0], "--out", out, "--engine", "dask")
+    for wrong in (address, "nonsense://"):
+        status, said, err = call(*options, "--scheduler", wrong)
+        assert status == 1 and f"no Dask scheduler answers at {wrong!r}" in err, err
+        assert not out.exists() and not blocks.Job(out).folder.exists()
+    for more in (["--workers", "2", "--scheduler", address], ["--scheduler"]):
+        assert call(*options, *more)[0] == 2

@@ -19,6 +19,7 @@ NEEDED = ("dask", "distributed")
 WAIT = 60  # seconds until a scheduler or a first worker that does not come is given up
 AHEAD = 2  # blocks that wait for each thread of a worker
 Block = tuple[int, list[Record]]  # its number, and its records, of which the first is the header
+GONE = "the Dask scheduler is gone: start it and its workers again, and go on with --resume"
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
@@ -54,9 +55,10 @@ def dask(
         workers: processes of that cluster; None: one per core.
 
     Raises:
-        RunError: no scheduler or no worker answers, or a block has ended its workers.
+        RunError: no scheduler or no worker answers, the scheduler is gone, or a block has ended its
+            workers.
     """
-    from distributed import as_completed
+    from distributed import CancelledError, as_completed
     from distributed.scheduler import KilledWorker
 
     with contextlib.ExitStack() as stack:
@@ -64,7 +66,10 @@ def dask(
         running: dict[str, Block] = {}
         waiting, blocks = as_completed(), iter(blocks)
         while True:
-            room = max(1, AHEAD * sum(client.nthreads().values())) - len(running)
+            try:
+                room = max(1, AHEAD * sum(client.nthreads().values())) - len(running)
+            except OSError:
+                raise RunError(GONE) from None
             for number, records in itertools.islice(blocks, max(room, 0)):
                 future = client.submit(_in_worker, work, records, pure=False)
                 running[future.key] = (number, records)
@@ -75,6 +80,8 @@ def dask(
             number, records = running.pop(future.key)
             try:
                 yield number, future.result()
+            except CancelledError:
+                raise RunError(GONE) from None
             except KilledWorker:
                 rows = f"rows {records[1][0]} to {records[-1][0]}"
                 raise RunError(f"several workers died one after the other over {rows}: is their "
