@@ -44,10 +44,18 @@ class Answers:
         """Bool (classes, n): whether this is the true class."""
         return self.y == self.classes
 
+    @property
+    def correct(self) -> np.ndarray:
+        """Bool (n,): whether the predicted class is the true one."""
+        return self.predicted == self.y
+
     @functools.cached_property
-    def chosen(self) -> np.ndarray:
-        """Bool (classes, n): whether this is the predicted class."""
-        return self.predicted == self.classes
+    def squares(self) -> np.ndarray:
+        """Float64 (n,): squared error of the probabilities, summed over the classes one by one."""
+        total = np.zeros(self.y.size)
+        for truth, score in zip(self.truth, self.scores, strict=True):
+            total += (score - truth) ** 2
+        return total
 
     @property
     def classes(self) -> np.ndarray:
@@ -62,7 +70,7 @@ class Answers:
     @property
     def hit(self) -> np.ndarray:
         """Bool (n,): whether the event with the probability `confidence` happened."""
-        return self.truth[0] if self.binary else self.predicted == self.y
+        return self.truth[0] if self.binary else self.correct
 
 
 class Metric(NamedTuple):
@@ -77,13 +85,18 @@ def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     return _divide(top, bottom).mean(axis=1)
 
 
-def _sums(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Weight of the rows of each class: (replicates, n), bool (classes, n) → (…, classes).
+def _sums(
+    a: Answers, weights: np.ndarray, labels: np.ndarray, where: np.ndarray | None = None
+) -> np.ndarray:
+    """Weight of the rows of each class: (replicates, n), int labels (n,) → (replicates, classes).
 
-    Each row belongs to at most one class, so a sparse matrix saves nearly all of the work.
+    Only rows where `where`, bool (n,), is true count. Each row has one label, so a sparse matrix
+    saves nearly all of the work.
     """
-    places = np.nonzero(rows)
-    return weights @ sparse.csr_array((np.ones(len(places[0])), places), rows.shape).T
+    label = labels - a.classes[0, 0]
+    rows = np.flatnonzero((label >= 0) if where is None else (label >= 0) & where)
+    shape = (labels.size, len(a.scores))
+    return weights @ sparse.csr_array((np.ones(rows.size), (rows, label[rows])), shape)
 
 
 def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
@@ -108,7 +121,7 @@ def _each_curve(a: Answers, weights: np.ndarray, area: Callable, classes: int) -
 
     It is NaN in a replicate that lacks a positive of some class, or, if `classes` is 2, a negative.
     """
-    positives = _sums(weights, a.truth)
+    positives = _sums(a, weights, a.y)
     defined = (positives > 0).all(axis=1)
     if classes == 2:
         defined &= (positives < weights.sum(axis=1, keepdims=True)).all(axis=1)
@@ -135,8 +148,8 @@ def _precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
 
 
 def _weighted_specificity(a: Answers, weights: np.ndarray) -> np.ndarray:
-    negatives = weights.sum(axis=1, keepdims=True) - _sums(weights, a.truth)
-    alarms = _sums(weights, a.chosen) - _sums(weights, a.truth & a.chosen)
+    negatives = weights.sum(axis=1, keepdims=True) - _sums(a, weights, a.y)
+    alarms = _sums(a, weights, a.predicted) - _sums(a, weights, a.y, a.correct)
     return _ratio(negatives - alarms, negatives)
 
 
@@ -177,32 +190,24 @@ def _each_ranking(score: Callable[..., float], classes: int) -> Callable[[Answer
     return value
 
 
-def _squares(a: Answers) -> np.ndarray:
-    """Float64 (n,): squared error of the probabilities, summed over the classes one by one."""
-    total = np.zeros(a.y.size)
-    for truth, score in zip(a.truth, a.scores, strict=True):
-        total += (score - truth) ** 2
-    return total
-
-
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         lambda a: float(sk.accuracy_score(a.y, a.predicted)),
-        lambda a, w: _average(w, a.y == a.predicted),
+        lambda a, w: _average(w, a.correct),
     ),
     "precision": Metric(
         _each_class(sk.precision_score),
-        lambda a, w: _ratio(_sums(w, a.truth & a.chosen), _sums(w, a.chosen)),
+        lambda a, w: _ratio(_sums(a, w, a.y, a.correct), _sums(a, w, a.predicted)),
     ),
     "recall": Metric(
         _each_class(sk.recall_score),
-        lambda a, w: _ratio(_sums(w, a.truth & a.chosen), _sums(w, a.truth)),
+        lambda a, w: _ratio(_sums(a, w, a.y, a.correct), _sums(a, w, a.y)),
     ),
     "specificity": Metric(_specificity, _weighted_specificity),
     "f1": Metric(
         _each_class(sk.f1_score),
         lambda a, w: _ratio(
-            2 * _sums(w, a.truth & a.chosen), _sums(w, a.truth) + _sums(w, a.chosen)
+            2 * _sums(a, w, a.y, a.correct), _sums(a, w, a.y) + _sums(a, w, a.predicted)
         ),
     ),
     "roc_auc": Metric(
@@ -212,7 +217,7 @@ METRICS: dict[str, Metric] = {
         _each_ranking(sk.average_precision_score, 1),
         lambda a, w: _each_curve(a, w, _precision, classes=1),
     ),
-    "brier": Metric(lambda a: float(_squares(a).mean()), lambda a, w: _average(w, _squares(a))),
+    "brier": Metric(lambda a: float(a.squares.mean()), lambda a, w: _average(w, a.squares)),
     "ece": Metric(
         lambda a: float(_weighted_ece(a, np.ones((1, a.y.size)))[0]),
         _weighted_ece,
