@@ -133,6 +133,8 @@ class Scenes:
         rows = [at[code, a] for a in ARTISTS for code in self.names["hexcode"]]
         fit = resized if margins else cut
         self.drawings = {size: fit(emoji.images[rows], size) for size in (BIG, SMALL)}
+        self.words = [words_of(label) for label in self.names["label_en"]]
+        self.chinese_names = self.names["label_zh"].tolist()
         said = [self.say(row) for row in self.table.itertuples()]
         self.english, self.chinese = [a for a, _ in said], [b for _, b in said]
 
@@ -153,12 +155,11 @@ class Scenes:
 
     def say(self, scene: Any) -> tuple[list[str], list[str]]:
         """The English sentence in words, the Chinese one in characters."""
-        one, two = self.names.loc[scene.first], self.names.loc[scene.second]
-        english = ["small"] * scene.first_small + words_of(one["label_en"])
+        english = ["small"] * scene.first_small + self.words[scene.first]
         english += ["above"] if scene.above else ["left", "of"]
-        english += ["small"] * scene.second_small + words_of(two["label_en"])
-        chinese = "小" * scene.first_small + one["label_zh"] + "在"
-        chinese += "小" * scene.second_small + two["label_zh"] + "的"
+        english += ["small"] * scene.second_small + self.words[scene.second]
+        chinese = "小" * scene.first_small + self.chinese_names[scene.first] + "在"
+        chinese += "小" * scene.second_small + self.chinese_names[scene.second] + "的"
         return english, list(chinese + ("上方" if scene.above else "左边"))
 
     def paint(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,15 @@ ROWS = 70
 
 def assert_same(answers, expected):
     """Batches of other sizes are added up in another order: the last of six decimals may differ."""
-    pd.testing.assert_frame_equal(answers, expected, rtol=0, atol=2e-6)
+    found, wanted = (
+        {name: table.pop(name) for name in [*table] if name.startswith("probability")}
+        for table in (answers, expected.copy())
+    )
+    for name, values in wanted.items():
+        pd.testing.assert_series_equal(
+            pd.to_numeric(found[name]), pd.to_numeric(values), rtol=0, atol=2e-6
+        )
+    pd.testing.assert_frame_equal(answers, expected.drop(columns=[*wanted]))
 
 
 @pytest.fixture(scope="module")
