@@ -75,6 +75,16 @@ def orders(value: dict) -> dict:
     return {name: x / 6 for name, x in sums.items()}
 
 
+def one_order(value: dict) -> dict:
+    sets = [frozenset(NAMES[:k]) for k in range(4)]
+    return {name: value[sets[k + 1]] - value[sets[k]] for k, name in enumerate(NAMES)}
+
+
+def over_subsets(value: dict) -> dict:
+    """What each adds, with every subset counted alike (the Banzhaf value)."""
+    return {n: np.mean([value[s | {n}] - value[s] for s in value if n not in s]) for n in NAMES}
+
+
 def bayes(prior: np.ndarray, tables: list, seen: list, *, last: bool = False) -> np.ndarray:
     joint = prior
     for table, level in zip(tables, seen, strict=True):
@@ -94,7 +104,16 @@ WRONG = {
         ("in mm", lambda: (lambda s, r: 10 * level_of(s, r),), "in mV, not in mm"),
         ("a fixed rate", lambda: (lambda s, r: fixed(s),), "the argument rate"),
         ("a mean", lambda: (lambda s, r: level_of(s, r, centre=np.mean),), "the median"),
-        ("the baseline", lambda: (lambda s, r: float(np.median(s)),), "the baseline before"),
+        (
+            "the baseline",
+            lambda: (lambda s, r: level_of(s, r, base=False) - level_of(s, r),),
+            "the baseline before",
+        ),
+        (
+            "the median of the strip",
+            lambda: (lambda s, r: level_of(s, r, base=False) - float(np.median(s)),),
+            "the median of the strip",
+        ),
         (
             "the mean of the strip",
             lambda: (lambda s, r: level_of(s, r, base=False) - float(s.mean()),),
@@ -163,6 +182,8 @@ WRONG = {
         ),
         ("sums", lambda: (lambda v: {n: 6 * x for n, x in orders(v).items()},), "divide by 6"),
         ("negative", lambda: (lambda v: {n: -x for n, x in orders(v).items()},), "turned round"),
+        ("one order", lambda: (one_order,), "one order only, note, ecg, scan"),
+        ("the mean over subsets", lambda: (over_subsets,), "the mean over the subsets"),
         ("a list", lambda: (lambda v: list(orders(v).values()),), "return a dict"),
         ("zeros", lambda: (lambda v: dict.fromkeys(NAMES, 0.0),), "expected"),
     ],

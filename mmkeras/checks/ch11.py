@@ -118,8 +118,9 @@ def _designs() -> Iterator[tuple[str, str, tuple[pd.DataFrame, pd.DataFrame], st
         "a clean split, whose row numbers overlap",
         "none",
         (train, test),
-        "No patient is shared, no row is repeated. A value with a level per patient, such as chol, "
-        "goes with one outcome each and is no disguise; row numbers of a DataFrame mean nothing.",
+        "No patient is shared, no row is repeated with its diagnosis. A value with a level per "
+        "patient, such as chol, goes with one outcome each and is no disguise; row numbers of a "
+        "DataFrame mean nothing.",
     )
     again = pd.concat([test, train[5:6].assign(recording=3, age=train["age"].iloc[5] + 1)])
     yield (
