@@ -53,11 +53,13 @@ def one_by_one(mine: np.ndarray, chance: np.ndarray) -> list[float]:
 RIGHT_SENTENCES = {"a": False, "b": True, "c": False, "d": False, "e": False, "f": True}
 PLAN = {
     "group": "women over 60",
-    "measure": "recall among the ill women",
-    "threshold": "1/6, since a miss costs five times as much as an alarm",
+    "measure": "recall",
+    "miss_costs": 5,
+    "threshold": 1 / 6,
     "people": 323,
-    "labels": "an independent examination of a random part",
-    "stops": "if the interval allows a recall below 0.6",
+    "labels": "random",
+    "stops": ("low", 0.55),
+    "why": "an ill woman who waits is harmed more than a healthy one who comes",
 }
 
 WRONG = {
@@ -108,17 +110,34 @@ WRONG = {
         ("one missing", lambda: ({"a": False},), "each of a, b"),
     ],
     ch22.review: [
-        ("AUC", lambda: (PLAN | {"measure": "AUC of women"},), "knows no threshold"),
-        ("accuracy", lambda: (PLAN | {"measure": "accuracy of women"},), "which measure counts"),
-        ("no costs", lambda: (PLAN | {"threshold": "0.5 as usual"},), "which costs"),
-        ("the record", lambda: (PLAN | {"labels": "the recorded diagnosis of our record"},),
-         "hold the bias"),
-        ("no number", lambda: (PLAN | {"stops": "if it is bad"},), "name the number"),
+        ("AUC", lambda: (PLAN | {"measure": "roc_auc"},), "knows no threshold"),
+        ("who is selected", lambda: (PLAN | {"measure": "selection_rate"},), "ill or not"),
+        ("harm of the healthy", lambda: (PLAN | {"measure": "false_positive_rate"},), "healthy"),
+        ("of the selected", lambda: (PLAN | {"measure": "precision"},), "who are selected"),
+        ("calibrated", lambda: (PLAN | {"measure": "overestimate"},), "perfect reader"),
+        ("accuracy", lambda: (PLAN | {"measure": "accuracy of women"},), "measure is one of"),
+        ("everybody", lambda: (PLAN | {"group": "All patients"},), "average over everybody"),
+        ("as usual", lambda: (PLAN | {"threshold": 0.5},), "cost the same"),
+        ("one in five", lambda: (PLAN | {"threshold": 0.2},), "not from p"),
+        ("turned round", lambda: (PLAN | {"threshold": 5 / 6},), "the lower the threshold"),
+        ("no costs", lambda: (PLAN | {"miss_costs": 0},), "above 0"),
+        ("the record", lambda: (PLAN | {"labels": "record"},), "hold the bias"),
+        ("only the selected", lambda: (PLAN | {"labels": "selected"},), "never looked at"),
+        ("judge of itself", lambda: (PLAN | {"labels": "model"},), "judge itself"),
+        ("in words", lambda: (PLAN | {"labels": "our archive"},), "labels is one of"),
+        ("if it is bad", lambda: (PLAN | {"stops": "if it is bad"},), "(end, limit)"),
+        ("the value", lambda: (PLAN | {"stops": ("value", 0.6)},), "by chance"),
+        ("never stops", lambda: (PLAN | {"stops": ("high", 0.5)},), "probability of only"),
+        ("always stops", lambda: (PLAN | {"stops": ("low", 0.7)},), "no need to try"),
+        ("percent", lambda: (PLAN | {"stops": ("low", 55)},), "between 0 and 1"),
+        ("no such end", lambda: (PLAN | {"stops": ("middle", 0.5)},), "low, value or high"),
+        ("no reason", lambda: (PLAN | {"why": "it is fair"},), "in a sentence"),
         ("only the ill", lambda: (PLAN | {"people": 81},), "one in four"),
         ("whole width", lambda: (PLAN | {"people": 1291},), "half width"),
         ("a share of 0.5", lambda: (PLAN | {"people": 384},), "assumed recall"),
         ("empty", lambda: (dict.fromkeys(PLAN, "") | {"people": 0},), "in a few words"),
         ("a word as number", lambda: (PLAN | {"people": "many"},), "people"),
+        ("one missing", lambda: ({"group": "women"},), "exactly group"),
     ],
 }  # fmt: skip
 RIGHT = {
@@ -135,9 +154,10 @@ RIGHT = {
     ],
     ch22.review: [
         ("a plan", lambda: (PLAN,)),
-        ("one word", lambda: (PLAN | {"measure": "recall", "group": "women"},)),
-        ("no AUC", lambda: (PLAN | {"measure": "recall of Caucasian women"},)),
-        ("by Wilson", lambda: (PLAN | {"people": 312, "measure": "share of the ill found"},)),
+        ("equal costs", lambda: (PLAN | {"miss_costs": 1, "threshold": 0.5},)),
+        ("rounded", lambda: (PLAN | {"threshold": 0.17, "miss_costs": 5.0},)),
+        ("proof of harm", lambda: (PLAN | {"stops": ["high", 0.65]},)),
+        ("by Wilson", lambda: (PLAN | {"people": 312},)),
     ],
 }  # fmt: skip
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from scipy.stats import binom
 
+from ..evaluate.intervals import wilson
 from . import NotYet, exercise, expect_close, refuse_slips
 
 VERDICTS = {"a": False, "b": True, "c": False, "d": False, "e": False, "f": True}
@@ -17,7 +19,19 @@ LOOK = {
     "e": "section 5: by how much does the exact probability move when the sex is exchanged?",
     "f": "section 4: the model that learned wrong records, judged by these records",
 }
-HALF_WIDTH, RECALL, ILL = 0.1, 0.7, 0.25
+HALF_WIDTH, RECALL, HARM, ILL = 0.1, 0.7, 0.5, 0.25
+NOT_MEASURES = {
+    "roc_auc": "an AUC knows no threshold: section 1 shows what it hides",
+    "selection_rate": "this counts who is selected, ill or not: the harm is done to the ill",
+    "false_positive_rate": "this is the harm of the healthy: whom does a late appointment hurt?",
+    "precision": "this looks at those who are selected: the ill who are not are the harm",
+    "overestimate": "the perfect reader of section 3 has right probabilities and unequal recall",
+}
+NOT_LABELS = {
+    "record": "section 4: the records may hold the bias, and no measure by them can show it",
+    "selected": "whoever is not selected is never looked at: then no missed ill person is counted",
+    "model": "the model would judge itself: its confident answers may be the wrong ones",
+}
 
 
 @exercise(
@@ -161,39 +175,29 @@ def sentences(answer: dict) -> str | None:
 @exercise(
     "22.5",
     "a plan for one study",
-    hint="n ill people give ± 1.96 · √(0.7 · 0.3 / n); solve for n, then divide by the share of "
-    "the ill; a threshold follows from the costs of a miss and of an alarm",
+    hint="n ill people give ± 1.96 · √(0.7 · 0.3 / n): solve for n, then divide by the share of "
+    "the ill; at probability p an alarm costs (1 - p) · 1 and silence p · miss_costs",
 )
 def review(plan: dict) -> str | None:
-    """Plan the study: group, measure, threshold, people, labels and stops, none of them empty."""
-    asked = ("group", "measure", "threshold", "people", "labels", "stops")
+    """Plan the study as a dict: group, measure, costs, threshold, people, labels, stops and why."""
+    asked = ("group", "measure", "miss_costs", "threshold", "people", "labels", "stops", "why")
     if not isinstance(plan, Mapping) or set(plan) != set(asked):
         raise NotYet(f"the plan needs exactly {', '.join(asked)}")
-    for name in asked:
-        least = 1 if name in ("group", "measure") else 2
-        if name != "people" and (
-            not isinstance(plan[name], str) or len(plan[name].split()) < least
-        ):
-            raise NotYet(f"say in a few words what {name!r} is: yours is {plan[name]!r}")
-    measure = plan["measure"].lower()
-    if re.search(r"\bauc\b", measure):
-        raise NotYet("an AUC knows no threshold: section 1 shows what it hides")
-    if not any(
-        word in measure for word in ("recall", "true positive", "sensitiv", "found", "miss")
+    for name, least in (("group", 1), ("measure", 1), ("labels", 1), ("why", 5)):
+        if not isinstance(plan[name], str) or len(plan[name].split()) < least:
+            size = "a sentence" if least > 1 else "a few words"
+            raise NotYet(f"say in {size} what {name!r} is: yours is {plan[name]!r}")
+    if re.match(r"(all|every\w*|any\w*)\b", plan["group"].strip().lower()):
+        raise NotYet("an average over everybody is what hides a group: name whom you protect")
+    for name, right, wrong in (
+        ("measure", "recall", NOT_MEASURES),
+        ("labels", "random", NOT_LABELS),
     ):
-        raise NotYet(
-            "an ill person who gets no early appointment is the harm: which measure counts these?"
-        )
-    if not any(word in plan["threshold"].lower() for word in ("cost", "miss", "alarm", "harm")):
-        raise NotYet("say which costs the threshold follows from: a miss against an alarm")
-    weak = ("our record", "the record", "recorded diagnos", "existing label")
-    words = plan["labels"].lower()
-    if any(w in words for w in weak) and "independent" not in words and "exam" not in words:
-        raise NotYet("section 4: the records may hold the bias; who looks again, and at whom?")
-    if not any(c.isdigit() for c in plan["stops"]):
-        raise NotYet("name the number at which the project stops, before anybody has seen it")
+        if plan[name] != right:
+            choice = ", ".join((right, *wrong))
+            raise NotYet(wrong.get(plan[name], f"{name} is one of {choice}, not {plan[name]!r}"))
+    _threshold(plan["miss_costs"], plan["threshold"])
     ill = 1.96**2 * RECALL * (1 - RECALL) / HALF_WIDTH**2
-    got = plan["people"]
     slips = {
         "these are the ill people: only one in four of the group is ill": ill,
         "± 10 points is the half width: this makes the whole interval 10 points wide": 4
@@ -203,9 +207,60 @@ def review(plan: dict) -> str | None:
         "this is for a share of 0.5; the assumed recall is 0.7": 0.25 * 1.96**2 / 0.01 / ILL,
         "divide by the share of the ill, do not multiply": ill * ILL,
     }
-    refuse_slips(got, slips, np.float64(ill / ILL), atol=2.0)
-    expect_close(got, np.float64(ill / ILL), "the people", atol=30.0)
-    return "a plan that can fail; ask the people of the group what else it needs"
+    refuse_slips(plan["people"], slips, np.float64(ill / ILL), atol=2.0)
+    expect_close(plan["people"], np.float64(ill / ILL), "the people", atol=30.0)
+    good, bad = _stopped(plan["stops"], round(ill))
+    return (
+        f"it stops a recall of {RECALL} with probability {good:.2f}, one of {HARM} with {bad:.2f}; "
+        "ask the people of the group what else the plan needs"
+    )
+
+
+def _threshold(miss_costs: Any, threshold: Any) -> None:
+    """Refuse a threshold that does not follow from the costs."""
+    number = isinstance(miss_costs, (int, float, np.number)) and not isinstance(miss_costs, bool)
+    if not number or not 0 < miss_costs < np.inf:
+        raise NotYet(f"miss_costs is a number above 0, in false alarms; yours is {miss_costs!r}")
+    want = np.float64(1 / (1 + miss_costs))
+    slips = {
+        "0.5 is right only if a miss and a false alarm cost the same": 0.5,
+        "the alarm is worth it from p · miss_costs = 1 - p on, not from p · miss_costs = 1": 1
+        / miss_costs,
+        "this is the other way round: the more a miss costs, the lower the threshold": 1 - want,
+    }
+    slips = {k: v for k, v in slips.items() if abs(v - want) > 0.006}
+    refuse_slips(threshold, slips, want, atol=0.005)
+    expect_close(threshold, want, "the threshold for these costs", atol=0.005)
+
+
+def _stopped(stops: Any, ill: int) -> tuple[float, float]:
+    """The probabilities that the project stops, at the assumed recall and at the harmful one."""
+    if not isinstance(stops, (tuple, list)) or len(stops) != 2:
+        raise NotYet(f'stops is (end, limit), such as ("value", 0.5); yours is {stops!r}')
+    end, limit = stops
+    if end not in ("low", "value", "high"):
+        raise NotYet(f"the end is low, value or high, not {end!r}")
+    if not isinstance(limit, (int, float, np.number)) or not 0 < limit < 1:
+        raise NotYet(f"the limit is a recall between 0 and 1; yours is {limit!r}")
+    if end == "value":
+        raise NotYet(
+            f"of {ill} ill people the value alone moves by ten points by chance: name the end of "
+            "the interval, and with it who has to prove something"
+        )
+    found = np.arange(ill + 1)
+    ends = np.array([wilson(int(k), ill)[end == "high"] for k in found])
+    good, bad = (float(binom.pmf(found, ill, r)[ends < limit].sum()) for r in (RECALL, HARM))
+    if bad < 0.8:
+        raise NotYet(
+            f"with a recall of {HARM}, where every second ill person is missed, this rule stops "
+            f"the project with a probability of only {bad:.2f}"
+        )
+    if good > 0.6:
+        raise NotYet(
+            f"a model as good as you assume, with a recall of {RECALL}, is stopped with a "
+            f"probability of {good:.2f}: then there is no need to try it"
+        )
+    return good, bad
 
 
 def _numbers(pair: Any, count: int, what: str) -> list[float]:
