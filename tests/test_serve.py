@@ -5,12 +5,14 @@ import base64
 import io
 import json
 import logging
+import socket
 import threading
 import time
 
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from command_line import call, change, read
 from PIL import Image
 
@@ -484,6 +486,64 @@ def test_a_client_that_left_costs_no_answer_and_a_fault_only_its_batch():
 
     run(go())
     assert seen == ["a", "bad", "b"]
+
+
+def test_rows_whose_client_has_closed_its_connection_are_not_computed():
+    """Through a real server: the tests above cancel by themselves, which no client can do."""
+    computed, free, statuses = [], threading.Event(), []
+
+    def answer(rows):
+        computed.extend(rows)
+        free.wait(60)
+        return np.array(rows)
+
+    batcher = Batcher(answer, most=1, waiting=3)
+
+    async def app(scope, receive, send):
+        body = (await receive())["body"]
+        await batcher.answer([int(body)])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    async def until(true):
+        async with asyncio.timeout(60):
+            while not true():
+                await asyncio.sleep(0.01)
+
+    async def ask(port, row):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(row)}"
+        writer.write(f"{head}\r\n\r\n{row}".encode())
+        await writer.drain()
+        return reader, writer
+
+    async def go():
+        watched = gate.Gate(app, keys={}, rate=None, max_body=100, timeout=60,
+                            seen=lambda path, status, seconds: statuses.append(status))  # fmt: skip
+        listening = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(watched, log_config=None, lifespan="off")
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        port = listening.getsockname()[1]
+        patient = await ask(port, "1")
+        await until(lambda: computed)
+        leaving = [await ask(port, row) for row in "23"]
+        await until(lambda: len(batcher) == 2)
+        for _, writer in leaving:
+            writer.close()
+        await until(lambda: len(statuses) == 2)
+        assert len(batcher) == 0, "they still take room in the queue"
+        last = await ask(port, "4")
+        await until(lambda: len(batcher) == 1)
+        free.set()
+        said = [(await reader.read()).split()[1] for reader, _ in (patient, last)]
+        server.should_exit = True
+        await serving
+        await batcher.close()
+        return said
+
+    assert run(go()) == [b"200", b"200"]
+    assert computed == [1, 4] and sorted(statuses) == [200, 200, 499, 499]
 
 
 # ---- the run --------------------------------------------------------------------------------

@@ -61,9 +61,11 @@ class Batcher:
             self._worker = asyncio.create_task(self._work())
         try:
             return np.stack(await asyncio.gather(*futures))
-        finally:  # a client that went away: its rows need no answer
+        finally:  # a client that went away: its rows need no answer, and no room
             for future in futures:
                 future.cancel()
+            if any(future.cancelled() for future in futures):
+                self._queue = deque(one for one in self._queue if not one[1].done())
 
     async def _work(self) -> None:
         """Answer batches until nothing waits."""

@@ -24,6 +24,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 OPEN = ("/", "/health", "/ready")  # need no key: the page holds nothing of the data
 PROBES = ("/health", "/ready", "/metrics")  # asked every few seconds; not in the log
+GONE = 499  # in the log and the counts: the client closed the connection (as nginx calls it)
 log = logging.getLogger("mmkeras.serve")
 
 
@@ -132,7 +133,9 @@ class Gate:
         try:
             body = await self._admit(scope, receive)
             async with asyncio.timeout(self.timeout):
-                await self.app(scope, _replay(body, receive), answer)
+                await _while_there(self.app, scope, body, receive, answer)
+        except Gone:
+            status = status or GONE
         except Refusal as refusal:
             await _refuse(answer, request, refusal)
         except TimeoutError:
@@ -201,18 +204,46 @@ class Gate:
         return Refusal(413, f"the body has more than {self.max_body:,} bytes", close)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """What the application receives: the body in one piece, then what the server says."""
+class Gone(Exception):
+    """The client has closed the connection before it was answered."""
+
+
+async def _while_there(app: Any, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+    """Run the application, and cancel it if the client goes away: nobody waits for its answer.
+
+    The server tells that in its next message, which no application reads that only computes.
+
+    Raises:
+        Gone: the client went away.
+    """
+    gone, work = asyncio.Event(), asyncio.current_task()
     given = False
 
-    async def once() -> MutableMapping[str, Any]:
+    async def replay() -> MutableMapping[str, Any]:
+        """The body in one piece; afterwards, that the client has gone, when it has."""
         nonlocal given
         if given:
-            return await receive()
+            await gone.wait()
+            return {"type": "http.disconnect"}
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return once
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+        if work:
+            work.cancel()
+
+    watching = asyncio.create_task(watch())
+    try:
+        await app(scope, replay, send)
+    except asyncio.CancelledError:
+        if work and gone.is_set() and not work.uncancel():
+            raise Gone from None
+        raise
+    finally:
+        watching.cancel()
 
 
 def _headers(request: str) -> list[tuple[bytes, bytes]]:
