@@ -18,10 +18,10 @@ NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.
 export PYTHON CUDA FRESH
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab check test course notebooks lint format requirements setup data doctor clean
+.PHONY: help lab check test course notebooks site site-serve lint format requirements setup data doctor clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 lab: setup data ## set everything up, then open your copy of the course in JupyterLab
 	@sh tools/lab.sh 00_welcome.ipynb
@@ -40,6 +40,13 @@ course: setup data ## run every notebook without a browser, into a new folder
 
 notebooks: setup data ## run and clean the committed notebooks in place
 	$(PY) tools/notebooks.py run
+
+site: ## build the book, a website of the course, into build/book/html; nothing is run
+	@sh tools/site.sh
+	@.venv-book/bin/python tools/book.py
+
+site-serve: site ## build the book, and show it at http://127.0.0.1:8000
+	@.venv-book/bin/python tools/book.py --serve
 
 lint: setup ## ruff and mypy
 	$(PY) -m ruff check .
@@ -63,6 +70,6 @@ doctor: setup ## a report on this machine, to paste into a bug report
 	@$(PY) -m mmkeras doctor
 
 clean: ## remove .venv and what tools left behind (the data in data/cache stays)
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-book build dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +

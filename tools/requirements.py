@@ -1,5 +1,7 @@
 """Write requirements.txt and environment.yml from the ranges in pyproject.toml.
 
+The pins of the book, book/requirements.txt, come from the ranges in book/requirements.in.
+
     python tools/requirements.py             keep the pins that still fit, add what is missing
     python tools/requirements.py --upgrade   take the newest version that each range allows
 
@@ -16,11 +18,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_PYTHON = "3.12"
+OPTIONS = "uv pip compile --no-config --universal --fork-strategy fewest --python-version 3.11"
+STYLE = "--no-header --annotation-style line"
 COMPILE = (
-    "uv pip compile --no-config --universal --fork-strategy fewest --python-version 3.11 "
-    "--extra course --extra export --extra serve --extra scale --extra test --extra dev "
-    "--no-header --annotation-style line pyproject.toml"
+    f"{OPTIONS} --extra course --extra export --extra serve --extra scale --extra test --extra dev "
+    f"{STYLE} pyproject.toml"
 )
+BOOK = f"{OPTIONS} {STYLE} book/requirements.in"
+BOOK_HEADER = f"""\
+# What builds the book, pinned. Not edited by hand: `make requirements` writes it with
+#   {BOOK}
+"""
 HEADER = f"""\
 # Every package the course needs, direct and indirect, at one exact version, for Python 3.11 to 3.13
 # on Linux, macOS and Windows. Not edited by hand: `make requirements` writes it with
@@ -39,17 +47,20 @@ def read_pins(text: str) -> list[str]:
     return [" ".join(line.split()) for line in lines if line and not line.startswith("#")]
 
 
-def resolve(upgrade: bool) -> str:
-    """The text uv prints; pins already in requirements.txt are kept unless `upgrade`."""
+def resolve(command: str, name: str, upgrade: bool) -> str:
+    """The text uv prints; pins already in the file `name` are kept unless `upgrade`."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "requirements.txt"
-        pinned = ROOT / "requirements.txt"
+        pinned = ROOT / name
         if pinned.exists() and not upgrade:
             output.write_bytes(pinned.read_bytes())
-        command = [sys.executable, "-m", *COMPILE.split(), "--quiet", "--output-file", str(output)]
-        done = subprocess.run(command, cwd=ROOT, check=False)
+        options = ["--quiet", "--output-file", str(output)]
+        done = subprocess.run(
+            [sys.executable, "-m", *command.split(), *options], cwd=ROOT, check=False
+        )
         if done.returncode:
-            sys.exit("uv found no set of versions that fits pyproject.toml; its message is above.")
+            source = command.split()[-1]
+            sys.exit(f"uv found no set of versions that fits {source}; its message is above.")
         return output.read_text(encoding="utf-8")
 
 
@@ -65,11 +76,17 @@ def conda(pins: list[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Pin every package the course needs.")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
-    resolved = resolve(parser.parse_args().upgrade)
-    pins = read_pins(resolved)
-    for name, text in (("requirements.txt", HEADER + resolved), ("environment.yml", conda(pins))):
+    upgrade = parser.parse_args().upgrade
+    resolved = resolve(COMPILE, "requirements.txt", upgrade)
+    book = BOOK_HEADER + resolve(BOOK, "book/requirements.txt", upgrade)
+    texts = {
+        "requirements.txt": HEADER + resolved,
+        "environment.yml": conda(read_pins(resolved)),
+        "book/requirements.txt": book,
+    }
+    for name, text in texts.items():
         (ROOT / name).write_text(text, encoding="utf-8", newline="\n")
-        print(f"{name}: {len(pins)} pins")
+        print(name)
 
 
 if __name__ == "__main__":
