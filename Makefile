@@ -18,7 +18,7 @@ NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.
 export PYTHON CUDA FRESH
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab check test course notebooks site site-serve lint format requirements setup data doctor clean
+.PHONY: help lab check test course notebooks site site-serve site-test lint format requirements setup data doctor clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ site: ## build the book, a website of the course, into build/book/html; nothing 
 
 site-serve: site ## build the book, and show it at http://127.0.0.1:8000
 	@.venv-book/bin/python tools/book.py --serve
+
+site-test: setup site ## look at every page of the book in a headless browser
+	MMKERAS_SITE=build/book/html $(PY) -m pytest -q -p no:nbval tests/test_site.py
 
 lint: setup ## ruff and mypy
 	$(PY) -m ruff check .

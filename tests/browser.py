@@ -83,8 +83,9 @@ class Browser:
             self.events.append(answer)
 
     def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression on the page, JSON-fit."""
-        done = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of a JavaScript expression on the page, JSON-fit; a promise is awaited."""
+        options = {"returnByValue": True, "awaitPromise": True}
+        done = self.call("Runtime.evaluate", expression=expression, **options)
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 

@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 
 import book_api
+import book_colab
 from book_source import stage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +55,7 @@ def build(root: Path = ROOT, out: Path = OUT) -> Path:
     subprocess.run([sys.executable, "-m", *command], check=True)
     for name, file in originals.items():  # the download is the notebook, not its staged copy
         shutil.copy(file, html / "_sources" / name)
+    book_colab.write(originals, html / "colab", repository)
     search = ["--site", str(html), "--root-selector", "article.bd-article"]
     search += ["--exclude-selectors", ".headerlink", "--quiet"]
     subprocess.run([sys.executable, "-m", "pagefind", *search], check=True)

@@ -5,6 +5,7 @@ the module names, or else its public functions and classes.
 """
 
 import re
+import textwrap
 from pathlib import Path
 
 import griffe
@@ -123,6 +124,9 @@ def text(thing: griffe.Object) -> str:
             parts.append(prose(value))
         elif section.kind is griffe.DocstringSectionKind.admonition:
             parts += [f"**{section.title or value.kind}**", items(value.contents)]
+        elif section.kind is griffe.DocstringSectionKind.returns:  # free text, with colons in it
+            said = thing.docstring.value.partition("\nReturns:\n")[2]
+            parts += ["**Returns**", safe(textwrap.dedent(re.split(r"\n(?=\S)", said)[0]).strip())]
         elif isinstance(value, list):
             title = {"parameters": "Args"}.get(section.kind.value, section.kind.value.capitalize())
             rows = (f"- {row(item, section.kind.value)}" for item in value)

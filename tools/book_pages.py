@@ -21,7 +21,7 @@ def markdown(path: Path) -> str:
 def glossary(root: Path) -> str:
     """The two glossaries of chapter 00 as one alphabetical table."""
     (welcome,) = root.glob("notebooks/00_*.ipynb")
-    rows = re.findall(r"(?ms)^\| term \| meaning \|\n\|[-| ]+\|\n((?:\|.*\n?)+)", markdown(welcome))
+    rows = re.findall(r"(?m)^\| term \| meaning \|\n\|[-| ]+\|\n((?:\|.*\n?)+)", markdown(welcome))
     terms = sorted({row for part in rows for row in part.splitlines()}, key=lambda r: plain(r))
     head = "# Glossary\n\nThe terms of the course, with the chapter that explains each.\n\n"
     return head + "| term | meaning |\n|---|---|\n" + "\n".join(terms) + "\n"

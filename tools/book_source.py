@@ -30,7 +30,7 @@ ABOUT = ("docs/install.md", "docs/package.md", "data/README.md", "docs/results.m
 LAST = ("CONTRIBUTING.md", "CHANGELOG.md")
 FILES = ("LICENSE", "LICENSE-text", "CITATION.cff", "docs/*.png", "data/catalogue.toml")
 PLACES = {"README.md": "index.md", "notebooks/solutions": "notebooks/solutions/index.md"}
-ANCHOR = re.compile(r'(?m)^<a id="([^"]+)"></a>$')
+ANCHORS = re.compile(r'(?m)^(?:<a id="[^"]+"></a>)+$')  # they stand before a heading
 CODE_OR_LINK = re.compile(
     r"(?s)(```.*?```|`[^`\n]+`)|(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)"
 )
@@ -69,7 +69,7 @@ class Book:
                 return f"{picture}[{inner}]({new})"
             return words
 
-        return ANCHOR.sub(r"(\1)=", CODE_OR_LINK.sub(mend, text))
+        return ANCHORS.sub(targets, CODE_OR_LINK.sub(mend, text))
 
     def link(self, target: str, page: Path) -> str:
         """The target of a link in `page`, as it is in the book; empty if it leads nowhere."""
@@ -98,6 +98,11 @@ class Book:
             names = {re.sub(r"[*`]", "", title).replace(" ", "-"): slug(title) for title in titles}
             self._headings[path] = names
         return self._headings[path]
+
+
+def targets(found: re.Match[str]) -> str:
+    """Anchors as MyST writes them, one a line."""
+    return "\n".join(f"({name})=" for name in re.findall(r'id="([^"]+)"', found[0]))
 
 
 def source(cell: dict[str, Any]) -> str:

@@ -1,0 +1,156 @@
+"""The sources of the book, as tools/book.py lays them out for Sphinx; nothing is built here.
+
+tests/test_site.py looks at the finished site in a browser.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import book_alt
+import book_colab
+import book_source
+import pytest
+from book_source import ABOUT, PARTS, Book, slug, stage
+from notebook_page import prose, split_headings
+from notebooks import ROOT
+
+REPOSITORY = "https://github.com/owner/name"
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory):
+    """The whole book, without the API pages, which need the book's environment."""
+    out = tmp_path_factory.mktemp("book")
+    stage(ROOT, out)
+    return out
+
+
+def load(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def text(path):
+    if path.suffix == ".ipynb":
+        cells = load(path)["cells"]
+        return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    return path.read_text(encoding="utf-8")
+
+
+def test_every_chapter_and_page_has_its_place_in_the_contents(staged):
+    names = re.findall(r"(?m)^([\w/.-]+\.(?:md|ipynb))$", text(staged / "index.md"))
+    pages = {p.relative_to(staged).as_posix() for p in staged.rglob("*.md")}
+    chapters = [p.relative_to(ROOT).as_posix() for p in sorted(ROOT.glob("notebooks/*.ipynb"))]
+    assert [n for n in names if n.endswith(".ipynb")] == chapters
+    assert len(names) == len(set(names))
+    assert pages - {"index.md"} == {n for n in names if n.endswith(".md")} - {"api/index.md"}
+    assert set(ABOUT) < set(names)
+    assert [n for _, numbers in PARTS for n in numbers] == [*range(23)]
+
+
+def test_every_link_leads_to_a_heading_of_the_book(staged):
+    count = 0
+    for page in [*staged.rglob("*.md"), *staged.rglob("*.ipynb")]:
+        for target in re.findall(r"\]\(([^()\s]+)\)", prose(text(page))):
+            if re.match(r"https?:|mailto:|attachment:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            file = (page.parent / name).resolve() if name else page
+            if file.suffix == ".md" and "api" in file.parts:
+                continue
+            assert file.is_file(), f"{page.name}: {target}"
+            if anchor:
+                titles = {slug(title) for level, title in split_headings(text(file)) if level}
+                names = re.findall(r"(?m)^\(([\w-]+)\)=$", text(file))
+                assert anchor in titles | set(names), f"{page.name}: {target}"
+                count += 1
+    assert count > 300
+
+
+def test_a_notebook_keeps_its_code_and_its_outputs(staged):
+    for path in sorted(ROOT.glob("notebooks/**/[0-9]*.ipynb")):
+        kept = load(staged / path.relative_to(ROOT))["cells"]
+        for old, new in zip(load(path)["cells"], kept, strict=True):
+            if old["cell_type"] == "code":
+                assert {**old, "metadata": {}} == {**new, "metadata": {}}
+
+
+def test_every_figure_has_a_text_of_its_own(staged):
+    ids, count = set(), 0
+    for path in sorted(staged.glob("notebooks/**/*.ipynb")):
+        texts = []
+        for cell in load(path)["cells"]:
+            ids.add(cell["id"])
+            if found := book_alt.figures(cell):
+                count += len(found)
+                texts.append(cell["metadata"]["mystnb"]["image"]["alt"])
+                assert 25 < len(texts[-1]) < 900, f"{path.name}, cell {cell['id']}"
+                assert not re.search(r"\]\(|<\w|\*\*|`", texts[-1]), texts[-1]
+        assert len(texts) == len(set(texts)), path.name
+    assert count > 300, "figures"
+    assert set(book_alt.written()) <= ids, "book/alt.toml names cells that are no longer there"
+
+
+def cell(kind, source, figure=False):
+    shown = {"image/png": "", "text/plain": "<Figure size 9x9 with 2 Axes>"}
+    outputs = [{"data": shown}] if figure else []
+    return {"cell_type": kind, "id": "a", "source": source, "outputs": outputs}
+
+
+def test_an_alternative_text_says_what_the_figure_and_the_chapter_say():
+    code = 'ax.set(xlabel=f"time, {unit}", title="two\\nwaves")\nax.plot(x, label="noisy")'
+    cells = [cell("markdown", "## 3 · Waves\n\nHere they are:"), cell("code", code, figure=True)]
+    here = "Figure of 2 panels in “3 · Waves”; titles: two waves; "
+    here += "horizontally: time, …; legend: noisy."
+    assert book_alt.alt_text(cells, 1) == here
+    after = cell("markdown", "**One** wave leads ([1](a.ipynb)). More.")
+    assert book_alt.alt_text([*cells, after], 1) == here + " One wave leads (1)."
+    before = cell("markdown", "Both waves have 3 Hz.\n\n| a | b |\n|---|---|\n| 1 | 2 |")
+    assert book_alt.alt_text([before, cells[1]], 1).endswith("Both waves have 3 Hz.")
+
+
+def test_links_of_a_page(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    chapter = tmp_path / "notebooks" / "03_x.ipynb"
+    heads = [cell("markdown", '# A\n\n## 2 · *Big* `code`\n\n<a id="s"></a>\n')]
+    chapter.write_text(json.dumps({"cells": heads}), encoding="utf-8")
+    page = tmp_path / "README.md"
+    page.write_text("# Read\n", encoding="utf-8")
+    for book, code in ((Book(tmp_path), "code"), (Book(tmp_path, REPOSITORY), None)):
+        say = lambda target: book.markdown(f"[code]({target})", page)  # noqa: B023, E731
+        assert (
+            say("notebooks/03_x.ipynb#2-·-Big-code") == "[code](notebooks/03_x.ipynb#2--big-code)"
+        )
+        assert say("notebooks/03_x.ipynb#s") == "[code](notebooks/03_x.ipynb#s)"
+        assert say("#Read") == "[code](#read)"
+        assert say("https://a.b/c") == "[code](https://a.b/c)"
+        assert say("tools/x.py") == (code or f"[code]({REPOSITORY}/blob/main/tools/x.py)")
+        assert book.markdown("`[a](b.py)`", page) == "`[a](b.py)`"
+        anchors = '<a id="s"></a><a id="t"></a>\n\n## S'
+        assert book.markdown(anchors, page) == "(s)=\n(t)=\n\n## S"
+
+
+def test_a_copy_for_colab_installs_the_course_and_keeps_the_rest():
+    name = "notebooks/solutions/01_mathematics.ipynb"
+    before = load(ROOT / name)
+    after = book_colab.copy(ROOT / name, name, REPOSITORY)
+    first, second, *rest = after["cells"]
+    assert f"git clone --quiet --depth 1 {REPOSITORY} course" in first["source"]
+    assert "%cd course/notebooks/solutions" in first["source"] and '"../..[' in first["source"]
+    link = "https://colab.research.google.com/github/owner/name/blob/gh-pages/colab/notebooks/"
+    assert f"]({link}01_mathematics.ipynb)" in second["source"]
+    code = [c for c in before["cells"][1:] if c["cell_type"] == "code"]
+    assert [c for c in rest if c["cell_type"] == "code"] == code
+    assert book_colab.address("https://example.org/owner/name", name) == ""
+
+
+def test_without_a_repository_nothing_names_one(staged, tmp_path):
+    said = "".join(p.read_text("utf-8") for p in staged.rglob("*.md"))
+    assert "github.com" not in said and "colab.research" not in said
+    book_colab.write({"notebooks/01_mathematics.ipynb": Path()}, tmp_path / "colab", "")
+    assert not (tmp_path / "colab").exists()
+
+
+def test_the_anchors_of_headings_are_those_of_github():
+    assert slug("Exercise 1 · *Ties* in `recall_at`") == "exercise-1--ties-in-recall_at"
+    assert book_source.slug("什么是模态?") == "什么是模态"
