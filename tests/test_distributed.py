@@ -264,7 +264,7 @@ def test_the_chief_sends_and_all_know_who_differs(learned):
 def train(folder, *more):
     """`mmkeras train` with two workers, in a process of its own."""
     command = [sys.executable, "-m", "mmkeras", "train", folder.parent / "data.csv", "--cluster",
-               "local:2", "--epochs", "6", "--batch-size", "2", "--ignore", "order",
+               "local:2", "--epochs", "6", "--batch-size", "6", "--ignore", "order",
                "--out", folder, *more]  # fmt: skip
     with open(f"{folder}.txt", "wb") as said:
         return subprocess.Popen([*map(str, command)], env=ENV, stdout=said, stderr=said,
