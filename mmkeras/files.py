@@ -16,7 +16,9 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def whole(path: Path | str, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+def whole(
+    path: Path | str, mode: str = "wb", *, private: bool = False, **options: Any
+) -> Iterator[IO[Any]]:
     """A file to write to, which gets its name when the block ends without an error.
 
     A reader finds the old file or the new one, never a part of one. A block that fails leaves
@@ -26,12 +28,44 @@ def whole(path: Path | str, mode: str = "wb", **options: Any) -> Iterator[IO[Any
     Args:
         path: where the file will be; its folder must exist.
         mode, options: as for `open`: "wb", or "w" with an encoding and newline.
+        private: whether only its owner can read the file, whatever the umask says.
 
     Raises:
         OSError: the folder cannot be written to, or the disk is full.
     """
-    with whole_path(path) as part, open(part, mode, **options) as file:
+    opener = _opened_by_owner if private else None
+    with whole_path(path) as part, open(part, mode, opener=opener, **options) as file:
         yield file
+
+
+def _opened_by_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def own_folder(path: Path, *, again: bool = False) -> None:
+    """Make a folder that only its owner can enter (on Windows, folders inherit who can).
+
+    Args:
+        path: made with its parents, which are as the umask says.
+        again: whether a folder that is there becomes such a one, too.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if again:
+        with contextlib.suppress(PermissionError):  # it belongs to somebody else
+            path.chmod(0o700)
+
+
+@contextlib.contextmanager
+def owner_alone() -> Iterator[None]:
+    """In this block, what the process makes can be read and entered by its owner alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextlib.contextmanager
@@ -136,6 +170,7 @@ def cached(
     read: Callable[[Path], T | None],
     write: Callable[[IO[bytes], T], None],
     what: str,
+    private: bool = False,
 ) -> T:
     """The content that `make` returns, kept in a file that may be deleted at any time.
 
@@ -148,6 +183,7 @@ def cached(
         read: path → content, or None where it is not as expected; any exception means damaged.
         write: (open file, content) → None; writes the content.
         what: the content in words, in the plural, for the warning.
+        private: whether only its owner can read the file.
 
     Warns:
         UserWarning: the file cannot be written; the content is returned all the same.
@@ -159,7 +195,7 @@ def cached(
             return content
         content = make()
         try:
-            with whole(path) as file:
+            with whole(path, private=private) as file:
                 write(file, content)
         except OSError as error:
             warnings.warn(f"{what} cannot be cached in {path.parent}: {error}", stacklevel=4)
@@ -167,10 +203,8 @@ def cached(
 
 
 def _read(path: Path, read: Callable[[Path], T | None]) -> T | None:
-    if not path.is_file():
-        return None
     try:
-        return read(path)
+        return read(path) if path.is_file() else None
     except Exception:  # whatever is wrong with a cache file, it is made anew
         return None
 

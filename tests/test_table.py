@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import sqlite3
-import stat
 import tracemalloc
 import warnings
 from collections import Counter
@@ -543,21 +541,23 @@ def test_the_first_pass_keeps_no_pixels(tmp_path, cache, monkeypatch):
     assert highest < everything / 1.5 and kept < everything / 10
 
 
-def test_the_cache_is_private_and_forgets_what_the_table_no_longer_names(data):
+def test_the_cache_forgets_what_the_table_no_longer_names_to_the_last_byte(data):
     table = load(data)
-    (store,) = (data.parent / "cache").glob("data-image-*.sqlite")
-    assert os.name == "nt" or stat.S_IMODE(store.stat().st_mode) == 0o600
+    (store,) = (data.parent / "cache").glob("data-*/image-*.sqlite")
     count = "SELECT count(*) FROM records"
     assert sqlite3.connect(store).execute(count).fetchone() == (20,)
+    gone = pictures(table)[-1].tobytes()  # of row 29
+    assert gone in store.read_bytes()
     rows = table.rows[["text", "image", "audio", "label"]].head(12)
     rows.to_csv(data, index=False)
     load(data)
     assert sqlite3.connect(store).execute(count).fetchone() == (8,)
+    assert gone not in store.read_bytes()
 
 
 def test_a_damaged_cache_is_made_again(data):
     first = pictures(load(data))
-    (store,) = (data.parent / "cache").glob("data-image-*.sqlite")
+    (store,) = (data.parent / "cache").glob("data-*/image-*.sqlite")
     store.write_bytes(b"not a database at all" * 1000)
     np.testing.assert_array_equal(pictures(load(data)), first)
     with sqlite3.connect(store) as connection:
@@ -568,7 +568,7 @@ def test_a_damaged_cache_is_made_again(data):
 def test_a_locked_cache_is_left_to_who_uses_it(data, monkeypatch):
     """After 60 s it was taken for damaged, and deleted under the process that wrote it."""
     first = pictures(load(data))
-    (path,) = (data.parent / "cache").glob("data-image-*.sqlite")
+    (path,) = (data.parent / "cache").glob("data-*/image-*.sqlite")
     before = path.read_bytes()
     monkeypatch.setattr(store, "LOCKED", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
@@ -614,7 +614,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_done_without(data, tmp_path)
 def test_the_default_cache_is_that_of_the_package(data, monkeypatch, tmp_path):
     monkeypatch.setenv("MMKERAS_CACHE", str(tmp_path / "other"))
     load(data, cache=None)
-    assert len(list((tmp_path / "other" / "tables").glob("data-*.sqlite"))) == 2
+    assert len(list((tmp_path / "other" / "tables").glob("data-*/*.sqlite"))) == 2
 
 
 # ---- paths ----------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def cached_features(
         inputs: numbers (n, ...), n at least 1: pictures, ids, or whatever the model takes.
         batch_size: rows computed at once; not part of the file's name.
         cache: folder, by default "features" in `mmkeras.assets.cache_dir()`. Its files may be
-            deleted at any time.
+            deleted at any time. Only their owner can read them, since they tell of the inputs.
         max_bytes: the most that the folder may hold: beyond that, the files that were not used for
             the longest time are deleted.
 
@@ -64,6 +64,8 @@ def cached_features(
     _check_call(model, inputs)
     batch_size = check_positive("batch_size", batch_size)
     folder = Path(cache) if cache is not None else assets.cache_dir() / "features"
+    with contextlib.suppress(OSError):  # said below
+        files.own_folder(folder, again=cache is None)
     shape = model.outputs[0].shape[1:]  # None where the model leaves it open
     dtype, rows = ("float32", len(inputs)) if len(shape) == 1 else ("float16", ROWS)
     rows = -(-rows // batch_size) * batch_size
@@ -86,7 +88,7 @@ def cached_features(
         np.savez(file, features=features)
 
     path = folder / f"{_content_hash(model, inputs)}.npz"
-    features = files.cached(path, compute, read=read, write=write, what="features")
+    features = files.cached(path, compute, read=read, write=write, what="features", private=True)
     with contextlib.suppress(OSError):  # another process may be at it, or the folder read-only
         os.utime(path)
         _trim(folder, max_bytes)

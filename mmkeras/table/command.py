@@ -15,8 +15,11 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+from ..files import owner_alone
 
 STATUS = (
     "Exit status: 0 done, 1 the data has problems, 2 wrong usage, 130 stopped by Ctrl-C (143 by "
@@ -41,6 +44,7 @@ def exit_status(
     stopped: str,
     trained: bool = False,
     kept: Callable[[], str] = str,
+    private: bool = True,
 ) -> int:
     """The exit status of a command: 0, 1 after an error that is printed, 130 if it was stopped.
 
@@ -52,11 +56,12 @@ def exit_status(
         trained: whether the command uses a trained run, which fixes some options of the training.
         kept: returns the text to print, in place of `stopped`, if the command did not finish, or
             "".
+        private: whether only the user can read what the command writes.
     """
     from .problems import TableError  # imported here, so that --help loads no pandas
 
     try:
-        with _terminable(), _plain_warnings():
+        with _terminable(), _plain_warnings(), owner_alone() if private else nullcontext():
             work()
         return 0
     except BrokenPipeError:

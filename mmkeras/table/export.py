@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda: refused.extend(_run(options)),
         trained=True,
         stopped=f"nothing was written to {options.out}",
+        private=False,  # they hold no row, and other programs read them
     )
     return status or int(bool(refused))
 

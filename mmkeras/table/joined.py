@@ -138,7 +138,7 @@ def write_csv(
     path: Path, rows: Callable[[], Iterable[list[str]]], encoding: str, delimiter: str
 ) -> str:
     """Write the whole file or nothing; return its encoding (UTF-8 with BOM if names need it)."""
-    how = {"newline": "", "encoding": encoding, "errors": "surrogateescape"}
+    how: dict[str, Any] = {"newline": "", "encoding": encoding, "errors": "surrogateescape"}
     try:
         with files.whole(path, "w", **how) as file:
             csv.writer(file, delimiter=delimiter).writerows(rows())

@@ -107,8 +107,8 @@ def load_table(
         delimiter: character between cells; in many countries spreadsheets write ";".
         cache: folder for decoded files, readable only by its owner. None: "tables" in the cache of
             this package (`mmkeras.assets.cache_dir`). It holds copies of your pictures and
-            recordings, so delete it together with them. False: no folder; up to 1 GB of decoded
-            files is kept in an unnamed temporary file, which vanishes with the process.
+            recordings, so delete them together: mmkeras data forget. False: no folder; up to 1 GB
+            of decoded files is kept in an unnamed temporary file, which vanishes with the process.
 
     Returns:
         A `Table`.
@@ -177,7 +177,7 @@ def _load(o: Options, records: Records | None = None) -> Table:
     settings = _settings(o, classes, words_of(ids), learned)
     return Table(
         tuple(o.inputs), classes, words_of(ids), rows, problems.frame(), settings, names, twins,
-        files, ids, vectors,
+        files, ids, vectors, steps.kept_of(o),
     )  # fmt: skip
 
 

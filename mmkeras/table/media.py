@@ -9,7 +9,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import pandas as pd
 
 from .decode import notes
 from .paths import Refused, find, forget_listings, identity
-from .store import VERSION, Scratch, Store, ahead, digest
+from .store import VERSION, Kept, Scratch, Store, ahead, digest
 
 CHUNK = 16  # number of files that a thread takes at a time
 
@@ -47,15 +46,11 @@ class Files:
     digests: list[int] = field(default_factory=list)  # of the decoded records
     notes: Counter[str] = field(default_factory=Counter)  # remarks on files that are no problems
 
-    def open_store(self, folder: Path | None, table: Path) -> None:
-        """Open the store for this table and these settings; without a folder a temporary one."""
+    def open_store(self, kept: Kept | None) -> None:
+        """Open the store of a table for these settings; of None a temporary one."""
         length = math.prod(self.shape) * np.dtype(self.dtype).itemsize
-        if folder is None:
-            self.store = Scratch(length)
-            return
-        text = f"{VERSION}|{table.resolve()}|{self.modality}|{sorted(self.decode.keywords.items())}"
-        name = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-        self.store = Store.open(folder / f"{table.stem}-{self.modality}-{name}.sqlite", length)
+        kind = f"{self.modality}|{VERSION}|{sorted(self.decode.keywords.items())}"
+        self.store = Store.open(kept, kind, length) if kept else Scratch(length)
 
     def check(self, cells: Iterable[str]) -> dict[str, str]:
         """Open every distinct file once, in parallel; return cell → reason, for refused files.
@@ -111,8 +106,7 @@ class Files:
         return one
 
     def _key(self, path: str) -> int:
-        text = f"{VERSION}|{identity(path, self.max_file_bytes)}"
-        return digest(text.encode("utf-8", "surrogateescape"))
+        return key_of(path, self.max_file_bytes)
 
     @contextlib.contextmanager
     def _no_store_on_error(self) -> Iterator[None]:
@@ -172,6 +166,12 @@ class Files:
     def _again(self, path: str) -> np.ndarray:
         identity(path, self.max_file_bytes)
         return self.decode(path)
+
+
+def key_of(path: str, max_file_bytes: int) -> int:
+    """The key of a file in a store; Refused if there is no such file, or it is too large."""
+    text = f"{VERSION}|{identity(path, max_file_bytes)}"
+    return digest(text.encode("utf-8", "surrogateescape"))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import assets
 from . import duplicates, features
 from .arguments import Options
 from .characters import visible
@@ -26,6 +25,7 @@ from .media import Files
 from .problems import Problems
 from .reading import Cells
 from .recordings import clip_length, decode_audio
+from .store import Kept
 from .words import vectorizer, words_of
 
 # ---- cells, files ---------------------------------------------------------------------------
@@ -85,11 +85,16 @@ def files_of(o: Options, modality: str) -> Files:
     return Files(modality, shape, dtype, decode, folder, o.allow_outside, o.max_file_bytes)
 
 
+def kept_of(o: Options) -> Kept | None:
+    """Where copies of the files of the table are kept; None: nowhere."""
+    if o.cache is False:
+        return None
+    return Kept.of(o.csv, None if o.cache in (None, True) else Path(str(o.cache)))
+
+
 def check_files(files: Files, o: Options, cells: Cells, problems: Problems) -> None:
     """Make the first pass over the files of a column, and add their problems."""
-    own = o.cache is None or o.cache is True
-    folder = assets.cache_dir() / "tables" if own else Path(str(o.cache))
-    files.open_store(None if o.cache is False else folder, o.csv)
+    files.open_store(kept_of(o))
     (column,) = o.used[files.modality]
     reasons = files.check(cells.columns[column])
     for row, cell in zip(cells.rows, cells.columns[column], strict=True):

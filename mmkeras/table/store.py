@@ -8,14 +8,19 @@ import tempfile
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from .. import assets
+from ..files import own_folder, whole
 
 WORKERS = min(os.cpu_count() or 1, 16)
 LOCKED = 60  # seconds to wait for another process that writes
 SCRATCH = 1024**3  # largest size of a temporary file in bytes
+NOTE = "table.txt"
 VERSION = 2  # version of the stored records; raise it when the decoding changes
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,6 +50,42 @@ def ahead(
 # ---- on disk --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The folder of what the package keeps of a table: only its owner can enter it.
+
+    tables/data-1a2b3c4d5e6f/    table.txt: the path of the table; image-….sqlite and
+                                 audio-….sqlite: decoded files; features/: of frozen encoders
+    """
+
+    folder: Path
+    table: Path
+    ours: bool  # whether it is in the cache of the package
+
+    @classmethod
+    def of(cls, table: Path, cache: Path | None = None) -> "Kept":
+        """That of this table, in this cache or, for None, that of the package."""
+        table = table.resolve()
+        name = _short_hash(str(table))
+        folder = assets.cache_dir() / "tables" if cache is None else cache
+        return cls(folder / f"{table.stem}-{name}", table, cache is None)
+
+    def made(self) -> Path:
+        """The folder, which is there now."""
+        if self.ours:
+            own_folder(self.folder.parent, again=True)
+        own_folder(self.folder, again=True)
+        note = self.folder / NOTE
+        if not note.exists():
+            with whole(note, private=True) as file:
+                file.write(os.fsencode(self.table))
+        return self.folder
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+
+
 class Store:
     """Decoded records of one length in one SQLite file, by key; many threads can read it at once.
 
@@ -55,7 +96,6 @@ class Store:
 
     def __init__(self, path: Path, length: int) -> None:
         self.path, self.length = path, length
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
         try:
             self._prepare()
@@ -67,9 +107,15 @@ class Store:
             self._prepare()
 
     @classmethod
-    def open(cls, path: Path, length: int) -> "Store | None":
-        """A store, or None with a warning if the folder cannot be written to."""
+    def open(cls, kept: Kept, kind: str, length: int) -> "Store | None":
+        """A store of a table, or None with a warning if its folder cannot be written to.
+
+        Args:
+            kind: whatever the records depend on, as "image|…"; another kind is another file.
+        """
+        path = kept.folder / f"{kind.partition('|')[0]}-{_short_hash(kind)}.sqlite"
         try:
+            kept.made()
             return cls(path, length)
         except (OSError, sqlite3.Error) as error:
             warnings.warn(f"{path}: {error}; files are decoded at each pass", stacklevel=2)
@@ -91,6 +137,7 @@ class Store:
             connection,
         ):
             connection.execute("PRAGMA synchronous = OFF")  # what is lost can be made again
+            connection.execute("PRAGMA secure_delete = ON")  # what is deleted becomes zeros
             yield connection
 
     def get(self, keys: Sequence[int]) -> dict[int, bytes]:
@@ -121,6 +168,38 @@ class Store:
         stale = self.digests().keys() - set(keys)
         with self._connection() as connection:
             connection.executemany("DELETE FROM records WHERE key = ?", ((key,) for key in stale))
+
+
+def forget_records(
+    path: Path, keys: Collection[int] | None, others: Collection[int] | None, *, dry: bool = False
+) -> int:
+    """Delete records of a store; their bytes become zeros. Returns how many they were.
+
+    Args:
+        keys: of the records to delete; None: all but those of `others`.
+        others: if given, records of no key in it are deleted as well.
+        dry: only count them.
+
+    Raises:
+        sqlite3.OperationalError: another process uses the file, or it cannot be written to.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=LOCKED)) as connection, connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            there = {key for (key,) in connection.execute("SELECT key FROM records")}
+            gone = there & set(keys or ())
+            if others is not None:
+                gone |= there - set(others)
+            if not dry:
+                some = ((key,) for key in gone)
+                connection.executemany("DELETE FROM records WHERE key = ?", some)
+        return len(gone)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:  # damaged: it goes as a whole
+        if not dry:
+            path.unlink()
+        return 1
 
 
 class Scratch:

@@ -13,7 +13,7 @@ import pandas as pd
 from ..arguments import check_positive
 from .media import Files
 from .parts import PARTS
-from .store import ahead
+from .store import Kept, ahead
 from .words import Pieces, words_of
 
 
@@ -40,6 +40,7 @@ class Table:
             ("cells", "file bytes", "pictures", "recordings"); "crossing": number of rows outside
             the training part that equal one in it, or did before equal rows were kept together;
             "together": whether equal rows were kept together; "warning": a warning, or "".
+        kept: the folder in which copies and features of its files are kept, or None.
     """
 
     modalities: tuple[str, ...]
@@ -53,6 +54,7 @@ class Table:
     _files: dict[str, Files] = field(repr=False)
     _vectorizer: Any = field(repr=False)
     _numbers: np.ndarray | None = field(repr=False)
+    kept: Kept | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)

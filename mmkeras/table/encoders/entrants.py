@@ -19,7 +19,6 @@ def best_of(
     board: Board,
     *,
     pretrained_only: bool,
-    keep: bool,
     end: float,
 ) -> tuple[str, list[Source]]:
     """The encoder whose regression has the lowest validation loss: its name and its sources.
@@ -27,10 +26,9 @@ def best_of(
     Args:
         board: gets an entry for each.
         pretrained_only: without the small encoders, where there is a large one.
-        keep: the features in the cache of the package.
         end: of the time, as `time.monotonic` counts it; the first is tried in any case.
     """
-    small, large = _makers(modality, rows, keep)
+    small, large = _makers(modality, rows)
     makers = {**({} if large and pretrained_only else small), **large}
     found: list[Found] = []
     for name, make in makers.items():
@@ -71,13 +69,13 @@ def _add(
     found.append((float(linear.losses(p, board.y).mean()), name, list(some)))
 
 
-def _makers(modality: str, rows: Rows, keep: bool) -> tuple[dict[str, Maker], dict[str, Maker]]:
+def _makers(modality: str, rows: Rows) -> tuple[dict[str, Maker], dict[str, Maker]]:
     """Name → maker of the small encoders, which are always there, and of the pretrained."""
     table = rows.table
     small: dict[str, dict[str, Maker]] = {
         "text": {"TF-IDF": lambda _: sources.tf_idf(table)},
         "image": {},
-        "audio": {"mel statistics": lambda _: sources.mel_statistics(table, keep=keep)},
+        "audio": {"mel statistics": lambda _: sources.mel_statistics(table)},
         "numbers": {choice.AS_THEY_ARE: lambda _: sources.numbers(table)},
     }
     pretrained = {
@@ -86,7 +84,5 @@ def _makers(modality: str, rows: Rows, keep: bool) -> tuple[dict[str, Maker], di
     if modality not in pretrained or not choice.here(modality):
         return small[modality], {}
     make = pretrained[modality]
-    large: dict[str, Maker] = {
-        choice.NAMES[modality]: lambda seconds: make(table, keep=keep, seconds=seconds)
-    }
+    large: dict[str, Maker] = {choice.NAMES[modality]: lambda seconds: make(table, seconds=seconds)}
     return small[modality], large

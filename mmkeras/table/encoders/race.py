@@ -115,7 +115,7 @@ class Race:
         for modality in self.table.modalities:
             names[modality], found = best_of(
                 modality, self.rows, self.board, pretrained_only=self.encoders == "pretrained",
-                keep=not self.options.no_cache, end=self.end,
+                end=self.end,
             )  # fmt: skip
             best += found
         self._linear(best, names)

@@ -1,5 +1,6 @@
 """One modality as one encoder sees it: what it makes of all rows, computed once and kept."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from scipy import sparse
 from ... import branches, pretrained
 from ...branches.text import MaskedAverage
 from ...pretrained.wordpiece import END, START, UNKNOWN
+from ..store import Kept
 from ..table import Table
 from ..words import Pieces
 from . import choice, language
@@ -86,7 +88,7 @@ def counted(source: Source) -> Source:
     return Source("text", "TF-IDF", table, None, ids, there, blocks, idf=idf, view="counted")
 
 
-def minilm(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Source | str:
+def minilm(table: Table, *, seconds: float = np.inf) -> Source | str:
     """The means of the fourth and the last block of MiniLM-L6, or why not: the language.
 
     The fourth block knows of the single words what the last one has given up for the whole: on
@@ -104,7 +106,7 @@ def minilm(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Sourc
     table = table.reading_text(Pieces(length), length, "wordpiece")
     encoder = two_blocks(length)
     sizes = (encoder.output.shape[-1] // 2,) * 2
-    found = dense(table, "text", choice.NAMES["text"], encoder, sizes, keep=keep, seconds=seconds)
+    found = dense(table, "text", choice.NAMES["text"], encoder, sizes, seconds=seconds)
     return replace(found, note=note)
 
 
@@ -116,7 +118,7 @@ def two_blocks(length: int) -> keras.Model:
     return keras.Model(whole.input, both, name="text_encoder", trainable=False)
 
 
-def efficientnet(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Source:
+def efficientnet(table: Table, *, seconds: float = np.inf) -> Source:
     """The last features of EfficientNet-Lite0, and the mean of its fifth stage over the picture.
 
     The fifth stage knows of shapes and colours what the last one has given up for its 1,000 names.
@@ -127,19 +129,19 @@ def efficientnet(table: Table, *, keep: bool = True, seconds: float = np.inf) ->
     both = layers.Concatenate(name="inner_and_last")([inner, whole.output])
     encoder = keras.Model(whole.input, both, name="image_encoder", trainable=False)
     sizes = (inner.shape[-1], whole.output.shape[-1])
-    return dense(table, "image", choice.NAMES["image"], encoder, sizes, keep=keep, seconds=seconds)
+    return dense(table, "image", choice.NAMES["image"], encoder, sizes, seconds=seconds)
 
 
-def whisper(table: Table, *, keep: bool = True, seconds: float = np.inf) -> Source | str:
+def whisper(table: Table, *, seconds: float = np.inf) -> Source | str:
     """The mean over time of the second block of Whisper tiny.en, or why not."""
     s = table.settings
     if s["audio_rate"] != 16_000 or not 0.025 <= s["audio_seconds"] <= 30:
         return "it takes 16,000 samples per second, and clips of up to 30 s"
     encoder = pretrained.whisper_tiny(s["audio_seconds"], LAYER, name="audio_encoder")
-    return dense(table, "audio", choice.NAMES["audio"], encoder, keep=keep, seconds=seconds)
+    return dense(table, "audio", choice.NAMES["audio"], encoder, seconds=seconds)
 
 
-def mel_statistics(table: Table, *, keep: bool = True) -> Source:
+def mel_statistics(table: Table) -> Source:
     """Mean and spread over time of a log-mel spectrogram."""
     rate = table.settings["audio_rate"]
     samples = round(rate * table.settings["audio_seconds"])
@@ -147,7 +149,7 @@ def mel_statistics(table: Table, *, keep: bool = True) -> Source:
     x = branches.LogMel(rate, name="log_mel")(wave)
     x = branches.MeanAndSpread(name="statistics")(x)
     encoder = keras.Model(wave, x, name="audio_encoder", trainable=False)
-    return dense(table, "audio", "mel statistics", encoder, keep=keep)
+    return dense(table, "audio", "mel statistics", encoder)
 
 
 def numbers(table: Table) -> Source:
@@ -165,7 +167,6 @@ def dense(
     encoder: keras.Model | None,
     sizes: Sequence[int] = (),
     *,
-    keep: bool = True,
     seconds: float = np.inf,
 ) -> Source:
     """A source whose features are standardised on the training rows that have the modality.
@@ -173,7 +174,7 @@ def dense(
     Args:
         sizes: of the layers that the features come from, which all get the same weight.
     """
-    features, there = encoded(table, modality, encoder, keep=keep, seconds=seconds)
+    features, there = encoded(table, modality, encoder, seconds=seconds)
     learned = features[train_rows(table) & there]
     mean = learned.mean(axis=0, dtype=np.float64)
     spread = learned.std(axis=0, dtype=np.float64)
@@ -191,14 +192,12 @@ def encoded(
     modality: str,
     encoder: keras.Model | None,
     *,
-    keep: bool = True,
     seconds: float = np.inf,
 ) -> tuple[Array, Array]:
     """The features of all rows, zeros where the modality is absent, and where it is there.
 
     Args:
         encoder: or None for the inputs themselves.
-        keep: the features in the cache of the package.
         seconds: that it may take.
 
     Raises:
@@ -214,7 +213,7 @@ def encoded(
             features = np.zeros((len(inputs), encoder.output_shape[-1]), np.float32)
             if places:
                 first = np.unique(places, return_index=True)[1]
-                features[there] = _features(encoder, inputs[there][first], keep)[places]
+                features[there] = _features(encoder, inputs[there][first], table.kept)[places]
         found.append(features)
         present.append(there)
         done, passed = sum(map(len, present)), time.monotonic() - began
@@ -223,10 +222,12 @@ def encoded(
     return np.concatenate(found), np.concatenate(present)
 
 
-def _features(encoder: keras.Model, inputs: Array, keep: bool) -> Array:
-    if keep:
-        return pretrained.cached_features(encoder, inputs)
-    return np.asarray(encoder.predict(inputs, batch_size=64, verbose=0))
+def _features(encoder: keras.Model, inputs: Array, kept: Kept | None) -> Array:
+    if not kept:
+        return np.asarray(encoder.predict(inputs, batch_size=64, verbose=0))
+    with contextlib.suppress(OSError):  # said by the next line
+        kept.made()
+    return pretrained.cached_features(encoder, inputs, cache=kept.folder / "features")
 
 
 def _chunks(table: Table, modality: str) -> Iterator[tuple[Array, Array]]:
