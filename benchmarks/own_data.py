@@ -259,7 +259,7 @@ def command(folder: Path, encoders: str) -> np.ndarray:
     from mmkeras.__main__ import main
 
     out = folder / f"run-{encoders}"
-    status = main(["train", str(folder / "data.csv"), "--split", "part", "--no-examples",
+    status = main(["train", str(folder / "data.csv"), "--split", "part",
                    "--encoders", encoders, "--out", str(out), "--seed", folder.name])  # fmt: skip
     if status:
         raise SystemExit(status)

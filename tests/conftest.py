@@ -157,7 +157,7 @@ def trained(tmp_path_factory):
     command_line.change(data, spoil)
     status, out, err = command_line.call(
         *("train", data, "--label", "label", "--epochs", 6, "--image-encoder", "small"),
-        *("--no-cache", "--skip-bad-rows", "--seed", 3),
+        *("--no-cache", "--skip-bad-rows", "--seed", 3, "--show-rows"),
     )
     assert status == 0, err
     made = folder / "run"

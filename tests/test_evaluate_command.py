@@ -50,11 +50,16 @@ def test_the_csv_of_the_training_is_told_to_be_no_test(two_seeds, labelled, tmp_
     assert said.count("Beware: This is the file that the model was trained on") == 1
     metrics = json.loads((tmp_path / "a" / "metrics.json").read_text("utf-8"))
     assert metrics["warnings"][0].startswith("This is the file that the model")
-    status, said, err = call("evaluate", two_seeds.run, labelled, "--no-examples")
+    status, said, err = call("evaluate", two_seeds.run, labelled)
     assert status == 0, err
     assert "This is the file" not in said
     for path, data in contents(tmp_path / "new.evaluation").items():
         assert not any(row[1].encode() in data for row in orders(60)[41:]), path
+    status, said, err = call("evaluate", two_seeds.run, labelled, "--force", "--show-rows")
+    assert status == 0, err
+    shown = [path.name for path, data in contents(tmp_path / "new.evaluation").items()
+             if any(row[1].encode() in data for row in orders(60)[41:])]  # fmt: skip
+    assert sorted(shown) == ["predictions.csv", "report.html"]
 
 
 def test_another_label_column_groups_and_the_rows_that_cannot_be_judged(

@@ -191,6 +191,23 @@ def test_right_answers_stand_beside_mistakes():
     assert "<em>row 7</em>" in right and "<em>row 3</em>" in wrong
 
 
+def test_skipped_rows_are_listed_without_what_they_held_unless_rows_are_shown():
+    run = told()
+    both = "both ' and \" of Anna"
+    reasons = ["no such file; there is 'Anna.png' (capitals matter)", "it starts with b'Anna\\n'",
+               'is in "Anna\'s", not a number', "Anna's column isn't told",
+               f"there is {both!r}"]  # fmt: skip
+    run.skipped = pd.DataFrame({"row": range(2, 7), "column": "c", "value": "Anna K.",
+                                "reason": reasons})  # fmt: skip
+    page = html.unescape("".join(sections.problems(run)))
+    assert page.count("Anna") == 10 and ">value<" in page
+    run.examples = None
+    page = html.unescape("".join(sections.problems(run)))
+    assert page.count("Anna") == 1 and ">value<" not in page
+    assert "no such file; there is … (capitals matter)" in page and "it starts with …" in page
+    assert sections.NOT_SHOWN in html.unescape("".join(sections.examples(run)))
+
+
 def test_without_intervals_the_page_says_why_and_prints_none():
     run = told(group=["one"] * 240)
     page = report.page(run)

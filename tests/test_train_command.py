@@ -14,6 +14,7 @@ from command_line import call, change, contents, orders, read, write
 
 from mmkeras.table import columns, fit, kinds, report, run, train, weather
 from mmkeras.table.media import Files
+from mmkeras.table.report import sections
 from mmkeras.table.wording import number, with_interval
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -120,18 +121,34 @@ def test_the_settings_are_complete(trained):
     assert sum(trained.settings["learned"].values()) == trained.metrics["rows"]["train"]
 
 
-def test_no_rows_are_shown_where_that_is_asked(two_seeds, tmp_path):
-    out = tmp_path / "run"
-    shutil.copytree(two_seeds.run, out)
-    status, _, err = call(*two_seeds.arguments, "--out", out, "--resume", "--no-examples")
+def test_no_row_is_in_a_run_unless_that_is_asked(two_seeds, tmp_path):
+    """Marked cells of every kind, a skipped row among them, are in no file that people look at."""
+    data = weather.write(tmp_path / "set", rows=40, new=1)
+    mark = "Wilhelmine 0151-7741"
+
+    def spoil(rows):
+        for i, row in enumerate(rows[1:]):
+            row[0] = f"{mark} said {row[0]}" if row[0] else ""
+            row[1] = row[1] and row[1].replace("pictures/", "./pictures//") if i else mark
+
+    change(data, spoil)
+    line = ["train", data, "--without", "image", "--without", "audio", "--epochs", 1]
+    line += ["--skip-bad-rows", "--no-cache", "--encoders", "scratch"]
+    status, _, err = call(*line)
     assert status == 0, err
-    for name in ("report.html", "metrics.json", "test_predictions.csv", "model_card.md"):
-        text = html.unescape((out / name).read_text("utf-8"))
-        cells = [row[1] for row in orders()[1:]]
-        assert not any(cell in text for cell in cells), name
-    assert list(read(out / "test_predictions.csv")) == [
-        *("row", "truth", "prediction", "probability", "probability_coffee", "probability_tea"),
-    ]
+    out = data.parent / "run"
+    for path, content in contents(out).items():
+        text = html.unescape(content.decode("utf-8", "replace"))
+        assert mark not in text and "./pictures//" not in text, path
+    assert html.escape(sections.NOT_SHOWN) in (out / "report.html").read_text("utf-8")
+    columns = list(read(out / "test_predictions.csv"))
+    assert columns[:4] == ["row", "truth", "prediction", "probability"]
+    assert all(name.startswith("probability_") for name in columns[4:])
+    status, _, err = call(*line, "--resume", "--epochs", 2, "--show-rows")
+    assert status == 0, err
+    shown = html.unescape((out / "report.html").read_text("utf-8"))
+    assert mark in shown and "as --show-rows asked" in shown
+    assert read(out / "test_predictions.csv")["text"].str.contains(mark).any()
 
 
 # ------------------------------------------------------------------------------ kept

@@ -61,8 +61,9 @@ def parser() -> argparse.ArgumentParser:
                    "training)")  # fmt: skip
     p.add_argument("--groups", type=column_list, default=[], metavar="A,B,…", help="columns of "
                    "groups of people, such as sex,age, whose results are shown apart")  # fmt: skip
-    p.add_argument("--no-examples", action="store_true",
-                   help="write no rows of the data into the report")  # fmt: skip
+    p.add_argument("--show-rows", action="store_true", help="show rows in the report (the surest "
+                   "mistakes with their texts, pictures and sounds, what skipped rows held) and "
+                   "their cells in predictions.csv (default: numbers of rows only)")  # fmt: skip
     p.add_argument("--allow-missing-columns", action="store_true", help="take a column of the "
                    "training that the file lacks for blank in every row")  # fmt: skip
     add_reading(p.add_argument_group("reading").add_argument, trained="as in training")
@@ -167,13 +168,14 @@ def judge(
 
     y, answers = answer(model, table, "test")
     metrics = measure(table, y, answers, settings.get("seed", 0), learned=learned)
-    if settings.get("data_sha256") == files.sha256(options.csv):
+    metrics["data"] = {"name": options.csv.name, "sha256": files.sha256(options.csv)}
+    if settings.get("data_sha256") == metrics["data"]["sha256"]:
         metrics["warnings"].insert(0, SAME)
     p = answers[table.modalities]
     if options.groups:
         people.add(metrics, _groups(options, settings), table.rows, y, p,
                    seed=settings.get("seed", 0))  # fmt: skip
-    shown = () if options.no_examples else table.modalities
+    shown = table.modalities if options.show_rows else ()
     now = {
         "data": options.csv.name,
         "label": options.label or settings["label"],
@@ -186,7 +188,7 @@ def judge(
         metrics,
         y,
         p,
-        None if options.no_examples else examples(table, y, p),
+        examples(table, y, p) if options.show_rows else None,
         in_words(table.report, trained=True),
     )
     return run, predictions(table.rows, table.classes, y, p, shown)

@@ -166,6 +166,11 @@ def _network(add: Add) -> None:
 
 def _writing(add: Add) -> None:
     add("--out", type=Path, metavar="DIR", help="folder to write (default: run, beside the CSV)")
-    add("--no-examples", action="store_true", help="write no rows of the data into the run")
+    add("--show-rows", action="store_true", help="show rows in the report (the surest mistakes "
+        "with their texts, pictures and sounds, what skipped rows held) and their cells in "
+        "test_predictions.csv (default: numbers of rows only)")  # fmt: skip
+    add("--encrypt-with", type=Path, metavar="KEYFILE", help="at the end, turn the folder into one "
+        "file that only this key opens, as mmkeras data lock does; until then it is plain "
+        "(needs: pip install 'mmkeras[privacy]')")  # fmt: skip
     add("--force", action="store_true", help="replace the files of an earlier run")
     add("--resume", action="store_true", help="continue a run that was stopped")

@@ -55,9 +55,9 @@ def write(
     if options.groups:
         groups = people.read(options.csv, options.groups, options.encoding, options.delimiter)
         people.add(metrics, groups, rows, y, p, seed=options.seed)
-    shown = None if options.no_examples else examples(table, y, p)
+    shown = examples(table, y, p) if options.show_rows else None
     run = Run(settings, metrics, y, p, shown, in_words(table.report))
-    cells = () if options.no_examples else table.modalities
+    cells = table.modalities if options.show_rows else ()
     predicted = predictions(rows, table.classes, y, p, cells)
     finish(options.out, folder, run, predicted, more=more)
     for line in summary(metrics):

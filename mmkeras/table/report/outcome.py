@@ -20,7 +20,7 @@ class Run:
         metrics: the content of metrics.json; "training" and "seeds" may be absent.
         y: int (n,), the classes of the test rows.
         probabilities: float (n, classes), those of the whole model.
-        examples: rows of the test part, mistakes and right answers; None if no rows of the data may
+        examples: rows of the test part, mistakes and right answers; None if no content of a row may
             be shown.
         skipped: the skipped rows, with columns row, column, value, reason.
     """

@@ -1,5 +1,6 @@
 """The sections of the report on the data and the settings: each turns a `Run` into HTML."""
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,13 @@ from .outcome import Run
 from .scores import CROWDED, REST
 
 SHOWN = 200  # largest number of skipped rows in the page
+NOT_SHOWN = (
+    "This report holds no content of a row. To see the surest mistakes as the model saw them, and "
+    "what skipped rows held, add --show-rows, and keep that report to yourself."
+)
+_QUOTED = re.compile(
+    r"""(?<!\w)b?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
+)  # as repr writes text and bytes
 TEXT = 400  # largest number of characters of a cell in the page
 
 
@@ -19,13 +27,13 @@ def examples(run: Run) -> list[Markup]:
     """Mistakes and right answers, with what the model saw."""
     title = tag("h2", "Mistakes, and right answers")
     if run.examples is None:
-        return [title, tag("p", "Rows of the data are not shown (--no-examples).")]
+        return [title, tag("p", NOT_SHOWN)]
     wrong = [e for e in run.examples if e.predicted != e.truth]
     right = [e for e in run.examples if e.predicted == e.truth]
     text = (
         "These rows of the test part are shown as the model saw them. Look for wrong labels, "
         "unreadable input, and what the mistakes have in common. This page holds rows of your "
-        "data: remember that before you share it (--no-examples leaves them out)."
+        "data, as --show-rows asked: remember that before you share it."
     )
     none = [tag("p", "There are none in the test part.")]
     return [
@@ -110,14 +118,18 @@ def problems(run: Run) -> list[Markup]:
     title = tag("h2", "Problems in the data")
     if not count:
         return [title, tag("p", "No problem was found, and no row was skipped.")]
+    found = run.skipped.head(SHOWN)
+    if run.examples is None:
+        reasons = [_QUOTED.sub("…", reason) for reason in found["reason"]]
+        found = found.drop(columns="value").assign(reason=reasons)
     rows = [
         ["" if pd.isna(row) else row, *(_short(str(text)) for text in rest)]
-        for row, *rest in run.skipped.head(SHOWN).itertuples(index=False)
+        for row, *rest in found.itertuples(index=False)
     ]
     more = [tag("p", f"These are the first {SHOWN} of {count}.")] if count > SHOWN else []
     words = f"{run.metrics['skipped']} rows were skipped, as --skip-bad-rows asked; the reasons:"
-    header = ["row", "column", "value", "reason"]
-    return [title, tag("p", words), *more, table(header, rows, left=(1, 2, 3))]
+    header = list(found)
+    return [title, tag("p", words), *more, table(header, rows, left=range(1, len(header)))]
 
 
 def making(run: Run) -> list[Markup]:
