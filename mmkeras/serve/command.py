@@ -130,6 +130,7 @@ def _answer(options: argparse.Namespace, keys: dict[str, bytes], listening: sock
     import uvicorn
 
     from .app import make_app
+    from .discreet import discreet
     from .gate import Rate, log
     from .heads import patient
     from .service import Limits
@@ -165,7 +166,7 @@ def _answer(options: argparse.Namespace, keys: dict[str, bytes], listening: sock
         h11_max_incomplete_event_size=64 * 1024,
     )
     server = uvicorn.Server(config)
-    with contextlib.suppress(KeyboardInterrupt, _stopped()):
+    with contextlib.suppress(KeyboardInterrupt, _stopped()), discreet():
         server.run(sockets=[listening])
     if failures:
         raise RunError(failures[0])

@@ -25,6 +25,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 OPEN = ("/", "/health", "/ready")  # need no key: the page holds nothing of the data
 PROBES = ("/health", "/ready", "/metrics")  # asked every few seconds; not in the log
 GONE = 499  # in the log and the counts: the client closed the connection (as nginx calls it)
+METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")  # a client may send any word
 log = logging.getLogger("mmkeras.serve")
 
 
@@ -278,7 +279,7 @@ def _line(scope: Scope, request: str, status: int, seconds: float) -> str:
         {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "request": request,
-            "method": scope["method"][:10],
+            "method": scope["method"] if scope["method"] in METHODS else "(unknown)",
             "path": scope["path"] if known else "(unknown)",
             "status": status,
             "ms": round(1000 * seconds, 1),
