@@ -21,7 +21,7 @@ COMMANDS = {
     "export": ("table.export", "write a trained run for other programs, each file compared"),
     "serve": ("serve.command", "answer over HTTP with a trained run, for people and programs"),
     "sample": ("table.sample", "write a small rendered data set to try the commands on"),
-    "data": ("assets.command", "list, fetch and verify the data and weights of the course"),
+    "data": ("table.privacy.command", "fetch the course's data; forget or lock your own"),
     "doctor": ("doctor", "report on this machine; paste it into a bug report"),
 }
 HELP = f"""usage: mmkeras [--help] [--version] COMMAND …

@@ -105,7 +105,10 @@ def imported(folder):
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [("mmkeras", ["course", "export", "serve", "scale"]), ("tools", ["course", "test", "dev"])],
+    [
+        ("mmkeras", ["course", "export", "serve", "scale", "privacy"]),
+        ("tools", ["course", "test", "dev"]),
+    ],
 )
 def test_every_import_is_a_declared_dependency(folder, extras):
     declared = names(*extras) | {"mmkeras"}
@@ -118,6 +121,7 @@ def test_every_import_is_a_declared_dependency(folder, extras):
 
 TEXTS = ["mmkeras", "README.md", "CONTRIBUTING.md", "docs", "data", "tools"]
 # `mmkeras train`, python -m mmkeras train, "To mend it: mmkeras data fetch", an indented line
+DATA = ("list", "fetch", "verify", "forget", "lock", "unlock")
 NAMED = re.compile(r"(?:`|-m |^ {2,}|: )mmkeras ([a-z]+)\b(?: ([a-z]+))?", re.MULTILINE)
 
 
@@ -131,7 +135,7 @@ def test_texts_name_commands_that_exist(place):
         for command, action in NAMED.findall(text):
             assert command in {*COMMANDS, "help"}, f"{path}: mmkeras {command}"
             if command == "data":
-                assert action in ("", "list", "fetch", "verify"), f"{path}: mmkeras data {action}"
+                assert action in ("", *DATA), f"{path}: mmkeras data {action}"
 
 
 def test_lines_of_the_pages_have_at_most_120_columns():

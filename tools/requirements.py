@@ -21,8 +21,8 @@ CONDA_PYTHON = "3.12"
 OPTIONS = "uv pip compile --no-config --universal --fork-strategy fewest --python-version 3.11"
 STYLE = "--no-header --annotation-style line"
 COMPILE = (
-    f"{OPTIONS} --extra course --extra export --extra serve --extra scale --extra test --extra dev "
-    f"{STYLE} pyproject.toml"
+    f"{OPTIONS} --extra course --extra export --extra serve --extra scale --extra privacy "
+    f"--extra test --extra dev {STYLE} pyproject.toml"
 )
 BOOK = f"{OPTIONS} {STYLE} book/requirements.in"
 BOOK_HEADER = f"""\

@@ -33,11 +33,12 @@ FILES = (
     "README.txt",
 )
 TRAINING, STATE, OPTIONS = "training", "state.npz", "options.json"
+LOCK, LOCKED = ".lock", ".locked"  # while a process writes; ending of a run that only a key opens
 NEEDED = ("table", "classes", "columns", "encoding", "delimiter")  # keys that predicting needs
 # Options that may differ from those with which a run was begun, when it is resumed.
-CHANGEABLE = ("epochs", "time_limit", "learning_rate", "seeds", "no_examples", "no_cache", "csv",
+CHANGEABLE = ("epochs", "time_limit", "learning_rate", "seeds", "show_rows", "no_cache", "csv",
               "out", "force", "resume", "command", "network", "begun", "devices", "cluster",
-              "worker", "task")  # fmt: skip
+              "worker", "task", "encrypt_with")  # fmt: skip
 
 # ------------------------------------------------------------------------------ to write
 
@@ -55,12 +56,35 @@ def opened(folder: Path, *, force: bool = False, resume: bool = False) -> Iterat
         RunError: the folder is a file, holds files, cannot be written to, or is used by another
             process.
     """
-    from filelock import FileLock, Timeout
-
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; name a folder with --out")
+    if locked(folder).exists():
+        raise RunError(f"{locked(folder)} holds a run of this name; unlock or delete it, or name "
+                       "another folder with --out")  # fmt: skip
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        with held(folder):
+            try:
+                _check(folder, force, resume)
+                yield
+            finally:
+                _tidy(folder / TRAINING)
+    finally:
+        for path in made:
+            with contextlib.suppress(OSError):  # not empty
+                path.rmdir()
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes from writing into it in this block.
+
+    Raises:
+        RunError: it cannot be written to, or is used by another process.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(NotImplementedError):  # a file system without locks
@@ -72,16 +96,17 @@ def opened(folder: Path, *, force: bool = False, resume: bool = False) -> Iterat
         raise RunError(f"nothing can be written to {folder} ({error.strerror}); name another "
                        "folder with --out") from None  # fmt: skip
     try:
-        _check(folder, force, resume)
         yield
     finally:
-        _tidy(folder / TRAINING)
         with contextlib.suppress(OSError):  # Windows deletes it with the next line
-            os.unlink(folder / ".lock")
+            os.unlink(folder / LOCK)
         lock.release()
-        for path in made:
-            with contextlib.suppress(OSError):  # not empty
-                path.rmdir()
+
+
+def locked(folder: Path) -> Path:
+    """The file into which `mmkeras data lock` turns a run: weather/run.locked of weather/run."""
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
+    return Path(f"{folder}{LOCKED}")
 
 
 def _check(folder: Path, force: bool, resume: bool) -> None:
@@ -95,7 +120,7 @@ def _check(folder: Path, force: bool, resume: bool) -> None:
     elif kept.exists():
         raise RunError(f"{folder} holds a run that can be resumed: add --resume, name another "
                        "folder with --out, or replace the run with --force")  # fmt: skip
-    elif any(path.name != ".lock" for path in folder.iterdir()):
+    elif any(path.name != LOCK for path in folder.iterdir()):
         what = "a run" if (folder / "settings.json").exists() else "files"
         raise RunError(f"{folder} holds {what} already; name another with --out, or --force")
 
@@ -215,6 +240,9 @@ def load(folder: Path) -> tuple[Any, dict[str, Any]]:
 def read_settings(folder: Path, needed: Sequence[str] = NEEDED) -> dict[str, Any]:
     """The content of settings.json, with all the needed keys; raises as `load` does."""
     file = folder / "settings.json"
+    sealed = folder if folder.suffix == LOCKED else locked(folder)
+    if sealed.is_file() and not file.is_file():
+        raise RunError(f"the run is locked: mmkeras data unlock {sealed} --key-file KEYFILE")
     if not file.is_file() or not (folder / "model.keras").is_file():
         best = best_kept(folder)
         hint = (

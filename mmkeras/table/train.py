@@ -20,6 +20,7 @@ from . import run as runs
 from .command import RunError, exit_status
 from .frozen import One, frozen
 from .options import parser
+from .privacy import lock
 from .results import by_class, spread, write
 
 HINTS = {
@@ -68,8 +69,15 @@ def _run(options: argparse.Namespace) -> None:
             train(options)
         return
     out = options.out
+    if options.encrypt_with:
+        lock.check(out, options.encrypt_with)  # a wrong key file must not cost a training
     with runs.opened(out, force=options.force, resume=options.resume):
         train(options)
+    if options.encrypt_with:
+        made = lock.lock(out, options.encrypt_with)
+        print(f"Wrote {made}, in which all files of the run are, and deleted {out}\n"
+              f"Next: mmkeras data unlock {made} --key-file {options.encrypt_with}")  # fmt: skip
+        return
     print(f"Wrote {out}: {', '.join(runs.FILES)}")
     if (out / runs.TRAINING).exists():
         print("The training can be continued: raise --epochs or --time-limit in\n  "

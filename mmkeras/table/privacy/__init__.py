@@ -1,0 +1,1 @@
+"""What the package keeps of a user's data: forgotten, locked, and what is left named."""
