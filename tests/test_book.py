@@ -11,8 +11,9 @@ import book_alt
 import book_colab
 import book_source
 import pytest
+import symbols
 from book_source import ABOUT, PARTS, Book, slug, stage
-from notebook_page import prose, split_headings
+from notebook_page import boxes, prose, split_headings
 from notebooks import ROOT
 
 REPOSITORY = "https://github.com/owner/name"
@@ -146,7 +147,7 @@ def test_a_copy_for_colab_installs_the_course_and_keeps_the_rest():
 
 def test_without_a_repository_nothing_names_one(staged, tmp_path):
     said = "".join(p.read_text("utf-8") for p in staged.rglob("*.md"))
-    assert "github.com" not in said and "colab.research" not in said
+    assert not re.findall(r"\]\(https://(?:github\.com|colab\.)[^)]*\)", said)
     book_colab.write({"notebooks/01_mathematics.ipynb": Path()}, tmp_path / "colab", "")
     assert not (tmp_path / "colab").exists()
 
@@ -154,3 +155,82 @@ def test_without_a_repository_nothing_names_one(staged, tmp_path):
 def test_the_anchors_of_headings_are_those_of_github():
     assert slug("Exercise 1 · *Ties* in `recall_at`") == "exercise-1--ties-in-recall_at"
     assert book_source.slug("什么是模态?") == "什么是模态"
+
+
+# ---- pages that are made from the chapters ---------------------------------------------------
+
+
+def test_the_glossary_has_every_term_once(staged):
+    rows = re.findall(r"(?m)^\| (.*?) \| .* \|$", text(staged / "notebooks" / "glossary.md"))[1:]
+    welcome = text(ROOT / "notebooks" / "00_welcome.ipynb")
+    assert len(rows) > 120 and "aliasing" in rows and "softmax" in rows
+    assert all(f"| {term} |" in welcome for term in rows)
+    assert [r.lower()[0] for r in rows if r[0].isalpha()] == sorted(
+        r.lower()[0] for r in rows if r[0].isalpha()
+    )
+
+
+def test_the_indexes_name_every_box_and_every_formula(staged):
+    traps = text(staged / "notebooks" / "traps.md")
+    chapters = [text(p) for p in sorted(ROOT.glob("notebooks/*.ipynb"))]
+    assert len(re.findall(r"(?m)^- ", traps)) == sum(len(boxes(t)) for t in chapters) > 35
+    assert "- **Zeros that vote.** Without the mask" in traps
+    formulas = text(staged / "notebooks" / "formulas.md")
+    assert len(re.findall(r"(?m)^\| \[\d", formulas)) > 45
+    assert re.search(r"\[9\.3 · InfoNCE.*\(13_joint_embedding\.ipynb\)", formulas)
+    rows = text(staged / "notebooks" / "data.md")
+    assert re.search(r"`load_scenes`.*\[14\]\(14_", rows)
+    cards = re.findall(r"README\.md#([\w-]+)", rows)
+    titles = {slug(t) for level, t in split_headings(text(ROOT / "data" / "README.md")) if level}
+    assert len(cards) == 11 and set(cards) <= titles
+
+
+def test_the_exam_asks_and_the_key_answers(staged):
+    asked, key = (text(staged / "notebooks" / f"{name}.md") for name in ("exam", "exam_key"))
+    heads = [re.findall(r"(?m)^## \[(.*?)\].* chapter (\d\d)$", t) for t in (asked, key)]
+    assert heads[0] == heads[1] and len(heads[0]) > 12
+    assert "Solution" not in asked and "wrong currency" in asked
+    assert "pays in the *wrong currency*" in key and not re.search(r"(?m)^ch\d\d\.", key)
+
+
+def test_the_page_of_symbols_agrees_with_the_tables_of_the_chapters():
+    assert symbols.problems(ROOT) == []
+
+
+def test_what_the_page_of_symbols_leaves_out_is_found(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "docs").mkdir()
+    for number in ("02", "03", "04"):
+        rows = "| symbol | meaning |\n|---|---|\n| $x$, $y$ | both |\n"
+        cells = {"cells": [cell("markdown", rows)]}
+        (tmp_path / "notebooks" / f"{number}_a.ipynb").write_text(json.dumps(cells), "utf-8")
+    page = tmp_path / "docs" / "symbols.md"
+    page.write_text("| $x$ | input | 02, 03 | 09 |\n| $z$ | joint | 03 |  |\n", encoding="utf-8")
+    found = symbols.problems(tmp_path)
+    assert len(found) == 3 and "add a row" in found[0]
+    assert "say what it means in chapter 04" in found[1] and "chapter 03 has no" in found[2]
+
+
+def test_the_numbers_of_the_page_on_articles_are_those_of_the_chapters():
+    page = (ROOT / "docs" / "articles.md").read_text(encoding="utf-8")
+    rows = [r for r in page.splitlines() if r.startswith("| ") and "notebooks/" in r]
+    count = 0
+    for row in rows:
+        where, said = row.split(" | ")[1:3]
+        names = set(re.findall(r"notebooks/(\w+\.ipynb)", where))
+        there = "".join(everything(ROOT / "notebooks" / name) for name in names)
+        for number in re.findall(r"-?\d+(?:\.\d+)?", said):
+            assert re.search(rf"(?<![\d.]){number}(?!\d)", there), f"{number}: {row[:80]}"
+            count += 1
+    assert len(rows) > 20 and count >= 25
+
+
+def everything(path):
+    """All that a notebook says, its outputs included."""
+    parts = []
+    for cell in load(path)["cells"]:
+        parts.append("".join(cell["source"]))
+        for output in cell.get("outputs", []):
+            plain = output.get("data", {}).get("text/plain", "")
+            parts += ["".join(output.get("text", "")), "".join(plain)]
+    return "\n".join(parts).replace("\u2212", "-")
