@@ -42,7 +42,7 @@ def test_every_chapter_and_page_has_its_place_in_the_contents(staged):
     names = re.findall(r"(?m)^([\w/.-]+\.(?:md|ipynb))$", text(staged / "index.md"))
     pages = {p.relative_to(staged).as_posix() for p in staged.rglob("*.md")}
     chapters = [p.relative_to(ROOT).as_posix() for p in sorted(ROOT.glob("notebooks/*.ipynb"))]
-    assert [n for n in names if n.endswith(".ipynb")] == chapters
+    assert [n for n in names if n.endswith(".ipynb") and n.startswith("notebooks/")] == chapters
     assert len(names) == len(set(names))
     assert pages - {"index.md"} == {n for n in names if n.endswith(".md")} - {"api/index.md"}
     assert set(ABOUT) < set(names)
@@ -234,3 +234,13 @@ def everything(path):
             plain = output.get("data", {}).get("text/plain", "")
             parts += ["".join(output.get("text", "")), "".join(plain)]
     return "\n".join(parts).replace("\u2212", "-")
+
+
+def test_a_translated_chapter_leads_to_what_there_is(staged):
+    page = staged / "zh" / "notebooks" / "00_welcome.ipynb"
+    said = text(page)
+    assert "多模态" in said and "(../../notebooks/01_mathematics.ipynb#softmax)" in said
+    assert "(#zh-glossary)" in said and "(zh-glossary)=" in said
+    assert "](../../data/README.md#the-emoji-set)" in said
+    assert "### 8.2 · Terms that later chapters explain" in said  # not translated: in English
+    assert "zh/notebooks/00_welcome.ipynb" in text(staged / "index.md")

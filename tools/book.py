@@ -57,8 +57,12 @@ def build(root: Path = ROOT, out: Path = OUT) -> Path:
         shutil.copy(file, html / "_sources" / name)
     book_colab.write(originals, html / "colab", repository)
     search = ["--site", str(html), "--root-selector", "article.bd-article"]
-    search += ["--exclude-selectors", ".headerlink", "--quiet"]
-    subprocess.run([sys.executable, "-m", "pagefind", *search], check=True)
+    search += ["--exclude-selectors", ".headerlink"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pagefind", *search], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"Pagefind made no index of the search:\n{done.stdout}{done.stderr}")
     return html
 
 

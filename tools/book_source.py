@@ -9,13 +9,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import book_alt
 import book_pages
+import translate
 from notebook_page import split_headings
 
 PARTS = (
@@ -26,6 +27,7 @@ PARTS = (
     ("V · To production", range(17, 21)),
     ("VI · Responsibility", range(21, 23)),
 )
+LANGUAGES = {"zh": "中文"}
 ABOUT = ("docs/install.md", "docs/package.md", "data/README.md", "docs/results.md")
 LAST = ("CONTRIBUTING.md", "CHANGELOG.md")
 FILES = ("LICENSE", "LICENSE-text", "CITATION.cff", "docs/*.png", "data/catalogue.toml")
@@ -52,6 +54,10 @@ class Book:
         pages = [root / name for name in ("README.md", *ABOUT, *LAST) if (root / name).exists()]
         self.pages = sorted({*pages, *self.docs})
         self.files = [path for pattern in FILES for path in sorted(root.glob(pattern))]
+        self.translated = {
+            language: [p for p in self.chapters if translate.file(root, language, p).exists()]
+            for language in translate.languages(root)
+        }
         self._headings: dict[Path, dict[str, str]] = {}
 
     def holds(self, path: Path) -> bool:
@@ -140,6 +146,8 @@ def stage(
         name = path.relative_to(root).as_posix()
         originals[name] = path
         write(out / name, json.dumps(notebook(book, path, written), ensure_ascii=False, indent=1))
+    for name, path in translations(book, out, written):
+        originals[name] = path
     for path in book.pages:
         name = path.relative_to(root).as_posix()
         text = book.markdown(path.read_text(encoding="utf-8"), path)
@@ -154,6 +162,33 @@ def stage(
     return originals
 
 
+def translations(book: Book, out: Path, written: dict[str, str]) -> Iterator[tuple[str, Path]]:
+    """Lay out the translated chapters, as zh/notebooks/00_welcome.ipynb: their names and files."""
+    for language, paths in book.translated.items():
+        there = {f"notebooks/{path.name}" for path in paths}
+
+        def link(found: re.Match[str], language: str = language, there: set[str] = there) -> str:
+            name, sign, anchor = found[1].partition("#")
+            place = os.path.normpath(f"notebooks/{name}") if name else ""
+            if not name or place in there:  # its anchors have names of their own
+                return f"]({Path(name).name}{sign}{f'{language}-{anchor}' * bool(anchor)})"
+            return f"]({os.path.relpath(place, f'{language}/notebooks')}{sign}{anchor})"
+
+        for path in paths:
+            nb = notebook(book, path, written)
+            texts = translate.texts(path, book.root, language)
+            for cell in nb["cells"]:
+                if cell["cell_type"] == "markdown":
+                    if cell["id"] in texts:
+                        cell["source"] = book.markdown(texts[cell["id"]], path)
+                    cell["source"] = re.sub(r"\]\((?!\w+:)([^()\s]+)\)", link, cell["source"])
+                    mark = rf"({language}-\1)="
+                    cell["source"] = re.sub(r"(?m)^\(([\w-]+)\)=$", mark, cell["source"])
+            name = f"{language}/notebooks/{path.name}"
+            write(out / name, json.dumps(nb, ensure_ascii=False, indent=1))
+            yield name, path
+
+
 def contents(book: Book) -> str:
     """The table of contents, as Sphinx reads it at the end of the first page."""
     parts = []
@@ -164,6 +199,9 @@ def contents(book: Book) -> str:
     about = [name for name in ABOUT if (book.root / name).exists()]
     last = [name for name in LAST if (book.root / name).exists()]
     first = [*book_pages.NAMES, "notebooks/solutions/index.md"]
+    for language, paths in book.translated.items():
+        names = [f"{language}/notebooks/{path.name}" for path in paths]
+        parts.append((LANGUAGES.get(language, language), names))
     parts.append(("Reference", [*first, *[n for n in more if n not in about]]))
     parts.append(("The package, the data", [*about, "api/index.md", *last]))
     return "\n" + "\n".join(tree(title, names) for title, names in parts if names)

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import book_colab
+from book_source import LANGUAGES
 from docutils import nodes
 from sphinx.application import Sphinx
 
@@ -14,6 +15,7 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", no_index)
     app.connect("doctree-read", number_figures)
     app.connect("html-page-context", add_buttons, priority=700)  # after those of the theme
+    app.connect("html-page-context", other_languages, priority=710)
 
 
 def no_index(app: Sphinx) -> None:
@@ -42,3 +44,20 @@ def add_buttons(
     if address and re.fullmatch(r"notebooks/(solutions/)?\d\d_\w+", page):
         button = {"type": "link", "url": address, "tooltip": "Open in Colab", "text": "Colab"}
         context["header_buttons"].append(button | {"icon": "fas fa-rocket", "label": "colab"})
+
+
+def other_languages(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """The language of the page, and a button to the same chapter in each other language."""
+    found = re.fullmatch(r"(?:([a-z]{2})/)?(notebooks/\d\d_\w+)", page)
+    if not found:
+        return
+    here, chapter = found[1] or "en", found[2]
+    context["language"] = here
+    for language, name in {"en": "English", **LANGUAGES}.items():
+        there = chapter if language == "en" else f"{language}/{chapter}"
+        if language != here and there in app.env.found_docs:
+            button = {"type": "link", "url": context["pathto"](there), "text": name}
+            button |= {"tooltip": name, "icon": "fas fa-language", "label": f"language-{language}"}
+            context["header_buttons"].append(button)
