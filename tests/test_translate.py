@@ -11,8 +11,6 @@ ENGLISH = (
     "## 2 · Ties\n\nAt $k = 3$, `rank` [counts](a.ipynb#x) 1,280 rows; 5 tie.\n\n| a |\n|---|\n"
 )
 CHINESE = "## 2 · 并列\n\n$k = 3$ 时，`rank` 对 1,280 行[计](a.ipynb#x)，5 并。\n\n| 甲 |\n|-|\n"
-    "## 2 · 并列\n\n$k = 3$ 时，`rank` 对 1,280 行[计数](a.ipynb#x)，5 并列。\n\n| 甲 |\n|-|\n"
-)
 
 
 def write(folder, texts):
