@@ -235,6 +235,13 @@ def test_every_room_has_its_place_in_that_order():
 # --- the package ---------------------------------------------------------------------------------
 
 
+def test_the_version_is_the_same_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert citation["version"] == mmkeras.__version__
+    assert re.search(r"(?m)^## \[([\d.]+)\]", changes)[1] == mmkeras.__version__
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_the_package_and_the_catalogue(tmp_path):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]

@@ -28,6 +28,11 @@ LOADERS = {  # the card in data/README.md, and what loads the set
 }  # fmt: skip
 
 
+def slug(title: str) -> str:
+    """The anchor of a heading, as GitHub makes it; conf.py tells MyST to make the same."""
+    return re.sub(r"[^\w\- ]", "", re.sub(r"[*`]", "", title).lower()).replace(" ", "-")
+
+
 def pages(root: Path) -> dict[str, str]:
     """The text of each page, by its place. Links are written as in the chapters."""
     chapters = sorted(root.glob("notebooks/[0-9][0-9]_*.ipynb"))
@@ -105,14 +110,10 @@ def traps(chapters: list[Path]) -> str:
                 heading = text if level else heading
                 for box in boxes(text + "\n") if not level else []:
                     said = _trap(box).replace("](#", f"]({path.name}#")
-                    rows.append(f"- {said} [{heading}]({path.name}#{_anchor(heading)})")
+                    rows.append(f"- {said} [{heading}]({path.name}#{slug(heading)})")
         if rows:
             parts += [f"## {title(path)}", "\n".join(rows)]
     return "\n\n".join(parts) + "\n"
-
-
-def _anchor(heading: str) -> str:
-    return re.sub(r"[*`]", "", heading).replace(" ", "-")
 
 
 def _trap(box: str) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import book_alt
 import book_pages
 import translate
+from book_pages import slug
 from notebook_page import split_headings
 
 PARTS = (
@@ -36,11 +37,6 @@ ANCHORS = re.compile(r'(?m)^(?:<a id="[^"]+"></a>)+$')  # they stand before a he
 CODE_OR_LINK = re.compile(
     r"(?s)(```.*?```|`[^`\n]+`)|(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)"
 )
-
-
-def slug(title: str) -> str:
-    """The anchor of a heading, as GitHub makes it; conf.py tells MyST to make the same."""
-    return re.sub(r"[^\w\- ]", "", re.sub(r"[*`]", "", title).lower()).replace(" ", "-")
 
 
 class Book:
