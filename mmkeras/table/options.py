@@ -169,6 +169,7 @@ def _writing(add: Add) -> None:
     add("--show-rows", action="store_true", help="show rows in the report (the surest mistakes "
         "with their texts, pictures and sounds, what skipped rows held) and their cells in "
         "test_predictions.csv (default: numbers of rows only)")  # fmt: skip
+    add("--no-examples", action="store_true", help=argparse.SUPPRESS)  # the default since then
     add("--encrypt-with", type=Path, metavar="KEYFILE", help="at the end, turn the folder into one "
         "file that only this key opens, as mmkeras data lock does; until then it is plain "
         "(needs: pip install 'mmkeras[privacy]')")  # fmt: skip

@@ -36,9 +36,9 @@ TRAINING, STATE, OPTIONS = "training", "state.npz", "options.json"
 LOCK, LOCKED = ".lock", ".locked"  # while a process writes; ending of a run that only a key opens
 NEEDED = ("table", "classes", "columns", "encoding", "delimiter")  # keys that predicting needs
 # Options that may differ from those with which a run was begun, when it is resumed.
-CHANGEABLE = ("epochs", "time_limit", "learning_rate", "seeds", "show_rows", "no_cache", "csv",
-              "out", "force", "resume", "command", "network", "begun", "devices", "cluster",
-              "worker", "task", "encrypt_with")  # fmt: skip
+CHANGEABLE = ("epochs", "time_limit", "learning_rate", "seeds", "show_rows", "no_examples",
+              "no_cache", "csv", "out", "force", "resume", "command", "network", "begun", "devices",
+              "cluster", "worker", "task", "encrypt_with")  # fmt: skip
 
 # ------------------------------------------------------------------------------ to write
 
