@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from mmkeras.datasets import load_scenes
+from mmkeras.datasets.scene_questions import questions
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 CHAPTER = FOLDER.parent / "notebooks" / "14_cross_modal_transformer.ipynb"
@@ -212,3 +213,26 @@ def test_the_program_of_the_chapter_is_that_of_the_benchmark(bench):
     heard = rng.integers(-1, 3, size=90)
     want = bench.by_rule(given, texts, heard, differ=True)
     np.testing.assert_array_equal(known["program"](given, texts, heard), want)
+
+
+def test_the_cascade_heard_the_clips_and_the_test_scenes_of_today():
+    whisper = imported("scenes_whisper")
+    table = pd.read_csv(whisper.CLIPS, keep_default_na=False).set_index("clip")
+    names = ["sentence", "intent", "wording", "voice"]
+    pd.testing.assert_frame_equal(
+        table[names], questions().loc[table.index, names], check_dtype=False, check_names=False
+    )
+    right, shares = table["transcript"].map(whisper.heard_in) == table["intent"], read("heard")
+    assert list(shares["seed"]) == list(whisper.SPLITS)
+    first = shares.iloc[0]
+    test = load_scenes(held_out_artist=first["artist"], seed=int(first["seed"])).split()[2]
+    assert first["whisper"] == pytest.approx(100 * right[test.clip].mean(), abs=0.01)
+    assert first["clips"] == len(set(test.clip))
+
+
+@pytest.mark.parametrize(
+    ("transcript", "want"),
+    [("What is my place?", "place"), ("I want to know this color.", "colour"), ("The kine.", "")],
+)
+def test_the_rule_of_the_cascade_looks_for_three_words(transcript, want):
+    assert imported("scenes_whisper").heard_in(transcript) == want
