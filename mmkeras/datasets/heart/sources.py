@@ -5,7 +5,7 @@ Detrano 1989): 920 rows from four hospitals, with real labels, real values and r
 the ECG and the scan of a patient are rendered from those values. The **simulated cohort** has any
 number of patients, whose values are drawn from a known model and rendered in the same way, with the
 exact posterior of the disease. data/README.md has the card. Used in chapters 04, 08, 09, 10, 11,
-12, 16, 17, 22.
+12, 16, 17, 21, 22.
 """
 
 from collections.abc import Mapping
