@@ -31,15 +31,12 @@ def on_page(root: Path) -> dict[str, set[str]]:
 
 
 def problems(root: Path) -> list[str]:
-    """What the page leaves out, or says of chapters that do not use a symbol."""
+    """What the page leaves out. It may name chapters that use a symbol only in their text."""
     there, page, found = in_chapters(root), on_page(root), []
-    known = {path.name[:2] for path in root.glob("notebooks/[0-9]*.ipynb")}
     for symbol, chapters in sorted(there.items()):
         if symbol not in page and len(chapters) >= MANY:
             found.append(f"${symbol}$ is in the tables of {', '.join(chapters)}: add a row")
     for symbol, said in page.items():
         if lacks := set(there.get(symbol, {})) - said:
             found.append(f"${symbol}$: say what it means in chapter {', '.join(sorted(lacks))}")
-        if extra := said & known - set(there.get(symbol, {})):
-            found.append(f"${symbol}$: chapter {', '.join(sorted(extra))} has no table with it")
     return found
