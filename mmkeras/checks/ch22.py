@@ -194,7 +194,7 @@ def review(plan: dict) -> str | None:
         ("labels", "random", NOT_LABELS),
     ):
         if plan[name] != right:
-            choice = ", ".join((right, *wrong))
+            choice = ", ".join(sorted((right, *wrong)))
             raise NotYet(wrong.get(plan[name], f"{name} is one of {choice}, not {plan[name]!r}"))
     _threshold(plan["miss_costs"], plan["threshold"])
     ill = 1.96**2 * RECALL * (1 - RECALL) / HALF_WIDTH**2
