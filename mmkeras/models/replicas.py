@@ -1,6 +1,6 @@
 """What a training step of TensorFlow needs beside the model: where variables and gradients belong.
 
-Other backends of Keras need none of it.
+Other backends of Keras need none of it. Derived in chapter 20 (the weights n / N).
 """
 
 import contextlib

@@ -9,6 +9,8 @@ Each replica computes the gradient of its share of a batch, and all add theirs u
         model.compile("adam", "sparse_categorical_crossentropy")
     data = distributed.fed(strategy, distributed.divided(batches, distributed.share(strategy)))
     distributed.fit(model, data, epochs=2)
+
+Derived in chapter 20.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 TensorFlow's server listens on every address of its host, has no password, and runs what it is sent.
 On Linux, processes can be given a network of their own, which has no address but 127.0.0.1 (a
-network namespace, as in a container; see namespaces(7)).
+network namespace, as in a container; see namespaces(7)). Derived in chapter 20 (what it is for).
 """
 
 import contextlib
