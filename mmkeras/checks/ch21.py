@@ -52,7 +52,7 @@ def certain(function: Callable) -> str | None:
     }
     refuse_slips(got, {k: v for k, v in slips.items() if not np.isclose(v, want)}, want)
     expect_close(got, want, "the share of certain patients")
-    other = table.rename(columns={"place": "ward", "ill": "grade"})[["ward", "grade"]]
+    other = table[["place", "ill"]].set_axis(["ward", "grade"], axis=1)
     each = other.groupby("ward")["grade"].transform("nunique") == 1
     expect_close(function(other, ["ward"], "grade"), each.mean(), "the share in another table")
     return "being alone is one way to be known; being among equals is another"
