@@ -1,6 +1,6 @@
 """What a model gives away of its patients, what DP-SGD changes, and how a patient is forgotten.
 
-    python benchmarks/privacy.py attack     # 32 networks for each of 10 settings: 10 processor minutes
+    python benchmarks/privacy.py attack     # 32 networks for each of 10 settings: 10 minutes
     python benchmarks/privacy.py private    # DP-SGD at equal steps: 8 minutes
     python benchmarks/privacy.py forget     # SISA with 1, 8 and 16 shards: 6 minutes
     python benchmarks/privacy.py show       # print the stored tables
