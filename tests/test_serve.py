@@ -391,6 +391,21 @@ def test_a_slow_body_and_a_slow_model_are_given_up(service, engine, monkeypatch)
     assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
 
 
+def test_what_finds_no_room_may_come_again_and_what_never_fits_may_not(
+    service, engine, monkeypatch
+):
+    true = engine.answer
+    monkeypatch.setattr(engine, "answer", lambda rows: time.sleep(0.3) or true(rows))
+    limits = Limits(queue=2)
+    found = service(*[{"json": {"text": "rain"}}] * 8, limits=limits)
+    full = [answer for answer in found if answer.status_code == 503]
+    assert full and {answer.headers["retry-after"] for answer in full} == {"1"}
+    assert {answer.status_code for answer in found} == {200, 503}
+    (answer,) = service({"json": {"rows": [{"text": "rain"}] * 3}}, limits=limits)
+    assert answer.status_code == 413 and "retry-after" not in answer.headers
+    assert "3 rows; at most 2 can wait" in answer.json()["error"]
+
+
 def test_a_fault_of_the_server_tells_nothing(service, engine, monkeypatch, caplog):
     def fail(rows):
         raise ValueError(f"cannot take {SECRET}")

@@ -154,7 +154,7 @@ def delays(function: Callable) -> str | None:
         raise NotYet("the random time is spread evenly between 0 and its limit; this one is not")
     if np.corrcoef(share[:, 0], share[:, 1])[0, 1] > 0.9:
         raise NotYet("one draw serves for all waiting times: draw anew for each")
-    return "what came together is spread over a second, then two, then four"
+    return "what came together is spread over half a second, then over one, two and four"
 
 
 @exercise(

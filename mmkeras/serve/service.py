@@ -150,6 +150,10 @@ class Service:
             rows = rows_of(await request.body(), kind, reader.kinds, most)
         except BadBody as error:
             return refuse(request, error.status, str(error))
+        if len(rows) > self.limits.queue:  # to ask again would be of no use
+            return refuse(
+                request, 413, f"{len(rows)} rows; at most {self.limits.queue} can wait (--queue)"
+            )
         loop = asyncio.get_running_loop()
         read = await asyncio.gather(*(
             loop.run_in_executor(self.decoders, reader.read, row, at)
