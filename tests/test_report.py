@@ -295,4 +295,4 @@ def test_a_page_with_many_classes_lists_the_confusions_and_hides_rows_on_request
     run.y, run.probabilities, run.examples = y, certain(said, n), None
     page = report.page(run)
     assert '<th scope="row">c0</th><td class="left">c17</td><td>1</td>' in page
-    assert "Rows of the data are not shown" in page
+    assert "This report holds no content of a row" in page

@@ -207,7 +207,7 @@ UNNAMED = """[...document.querySelectorAll("input, textarea, button")].filter((e
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     pytest.importorskip("websocket", reason="jupyter_server brings it")
-    from test_browser import BROWSER, Browser
+    from browser import BROWSER, Browser
 
     if BROWSER is None:
         pytest.skip("no Chromium or Chrome here")
