@@ -136,6 +136,8 @@ WRONG = {
         ("no attack", lambda: (PLAN | {"attack": "a look by the lawyers"},), "name an attack"),
         ("no number", lambda: (PLAN | {"limit": "if it seems bad"},), "name the number"),
         ("no delta", lambda: (PLAN | {"training": "DP-SGD with epsilon 3"},), "without a delta"),
+        ("large power", lambda: (PLAN | {"training": "DP-SGD, epsilon 3, delta 10^-2"},),
+         "well below"),
         ("large delta", lambda: (PLAN | {"training": "DP-SGD, epsilon 3, delta 0.01"},),
          "well below"),
         ("the row", lambda: (PLAN | {"withdraws": "the row is deleted"},), "leaves the model"),
@@ -158,6 +160,10 @@ RIGHT = {
         ("a plan", lambda: (PLAN,)),
         ("Greek letters", lambda: (PLAN | {"training": "DP-SGD with ε = 1 and δ = 1e-6"},)),
         ("one word", lambda: (PLAN | {"unit": "patient"},)),
+        ("a power", lambda: (PLAN | {"training": "DP-SGD, epsilon 3 and delta = 10^-5"},)),
+        ("a power in small", lambda: (PLAN | {"training": "DP-SGD with ε = 3 and δ = 10⁻⁵"},)),
+        ("a fraction", lambda: (PLAN | {"training": "DP-SGD: epsilon 3, delta 1/100,000"},)),
+        ("at the end", lambda: (PLAN | {"training": "DP-SGD: epsilon 3, delta 0.00001."},)),
     ],
 }  # fmt: skip
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)

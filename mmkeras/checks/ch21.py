@@ -185,17 +185,33 @@ def release(plan: dict) -> str | None:
         raise NotYet("name an attack of section 1 (linking) or 4 (membership inference)")
     if not any(c.isdigit() for c in said["limit"]):
         raise NotYet("name the number at which you stop, before anybody has attacked")
-    deltas = re.findall(r"(?:delta|δ)\D{0,12}?(\d[\d.]*(?:e-?\d+)?)", said["training"])
-    if not re.search(r"(?:epsilon|ε)\D{0,12}\d", said["training"]) or not deltas:
+    delta = _delta(said["training"])
+    if not re.search(r"(?:epsilon|ε)\D{0,12}\d", said["training"]) or delta is None:
         raise NotYet("training: an epsilon without a delta is no promise; give both as numbers")
-    if float(deltas[0]) >= 1 / 5000:
+    if delta >= 1 / 5000:
         raise NotYet(
-            f"delta = {deltas[0]}: with 5,000 patients, giving one of them away entirely would "
+            f"delta = {delta:g}: with 5,000 patients, giving one of them away entirely would "
             "still keep this promise; take a delta well below 1/5000"
         )
     if not any(w in said["withdraws"] for w in ("retrain", "train", "shard", "key", "shred")):
         raise NotYet("section 7: deleting the row leaves the model; what happens to it?")
     return "a plan that can fail; ask the patients what else it needs"
+
+
+def _delta(text: str) -> float | None:
+    """The first delta in the text: 1e-5, 0.00001, 10^-5, 10⁻⁵ or 1/100,000."""
+    text = text.translate(str.maketrans("⁻−⁰¹²³⁴⁵⁶⁷⁸⁹", "--0123456789"))
+    found = re.search(
+        r"(?:delta|δ)\D{0,12}?(?:10\s*(?:\^|\*\*)?\s*(-\d+)|1\s*/\s*(\d[\d,]*)"
+        r"|(\d+(?:\.\d+)?(?:e-?\d+)?))",
+        text,
+    )
+    if not found:
+        return None
+    power, part, plain = found.groups()
+    if power:
+        return 10.0 ** int(power)
+    return 1 / float(part.replace(",", "")) if part else float(plain)
 
 
 def _number(value: Any) -> float:
