@@ -13,7 +13,7 @@ main process and of the largest worker; and how the probabilities, which are wri
 full, differ from those of the first run. `others` is the number of cores that other programs used
 meanwhile; where it is above 0.1, the run is made again, up to three times, and the most undisturbed
 one counts. Adds to benchmarks/results/scaling_predict.csv, where the row of the same run and
-repetition is replaced. Linux; all runs take about 8 minutes on two idle cores.
+repetition is replaced. Linux; all runs take about 4 minutes on two idle cores.
 """
 
 import argparse
@@ -39,8 +39,6 @@ RUNS = {  # name → rows, options, whether tied to one core
     "one core, fewer rows": (5_000, [], True),
     "two workers, fewer rows": (5_000, DASK, False),
     "both cores": (20_000, [], False),
-    "one core, more rows": (100_000, [], True),
-    "two workers, more rows": (100_000, DASK, False),
     "two workers, one killed": (20_000, DASK, False),
 }
 
