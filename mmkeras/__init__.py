@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors only
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 _MODULES = (
     "assets attention branches checks compression datasets evaluate explain formats fusion "

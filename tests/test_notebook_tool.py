@@ -22,7 +22,7 @@ from notebook_rules import RULES, lint
 from notebooks import ROOT
 
 PNG = base64.b64encode(b"\x89PNG not a real picture").decode()
-BANNER = "mmkeras 0.1.0 | TensorFlow 2.21.0, Keras 3.15.1 | CPU, 2 cores | seed 0\n"
+BANNER = "mmkeras 1.0.0 | TensorFlow 2.21.0, Keras 3.15.1 | CPU, 2 cores | seed 0\n"
 SETUP = "import mmkeras as mm\nfrom mmkeras.checks import ch05\n\nmm.start(seed=0)"
 HEADER = """\
 # 5 · A good chapter
