@@ -128,7 +128,9 @@ def test_a_write_that_fails_leaves_the_earlier_run_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(
         report,
         "write",
-        lambda _, to: [(to / name).write_text("") for name in ("report.html", "model_card.md")],
+        lambda _, to: [
+            (to / name).write_text("") for name in run.FILES if name.endswith(("md", "html"))
+        ],
     )
     with run.opened(tmp_path, resume=True):
         results.finish(tmp_path, best, *made, more=False)

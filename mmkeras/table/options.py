@@ -54,7 +54,8 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(
         prog="mmkeras train",
         description="Train and test a model on a CSV of texts, pictures, sounds, numbers and "
-        "categories; write a folder with the model, its test predictions and a report.",
+        "categories; write a folder with the model, its test predictions, a report, a model card "
+        "and a data card.",
         epilog=EPILOG,
     )
     p.add_argument("csv", type=Path, metavar="data.csv", help="the table, with a header")

@@ -15,7 +15,7 @@ AUDIO_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU")
 RATES = range(1_000, 768_001)  # samples per second that recorders use
 LOUDEST = 2.0  # peaks up to here are overshoots, and clipped; above, the scale is not [-1, 1]
 CANCELLED = 1e-3  # channels cancel if the power of their mean is below this share of the loudest
-_UNKNOWN = 2**62  # from this number of frames on, the length is unknown
+LONGEST_KNOWN = 2**62  # from this number of frames on, the length is unknown
 
 
 def decode_audio(source: str | bytes, rate: int, seconds: float, max_seconds: float) -> np.ndarray:
@@ -91,7 +91,7 @@ def _read(sound: Any, rate: int, seconds: float, max_seconds: float) -> np.ndarr
         )
     if sound.frames == 0:
         raise Refused("the recording is empty (no samples)")
-    known = sound.frames < _UNKNOWN
+    known = sound.frames < LONGEST_KNOWN
     if known:
         _check_duration(sound.frames, sound.samplerate, max_seconds)
     else:  # soundfile would seek after each block, which needs a known length

@@ -29,6 +29,7 @@ FILES = (
     "metrics.json",
     "report.html",
     "model_card.md",
+    "data_card.md",
     "test_predictions.csv",
     "README.txt",
 )

@@ -70,6 +70,11 @@ class Table:
     def _places(self) -> dict[str, np.ndarray]:
         return {name: files.places(self.rows[name]) for name, files in self._files.items()}
 
+    def paths(self, modality: str) -> list[str]:
+        """The real paths of the pictures or recordings that the rows name, each once."""
+        named = np.unique(self._places[modality])
+        return [self._files[modality].paths[place] for place in named if place >= 0]
+
     def __repr__(self) -> str:
         parts = ", ".join(f"{n} {part}" for part, n in self.parts.items())
         return f"Table({len(self)} rows ({parts}) with {', '.join(self.modalities)})"

@@ -108,11 +108,13 @@ def train(options: argparse.Namespace) -> None:
 
     from . import people, prepare
     from .encoders import choice as encoders
+    from .report import facts
     from .settings import settings_of
 
     choice, cells, rare = prepare.inspect(options)
+    groups = None
     if options.groups:  # read again for the report; a wrong name must not cost a training
-        people.read(options.csv, options.groups, options.encoding, options.delimiter)
+        groups = people.read(options.csv, options.groups, options.encoding, options.delimiter)
     _say(prepare.chosen(choice, cells, rare, options))
     modalities = [*choice.columns, *(["numbers"] if choice.numbers or choice.categories else [])]
     asked, options.encoders = options.encoders, encoders.resolved(options, modalities)
@@ -132,6 +134,7 @@ def train(options: argparse.Namespace) -> None:
     weights = _class_weights(options, table)
     settings = settings_of(options, choice, table, weights)
     settings["parameters"]["classes left out"] = prepare.told(rare) or None
+    settings["facts"] = facts.of(options, choice, cells, rare, table, groups)
     if options.encoders == "scratch":
         _networks(options, table, settings, weights, strategy)
     else:

@@ -85,6 +85,8 @@ def _run(folder: Path, csv: Path, digest: str) -> str:
     held += [f"{len(words):,} words of its texts in settings.json"] if words else []
     if (folder / "test_predictions.csv").exists():
         held.append("an answer to each row of the test part in test_predictions.csv")
+    if (folder / "data_card.md").exists():
+        held.append("counts of its rows and columns in data_card.md")
     return f"{how}: {', '.join(held)}"
 
 

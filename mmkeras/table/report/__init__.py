@@ -1,15 +1,16 @@
-"""The report on a run: one HTML page, and a model card."""
+"""The report on a run: one HTML page, a model card and a data card."""
 
 from pathlib import Path
 
 from ... import files
 from . import race, scores, sections
 from .card import card
+from .data_card import data_card
 from .markup import document, tag
 from .outcome import Run, headline
 from .scores import COLUMNS
 
-__all__ = ["COLUMNS", "Run", "card", "headline", "page", "write"]
+__all__ = ["COLUMNS", "Run", "card", "data_card", "headline", "page", "write"]
 SECTIONS = (
     scores.results, race.board, scores.importance, scores.seeds, scores.classes, scores.groups,
     scores.curves, scores.calibration, scores.training, sections.examples, sections.data,
@@ -28,7 +29,8 @@ def page(run: Run) -> str:
 
 
 def write(run: Run, folder: Path) -> None:
-    """Write report.html and model_card.md."""
-    for name, text in (("report.html", page(run)), ("model_card.md", card(run))):
+    """Write report.html, model_card.md and data_card.md."""
+    cards = {"model_card.md": card(run), "data_card.md": data_card(run)}
+    for name, text in ({"report.html": page(run)} | cards).items():
         with files.whole(folder / name, "w", encoding="utf-8") as file:
             file.write(text)

@@ -5,10 +5,13 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ..columns import MODALITIES
 from ..encoders.board import AGAIN, TUNED
 from ..encoders.choice import AS_THEY_ARE
 from ..wording import number, with_interval
+from .facts import SMALL, hidden
 from .outcome import Run
 from .scores import COLUMNS, OF_CLASS
 
@@ -55,7 +58,7 @@ answer.
 
 ## Training data
 - {train} rows to learn from, {valid} {validating} {weighted}
-- *Where does the data come from, who made the labels, and did the people in it agree?*
+- Counts, gaps and what is not known about the data: data_card.md.
 
 | class | train | valid | test |
 |---|---|---|---|
@@ -92,7 +95,7 @@ def card(run: Run) -> str:
         label=plain(s["label"]),
         data=plain(s["data"]),
         count=len(m["classes"]),
-        classes=", ".join(map(plain, _most(m["classes"]))) + _more(m["classes"]),
+        classes=", ".join(map(plain, most(m["classes"]))) + more_than(m["classes"]),
         columns=", ".join(f"{k} from {plain(v)}" for k, v in _columns(s).items()),
         modalities=", ".join(_columns(s)),
         stand_in="the mean of the training rows" if s.get("encoders") else "a learned vector",
@@ -129,13 +132,17 @@ def _groups(metrics: Mapping[str, Any]) -> str:
         return ""
     names = ["accuracy", *(OF_CLASS if len(metrics["classes"]) == 2 else ())]
     head = ["group", "test rows", *(OF_CLASS.get(name, name) for name in names)]
-    lines = [_line(head), _line(["---"] * len(head))]
-    lines += [
-        _line([f"{plain(column)}: {plain(name)}", of["rows"],
-               *(with_interval(of[key], 2) for key in names)])
-        for column, groups in found.items() for name, of in groups.items()
-    ]  # fmt: skip
-    return "\n" + "\n".join(lines) + "\n\nA dash stands where fewer than ten rows count.\n"
+    lines = [line(head), line(["---"] * len(head))]
+    for column, groups in found.items():
+        counts = hidden(np.array([[of["rows"]] for of in groups.values()]))
+        for (name, of), (n,) in zip(groups.items(), counts, strict=True):
+            measured = (with_interval(of[key], 2) for key in names)
+            told = "·" if n is None else n
+            lines.append(line([f"{plain(column)}: {plain(name)}", told, *measured]))
+    return "\n" + "\n".join(lines) + (
+        f"\n\nA dash stands where fewer than ten rows count, and a · for a number of rows below "
+        f"{SMALL} or one that would tell such a number by subtraction.\n"
+    )  # fmt: skip
 
 
 def _behind(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
@@ -174,7 +181,7 @@ def _tables(metrics: Mapping[str, Any]) -> dict[str, str]:
     rows = {
         "class_rows": [
             [plain(name), of["train"], of["valid"], of["test"]]
-            for name, of in _most(metrics["classes"].items())
+            for name, of in most(metrics["classes"].items())
         ],
         "result_rows": [
             [plain(name), *(with_interval(of[key]) for key in COLUMNS)]
@@ -187,17 +194,18 @@ def _tables(metrics: Mapping[str, Any]) -> dict[str, str]:
         "per_class_rows": [
             [plain(of["class"]), of["rows"], number(of["precision"]),
              with_interval(_entry(of, "recall"))]
-            for of in _most(metrics["per_class"])
+            for of in most(metrics["per_class"])
         ],
     }  # fmt: skip
     for name in ("class_rows", "per_class_rows"):
         width = len(rows[name][0])
-        if more := _more(metrics["classes"]):
+        if more := more_than(metrics["classes"]):
             rows[name].append([more.strip(), *[""] * (width - 1)])
-    return {name: "\n".join(map(_line, some)) for name, some in rows.items()}
+    return {name: "\n".join(map(line, some)) for name, some in rows.items()}
 
 
-def _line(cells: Iterable[Any]) -> str:
+def line(cells: Iterable[Any]) -> str:
+    """A line of a table; the cells must be plain."""
     return f"| {' | '.join(map(str, cells))} |"
 
 
@@ -205,11 +213,13 @@ def _entry(of: Mapping[str, Any], name: str) -> dict[str, float | None]:
     return {"value": of[name], "low": of[f"{name}_low"], "high": of[f"{name}_high"]}
 
 
-def _most(names: Iterable[Any]) -> Iterator[Any]:
+def most(names: Iterable[Any]) -> Iterator[Any]:
+    """The first `MOST`."""
     return itertools.islice(names, MOST)
 
 
-def _more(names: Collection[Any]) -> str:
+def more_than(names: Collection[Any]) -> str:
+    """How many there are besides, or ""."""
     return f" and {len(names) - MOST} more, in metrics.json" if len(names) > MOST else ""
 
 

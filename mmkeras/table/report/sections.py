@@ -1,6 +1,5 @@
 """The sections of the report on the data and the settings: each turns a `Run` into HTML."""
 
-import re
 from typing import Any
 
 import pandas as pd
@@ -8,6 +7,7 @@ from markupsafe import Markup
 
 from ..wording import number, percent
 from .examples import Example
+from .facts import QUOTED
 from .markup import picture, sound, table, tag
 from .outcome import Run
 from .scores import CROWDED, REST
@@ -17,9 +17,6 @@ NOT_SHOWN = (
     "This report holds no content of a row. To see the surest mistakes as the model saw them, and "
     "what skipped rows held, add --show-rows, and keep that report to yourself."
 )
-_QUOTED = re.compile(
-    r"""(?<!\w)b?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
-)  # as repr writes text and bytes
 TEXT = 400  # largest number of characters of a cell in the page
 
 
@@ -120,7 +117,7 @@ def problems(run: Run) -> list[Markup]:
         return [title, tag("p", "No problem was found, and no row was skipped.")]
     found = run.skipped.head(SHOWN)
     if run.examples is None:
-        reasons = [_QUOTED.sub("…", reason) for reason in found["reason"]]
+        reasons = [QUOTED.sub("…", reason) for reason in found["reason"]]
         found = found.drop(columns="value").assign(reason=reasons)
     rows = [
         ["" if pd.isna(row) else row, *(_short(str(text)) for text in rest)]
