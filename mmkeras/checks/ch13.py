@@ -41,9 +41,7 @@ def info_nce_loss(function: Callable) -> str | None:
             "this is the sum of both directions: take their mean": 2 * want,
             "this adds up the rows of the batch: take their mean": 5 * want,
             "the sign is turned round: a loss is minus the logarithm of a probability": -want,
-            "the right pair belongs into the sum of the denominator, too": (
-                without / 2 - own.mean()
-            ),
+            "the right pair belongs in the sum of the denominator, too": (without / 2 - own.mean()),
         }
         if np.isscalar(got) and not np.isfinite(got):
             raise NotYet(

@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
                    "there is no --key-file")  # fmt: skip
     p.add_argument("--workers", type=at_least(1, most=64), default=1, metavar="N",
                    help="processes, each with a copy of the model (default: 1)")  # fmt: skip
-    p.add_argument("--rate", type=at_least(0.1, float), metavar="N", help="requests a second of "
+    p.add_argument("--rate", type=at_least(0.1, float), metavar="N", help="requests per second of "
                    "each key, or of each address without keys (default: no limit)")  # fmt: skip
     p.add_argument("--max-body", type=file_size, default=32 * 1024**2, metavar="SIZE",
                    help="larger requests, such as over 8M, are refused (default: 32M)")  # fmt: skip

@@ -162,7 +162,7 @@ class Gate:
         limited = self.rate and scope["path"] not in OPEN
         if self.rate and limited and (wait := self.rate.wait(client, time.monotonic())):
             soon = {"retry-after": str(int(wait) + 1)}
-            raise Refusal(429, f"more than {self.rate.per_second:g} requests a second", soon)
+            raise Refusal(429, f"more than {self.rate.per_second:g} requests per second", soon)
         announced = headers.get(b"content-length", b"0")
         if announced.isdigit() and len(announced) < 20 and int(announced) > self.max_body:
             raise self._too_large()
