@@ -67,6 +67,21 @@ def test_the_stored_ablation_is_of_this_cohort_and_of_its_folds():
     assert answers.notna().all(axis=None) and answers.corr().to_numpy().min() > 0.8
 
 
+def test_the_stored_tasks_are_of_this_cohort_and_of_its_folds():
+    table, heart = pd.read_csv(FOLDER / "results" / "heart_tasks.csv"), load_heart()
+    rate = heart.table["thalch"].to_numpy()
+    assert table["seed"].unique().tolist() == [0, 1, 2]
+    for _, block in table.groupby("seed"):
+        assert block["patient"].tolist() == heart.patient.tolist()
+        for number, (_, test) in enumerate(heart.fold_rows(5, seed=1)):
+            assert np.flatnonzero(block["fold"] == number).tolist() == sorted(test)
+        assert block.drop(columns=["patient", "seed", "fold"]).notna().all(axis=None)
+        assert np.nanmean(np.abs(block["rate alone: rate"] - rate)) < 6  # of 21 by guessing
+        assert roc_auc_score(heart.y, block["disease alone: disease"]) > 0.7
+    weights = pd.read_csv(FOLDER / "results" / "heart_tasks_weights.csv")
+    assert len(weights) == 15 and weights.notna().all(axis=None)
+
+
 def test_the_stored_simulation_is_complete(bench):
     table = pd.read_csv(FOLDER / "results" / "heart_simulated.csv")
     assert table["seed"].nunique() >= 3
