@@ -30,6 +30,11 @@ def twice(f: float, rate: float, top: float) -> list[float]:
     return sorted(one for k in range(9) for one in (k * rate + f, k * rate - f) if 0 <= one <= top)
 
 
+def three_turns(f: float, rate: float, top: float) -> list[float]:
+    found = {abs(f + k * rate) for k in range(-3, 4)}
+    return sorted(one for one in found if one <= top)
+
+
 def collected(window: np.ndarray, hop: int) -> np.ndarray:
     total = np.zeros(hop)
     for i, value in enumerate(window):
@@ -64,17 +69,32 @@ def one_by_one(power: np.ndarray, top_db: float) -> list[Any]:
     return [np.clip(clip, clip.max() - top_db, None) for clip in level]
 
 
-def ready(
-    wave: np.ndarray, rate: int, mono: Any = None, full: float = 32768, front: bool = False
-) -> Any:
+def resampled(wave: np.ndarray, rate: int, mono: Any = None, full: float = 32768) -> np.ndarray:
     if wave.dtype.kind == "i":
         wave = wave / full
     if wave.ndim == 2:
         wave = (mono or (lambda x: x.mean(axis=1)))(wave)
     common = int(np.gcd(rate, 8000))
-    wave = resample_poly(wave, 8000 // common, rate // common)[:4000]
+    return resample_poly(wave, 8000 // common, rate // common)
+
+
+def ready(
+    wave: np.ndarray, rate: int, mono: Any = None, full: float = 32768, front: bool = False
+) -> Any:
+    wave = resampled(wave, rate, mono, full)[:4000]
     short = 4000 - len(wave)
     return np.pad(wave, (short, 0) if front else (0, short)).astype(np.float32)
+
+
+def last(wave: np.ndarray, rate: int) -> Any:
+    whole = resampled(wave, rate)[-4000:]
+    return np.pad(whole, (0, 4000 - len(whole))).astype(np.float32)
+
+
+def middle(wave: np.ndarray, rate: int) -> Any:
+    whole = resampled(wave, rate)
+    whole = whole[max(0, len(whole) - 4000) // 2 :][:4000]
+    return np.pad(whole, (0, 4000 - len(whole))).astype(np.float32)
 
 
 def by_fourier(wave: np.ndarray, rate: int) -> Any:
@@ -111,6 +131,7 @@ WRONG = {
         ("negative ones", lambda: (lambda f, rate, top: [-f, *aliases(f, rate, top)],), "no sign"),
         ("above top", lambda: (lambda f, rate, top: aliases(f, rate, 3 * top),), "above top"),
         ("0 and half the rate twice", lambda: (twice,), "comes twice"),
+        ("three turns at most", lambda: (three_turns,), "is missing"),
         ("falling", lambda: (lambda *a: aliases(*a)[::-1],), "rising order"),
         (
             "multiples of f",
@@ -186,6 +207,8 @@ WRONG = {
         ("untouched", lambda: (lambda x, rate: x,), "return float32"),
         ("only the type", lambda: (lambda x, rate: x.astype(np.float32),), "return shape (4000,)"),
         ("NaN", lambda: (lambda x, rate: ready(x, rate) * np.float32(np.nan),), "NaN or infinity"),
+        ("the last half second", lambda: (last,), "keep the first 4000 samples"),
+        ("the middle", lambda: (middle,), "keep the first 4000 samples"),
         ("the rate ignored", lambda: (lambda x, rate: ready(x, 8000),), "comes out at 250 Hz"),
         ("every second sample", lambda: (thinned,), "has folded down to 2000 Hz"),
         (
