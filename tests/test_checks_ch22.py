@@ -50,7 +50,8 @@ def one_by_one(mine: np.ndarray, chance: np.ndarray) -> list[float]:
     return [(1 + sum(top >= score for top in best)) / (len(best) + 1) for score in mine]
 
 
-RIGHT_SENTENCES = {"a": False, "b": True, "c": False, "d": False, "e": False, "f": True}
+RIGHT_SENTENCES = {"a": False, "b": True, "c": False, "d": False, "e": False, "f": True, "g": True,
+                   "h": False}  # fmt: skip
 PLAN = {
     "group": "women over 60",
     "measure": "recall",
@@ -105,6 +106,8 @@ WRONG = {
         ("three women", lambda: (RIGHT_SENTENCES | {"d": True},), "section 2"),
         ("use is unfair", lambda: (RIGHT_SENTENCES | {"e": True},), "section 5"),
         ("calibrated", lambda: (RIGHT_SENTENCES | {"f": False},), "section 4"),
+        ("from the harm on", lambda: (RIGHT_SENTENCES | {"g": False},), "from which moment"),
+        ("trained over", lambda: (RIGHT_SENTENCES | {"h": True},), "may not be altered"),
         ("open", lambda: (RIGHT_SENTENCES | {"b": None},), "no verdict"),
         ("a word", lambda: (RIGHT_SENTENCES | {"b": "yes"},), "neither True nor False"),
         ("one missing", lambda: ({"a": False},), "each of a, b"),

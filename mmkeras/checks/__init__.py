@@ -14,10 +14,12 @@ import functools
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+SENTENCE = 5  # words
 
 
 class NotYet(AssertionError):
@@ -124,6 +126,48 @@ def expect_verdicts(given: Any, right: dict[str, str], look: dict[str, str]) -> 
     for claim, verdict in right.items():
         if given[claim] != verdict:
             raise NotYet(f"claim {claim} is not {given[claim]!r}: {look[claim]}")
+
+
+def expect_truths(given: Any, right: dict[str, bool], look: dict[str, str]) -> None:
+    """Compare True or False for each sentence with what is right.
+
+    Args:
+        given: the answer, sentence → bool.
+        right: the right verdict of each sentence.
+        look: sentence → where to look, or a question that leads to its verdict.
+
+    Raises:
+        NotYet: a sentence is missing or open, a verdict is no bool, or one is wrong.
+    """
+    if not isinstance(given, Mapping) or set(given) != set(right):
+        raise NotYet(f"give True or False for each of {', '.join(right)}")
+    for name, verdict in given.items():
+        if verdict is None or verdict is ...:
+            raise NotYet(f"sentence {name} has no verdict yet")
+        if not isinstance(verdict, (bool, np.bool_)):
+            raise NotYet(f"sentence {name}: {verdict!r} is neither True nor False")
+    for name, verdict in right.items():
+        if bool(given[name]) != verdict:
+            raise NotYet(f"sentence {name} does not deserve {given[name]}: {look[name]}")
+
+
+def expect_plan(plan: Any, asked: Sequence[str], words: Mapping[str, int]) -> None:
+    """Look whether a plan has these entries and no others, and texts of enough words.
+
+    Args:
+        plan: the answer, a dict.
+        asked: its entries.
+        words: entry → least number of words; entries that are not texts are left out.
+
+    Raises:
+        NotYet: it is no dict, lacks an entry or has another one, or a text is too short.
+    """
+    if not isinstance(plan, Mapping) or set(plan) != set(asked):
+        raise NotYet(f"the plan needs exactly {', '.join(asked)}")
+    for name, least in words.items():
+        if not isinstance(plan[name], str) or len(plan[name].split()) < least:
+            size = "a sentence" if least >= SENTENCE else "a few words"
+            raise NotYet(f"say in {size} what {name!r} is: yours is {plan[name]!r}")
 
 
 def refuse_slips(got: Any, slips: dict[str, Any], want: Any, *, atol: float = 1e-6) -> None:

@@ -1,13 +1,13 @@
 """Checks of chapter 21, privacy."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from . import NotYet, exercise, expect_close, refuse_slips
+from . import NotYet, exercise, expect_close, expect_plan, expect_truths, refuse_slips
 
 VERDICTS = {"a": False, "b": False, "c": False, "d": False, "e": True, "f": True}
 LOOK = {
@@ -133,7 +133,7 @@ def private_mean(function: Callable) -> str | None:
             raise NotYet(message)
     expect_close(spread / want, 1.0, "the noise, divided by what the formula says", atol=0.08)
     expect_close(centre, true, "the mean of 3,000 calls", atol=0.25)
-    return "one age of 999 can no longer be seen in it, and neither can one patient"
+    return "an age of 999 moves it no further than one of 80, and noise hides who was there"
 
 
 @exercise(
@@ -143,16 +143,7 @@ def private_mean(function: Callable) -> str | None:
 )
 def promises(answer: dict) -> str | None:
     """Decide for each of the six sentences whether it follows: True or False."""
-    if not isinstance(answer, Mapping) or set(answer) != set(VERDICTS):
-        raise NotYet(f"give True or False for each of {', '.join(VERDICTS)}")
-    for name, verdict in answer.items():
-        if verdict is None or verdict is ...:
-            raise NotYet(f"sentence {name} has no verdict yet")
-        if not isinstance(verdict, (bool, np.bool_)):
-            raise NotYet(f"sentence {name}: {verdict!r} is neither True nor False")
-    for name, right in VERDICTS.items():
-        if bool(answer[name]) != right:
-            raise NotYet(f"sentence {name} does not deserve {answer[name]}: {LOOK[name]}")
+    expect_truths(answer, VERDICTS, LOOK)
     return "two of six: a promise needs its unit, its numbers and its attack"
 
 
@@ -165,13 +156,7 @@ def promises(answer: dict) -> str | None:
 def release(plan: dict) -> str | None:
     """Plan the release: unit, released, attack, limit, training and withdraws, none empty."""
     asked = ("unit", "released", "attack", "limit", "training", "withdraws")
-    if not isinstance(plan, Mapping) or set(plan) != set(asked):
-        raise NotYet(f"the plan needs exactly {', '.join(asked)}")
-    for name in asked:
-        if not isinstance(plan[name], str) or len(plan[name].split()) < (
-            1 if name == "unit" else 3
-        ):
-            raise NotYet(f"say in a few words what {name!r} is: yours is {plan[name]!r}")
+    expect_plan(plan, asked, {name: 1 if name == "unit" else 3 for name in asked})
     said = {name: text.lower() for name, text in plan.items()}
     if not any(word in said["unit"] for word in ("patient", "person", "people", "individual")):
         raise NotYet(

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.stats import binom
 
 from ..evaluate.intervals import wilson
-from . import NotYet, exercise, expect_close, refuse_slips
+from . import NotYet, exercise, expect_close, expect_plan, expect_truths, refuse_slips
 
-VERDICTS = {"a": False, "b": True, "c": False, "d": False, "e": False, "f": True}
+VERDICTS = dict.fromkeys("abcdefgh", False) | dict.fromkeys("bfg", True)
 LOOK = {
     "a": "section 1 has a measure that differs although the AUC does not",
     "b": "section 1: is the gap settled after the correction for six?",
@@ -18,6 +18,8 @@ LOOK = {
     "d": "section 2: how many ill women are there at the VA, and what may be shown of so few?",
     "e": "section 5: by how much does the exact probability move when the sex is exchanged?",
     "f": "section 4: the model that learned wrong records, judged by these records",
+    "g": "section 12: from which moment does a period run?",
+    "h": "section 12: what may not be altered before the authority is informed?",
 }
 HALF_WIDTH, RECALL, HARM, ILL = 0.1, 0.7, 0.5, 0.25
 NOT_MEASURES = {
@@ -155,21 +157,13 @@ def corrected(function: Callable) -> str | None:
 @exercise(
     "22.4",
     "which sentences may be printed",
-    hint="look up each sentence's number: b in section 1, d in section 2, f in section 4",
+    hint="look up each sentence's number: b in section 1, d in section 2, f in section 4, g and h "
+    "in section 12",
 )
 def sentences(answer: dict) -> str | None:
-    """Decide for each of the six sentences whether it follows: True or False."""
-    if not isinstance(answer, Mapping) or set(answer) != set(VERDICTS):
-        raise NotYet(f"give True or False for each of {', '.join(VERDICTS)}")
-    for name, verdict in answer.items():
-        if verdict is None or verdict is ...:
-            raise NotYet(f"sentence {name} has no verdict yet")
-        if not isinstance(verdict, (bool, np.bool_)):
-            raise NotYet(f"sentence {name}: {verdict!r} is neither True nor False")
-    for name, right in VERDICTS.items():
-        if bool(answer[name]) != right:
-            raise NotYet(f"sentence {name} does not deserve {answer[name]}: {LOOK[name]}")
-    return "two of six: equal AUC, calibration and use of the sex settle less than they seem to"
+    """Decide for each of the eight sentences whether it follows: True or False."""
+    expect_truths(answer, VERDICTS, LOOK)
+    return "three of eight: equal AUC, calibration and use of the sex settle less than they seem to"
 
 
 @exercise(
@@ -181,12 +175,7 @@ def sentences(answer: dict) -> str | None:
 def review(plan: dict) -> str | None:
     """Plan the study as a dict: group, measure, costs, threshold, people, labels, stops and why."""
     asked = ("group", "measure", "miss_costs", "threshold", "people", "labels", "stops", "why")
-    if not isinstance(plan, Mapping) or set(plan) != set(asked):
-        raise NotYet(f"the plan needs exactly {', '.join(asked)}")
-    for name, least in (("group", 1), ("measure", 1), ("labels", 1), ("why", 5)):
-        if not isinstance(plan[name], str) or len(plan[name].split()) < least:
-            size = "a sentence" if least > 1 else "a few words"
-            raise NotYet(f"say in {size} what {name!r} is: yours is {plan[name]!r}")
+    expect_plan(plan, asked, {"group": 1, "measure": 1, "labels": 1, "why": 5})
     if re.match(r"(all|every\w*|any\w*)\b", plan["group"].strip().lower()):
         raise NotYet("an average over everybody is what hides a group: name whom you protect")
     for name, right, wrong in (
