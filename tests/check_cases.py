@@ -29,6 +29,27 @@ def verdict(capsys: pytest.CaptureFixture[str], check: Check, answers: tuple[Any
     return printed
 
 
+def wrong_verdicts(right: Mapping[str, str]) -> list[tuple[str, Answers, str]]:
+    """Cases for a check by `expect_verdicts`: each wrong verdict of each claim, and no verdicts."""
+    first, last = min(right), max(right)
+    cases: list[tuple[str, Answers, str]] = [
+        (f"{claim}: {other}", lambda claim=claim, other=other: ({**right, claim: other},),
+         f"claim {claim} is not {other!r}: ")
+        for claim in right for other in sorted(set(right.values()) - {right[claim]})
+    ]  # fmt: skip
+    return [
+        *cases,
+        ("unknown", lambda: ({**right, first: "true"},), "'true' is no verdict"),
+        ("one missing", lambda: ({first: right[first]},), "a verdict for each claim"),
+        ("open", lambda: ({**right, last: ...},), f"claim {last} has no verdict yet"),
+    ]
+
+
+def right_verdicts(right: Mapping[str, str]) -> list[tuple[str, Answers]]:
+    """The one right answer of such a check."""
+    return [("the verdicts", lambda: (dict(right),))]
+
+
 def refused(wrong: Wrong) -> Callable[..., None]:
     """A test per wrong answer: the check says ✗, with these words, and without a crash."""
     cases = [

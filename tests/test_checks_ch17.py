@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import numpy as np
-from check_cases import accepted, refused
+from check_cases import accepted, refused, right_verdicts, wrong_verdicts
 
 from mmkeras.checks import ch17
 
@@ -69,7 +69,6 @@ def left_out(value: dict) -> dict[str, float]:
     return {m: value[frozenset(NAMES)] - value[frozenset(NAMES) - {m}] for m in NAMES}
 
 
-GIVEN = dict(ch17.VERDICTS)
 WRONG = {
     ch17.effect: [
         ("probabilities", lambda: (lambda p, q: p - q,), "difference of probabilities"),
@@ -101,15 +100,7 @@ WRONG = {
         ("a list", lambda: (lambda v: list(by_orders(v).values()),), "return a dict"),
         ("text", lambda: (lambda v: dict.fromkeys(NAMES, "much"),), "should be numbers"),
     ],
-    ch17.verdicts: [
-        (f"{claim}: {other}", lambda claim=claim, other=other: ({**GIVEN, claim: other},),
-         f"claim {claim} is not {other!r}: ")
-        for claim in GIVEN for other in sorted(set(GIVEN.values()) - {GIVEN[claim]})
-    ] + [
-        ("unknown", lambda: ({**GIVEN, "A": "true"},), "'true' is no verdict"),
-        ("one missing", lambda: ({"A": "holds"},), "a verdict for each claim"),
-        ("open", lambda: ({**GIVEN, "C": ...},), "claim C has no verdict yet"),
-    ],
+    ch17.verdicts: wrong_verdicts(ch17.VERDICTS),
 }  # fmt: skip
 RIGHT = {
     ch17.effect: [("as a ratio", lambda: (lambda p, q: np.log(p * (1 - q) / (q * (1 - p))),))],
@@ -119,6 +110,6 @@ RIGHT = {
         ("formula", lambda: (lambda v: by_formula(v, factorials),)),
         ("NumPy numbers", lambda: (lambda v: {k: np.float64(x) for k, x in by_orders(v).items()},)),
     ],
-    ch17.verdicts: [("the verdicts", lambda: (GIVEN,))],
+    ch17.verdicts: right_verdicts(ch17.VERDICTS),
 }
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)

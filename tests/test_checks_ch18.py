@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
-from check_cases import accepted, refused
+from check_cases import accepted, refused, right_verdicts, wrong_verdicts
 
 from mmkeras.checks import ch18
 
@@ -99,7 +99,6 @@ def shifted(values: np.ndarray, bits: int) -> tuple:
     return np.clip(numbers, least, least + 2**bits - 1), scale, zero
 
 
-GIVEN = dict(ch18.VERDICTS)
 WRONG = {
     ch18.convolution: [
         ("weights", lambda: (count(rows=lambda *_: 1),), "these are the weights"),
@@ -138,15 +137,7 @@ WRONG = {
         ("share", lambda: (fewest(result=lambda k, n: k / n),), "return their number"),
         ("against cheap", lambda: (fewest(bar=lambda c, d, a: c.mean() - a),), "not with that of"),
     ],
-    ch18.verdicts: [
-        (f"{claim}: {other}", lambda claim=claim, other=other: ({**GIVEN, claim: other},),
-         f"claim {claim} is not {other!r}: ")
-        for claim in GIVEN for other in sorted(set(GIVEN.values()) - {GIVEN[claim]})
-    ] + [
-        ("unknown", lambda: ({**GIVEN, "A": "true"},), "'true' is no verdict"),
-        ("one missing", lambda: ({"A": "holds"},), "a verdict for each claim"),
-        ("open", lambda: ({**GIVEN, "C": ...},), "claim C has no verdict yet"),
-    ],
+    ch18.verdicts: wrong_verdicts(ch18.VERDICTS),
 }  # fmt: skip
 RIGHT = {
     ch18.convolution: [
@@ -158,6 +149,6 @@ RIGHT = {
         ("a list", lambda: (lambda v, b: list(grid()(v, b)),)),
     ],
     ch18.fewest: [("a loop", lambda: (fewest(),)), ("sums", lambda: (by_sums,))],
-    ch18.verdicts: [("the verdicts", lambda: (GIVEN,))],
+    ch18.verdicts: right_verdicts(ch18.VERDICTS),
 }  # fmt: skip
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
-from check_cases import accepted, refused
+from check_cases import accepted, refused, right_verdicts, wrong_verdicts
 
 from mmkeras.checks import ch19
 
@@ -78,7 +78,6 @@ def by_loop(tries: int, base: float, cap: float, retry_after: float, rng: Any) -
     return found
 
 
-GIVEN = dict(ch19.VERDICTS)
 WRONG = {
     ch19.quantile: [
         ("upper end", lambda: (quantile(lambda low, high, s: high),), "this is the upper end"),
@@ -122,15 +121,7 @@ WRONG = {
         ("too few", lambda: (delays(count=lambda tries: tries - 1),), "6 numbers"),
         ("one number", lambda: (lambda *given: 2.0,), "6 numbers"),
     ],
-    ch19.verdicts: [
-        (f"{claim}: {other}", lambda claim=claim, other=other: ({**GIVEN, claim: other},),
-         f"claim {claim} is not {other!r}: ")
-        for claim in GIVEN for other in sorted(set(GIVEN.values()) - {GIVEN[claim]})
-    ] + [
-        ("unknown", lambda: ({**GIVEN, "A": "true"},), "'true' is no verdict"),
-        ("one missing", lambda: ({"A": "holds"},), "a verdict for each claim"),
-        ("open", lambda: ({**GIVEN, "C": ...},), "claim C has no verdict yet"),
-    ],
+    ch19.verdicts: wrong_verdicts(ch19.VERDICTS),
 }  # fmt: skip
 RIGHT = {
     ch19.quantile: [
@@ -143,6 +134,6 @@ RIGHT = {
         ("NumPy", lambda: (servers(whole=lambda n: np.int64(np.ceil(n))),)),
     ],
     ch19.delays: [("at once", lambda: (delays(),)), ("a loop", lambda: (by_loop,))],
-    ch19.verdicts: [("the verdicts", lambda: (GIVEN,))],
+    ch19.verdicts: right_verdicts(ch19.VERDICTS),
 }  # fmt: skip
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
-from check_cases import accepted, refused
+from check_cases import accepted, refused, right_verdicts, wrong_verdicts
 
 from mmkeras.checks import ch20
 
@@ -78,7 +78,6 @@ def by_calculus(one: float, machines: int, cost: float, restart: float) -> np.nd
     return np.array([t, t * machines / one + restart * machines / one])
 
 
-GIVEN = dict(ch20.VERDICTS)
 WRONG = {
     ch20.combined: [
         ("plain", lambda: (combined(lambda n: np.ones(len(n)) / len(n)),), "plain mean"),
@@ -126,15 +125,7 @@ WRONG = {
         ("order", lambda: (savings(give=lambda t, s: (s, t)),), "first the interval"),
         ("one number", lambda: (savings(give=lambda t, s: t),), "two numbers"),
     ],
-    ch20.verdicts: [
-        (f"{claim}: {other}", lambda claim=claim, other=other: ({**GIVEN, claim: other},),
-         f"claim {claim} is not {other!r}: ")
-        for claim in GIVEN for other in sorted(set(GIVEN.values()) - {GIVEN[claim]})
-    ] + [
-        ("unknown", lambda: ({**GIVEN, "A": "true"},), "'true' is no verdict"),
-        ("one missing", lambda: ({"A": "holds"},), "a verdict for each claim"),
-        ("open", lambda: ({**GIVEN, "C": ...},), "claim C has no verdict yet"),
-    ],
+    ch20.verdicts: wrong_verdicts(ch20.VERDICTS),
 }  # fmt: skip
 RIGHT = {
     ch20.combined: [
@@ -145,6 +136,6 @@ RIGHT = {
     ch20.pooled: [("two parts", lambda: (pooled(),)), ("squares", lambda: (by_squares,))],
     ch20.most_workers: [("one by one", lambda: (most_workers(),)), ("NumPy", lambda: (at_once,))],
     ch20.savings: [("the formulas", lambda: (savings(),)), ("shorter", lambda: (by_calculus,))],
-    ch20.verdicts: [("the verdicts", lambda: (GIVEN,))],
+    ch20.verdicts: right_verdicts(ch20.VERDICTS),
 }
 test_wrong, test_right = refused(WRONG), accepted(RIGHT)
