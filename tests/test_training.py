@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import layers
 
 import mmkeras as mm
-from mmkeras.training import Resume, Trainer
+from mmkeras.training import Resume, Trainer, prepare
 
 RNG = np.random.default_rng(0)
 X = {m: RNG.normal(size=(64, 5)).astype("float32") for m in ("text", "image")}
@@ -281,6 +281,37 @@ def test_a_fit_is_build_and_fit_whatever_was_trained_before(trainer: Trainer) ->
     )
     trainer.fit(BUSY, HEADS, seed=seed + 1, **options)
     assert not same(trainer.model, want)
+
+
+def test_a_step_is_traced_once_if_its_variables_are_there_before() -> None:
+    """Keras creates those of losses, metrics and the optimiser in the first step, traced twice."""
+    traced = []
+
+    class Counted(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            traced.append(self)
+            return super().train_step(data)
+
+    def build() -> keras.Model:
+        port = keras.Input((3,))
+        heads = {name: keras.layers.Dense(1, name=name)(port) for name in ("a", "b")}
+        model = Counted(port, heads)
+        model.compile("adam", {"a": "mse", "b": "mae"}, metrics={"a": ["mae"], "b": []})
+        return model
+
+    x, rng = np.ones((8, 3), "float32"), np.random.default_rng(0)
+    y = {name: rng.random((8, 1)).astype("float32") for name in ("a", "b")}
+    keras.utils.set_random_seed(0)
+    plain, ready = build(), build()
+    ready.set_weights(plain.get_weights())
+    prepare(ready, x, y)
+    for model in (plain, ready):
+        model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    assert traced == [plain, plain, ready]
+    assert same(plain, ready)
+    kept = Trainer(build)
+    kept.fit(x, y, seed=0, epochs=2, batch_size=4)
+    assert traced.count(kept.model) == 1
 
 
 def test_rows_are_shuffled_by_the_seed_anew_in_each_epoch(trainer: Trainer) -> None:

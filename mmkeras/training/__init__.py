@@ -2,6 +2,6 @@
 
 from . import distributed, loopback
 from .resume import Resume
-from .trainer import Trainer
+from .trainer import Trainer, prepare
 
-__all__ = ["Resume", "Trainer", "distributed", "loopback"]
+__all__ = ["Resume", "Trainer", "distributed", "loopback", "prepare"]
