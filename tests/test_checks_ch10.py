@@ -170,6 +170,8 @@ WRONG = {
         ("no ties", lambda: (lambda *a: search(*a, tie=0),), "equal gaps counts one half"),
         ("turned", lambda: (lambda *a: (1 - search(*a)[0], 1),), "turned round"),
         ("largest", lambda: (lambda *a: search(*a, best=np.argmax),), "far below 0.5 informs"),
+        ("smallest", lambda: (lambda *a: search(*a, best=np.argmin),), "far above 0.5 informs"),
+        ("always column 1", lambda: (lambda *a: (search(*a)[0], 1),), "labels exchanged"),
         ("AUCs alone", lambda: (lambda *a: search(*a)[0],), "return two things"),
     ],
     ch10.travels: [

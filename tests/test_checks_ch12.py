@@ -21,6 +21,12 @@ def level_of(
     return float(centre(np.subtract(after, before)))
 
 
+def first_baseline(signal: np.ndarray, rate: int) -> float:
+    spikes = find_peaks(signal, height=0.5, distance=int(0.22 * rate))[0][:, None]
+    steps = np.arange(round(0.06 * rate), round(0.08 * rate) + 1)
+    return float(np.median(signal[spikes + steps].mean(1) - signal[spikes[0] - steps].mean()))
+
+
 def by_table(signal: np.ndarray, rate: int) -> np.float64:
     """All windows at once, the spikes found as the tallest sample of each rise above 0.5 mV."""
     rises = np.flatnonzero((signal[1:] >= 0.5) & (signal[:-1] < 0.5))
@@ -120,6 +126,7 @@ WRONG = {
             "the mean of the strip",
         ),
         ("the spike", lambda: (lambda s, r: float(s.max()),), "the ST level with"),
+        ("the baseline of the first beat", lambda: (first_baseline,), "before its own spike"),
     ],
     ch12.claims_that_hold: [
         ("low above 0", lambda: (rows_where("low > 0"),), "for one comparison each"),

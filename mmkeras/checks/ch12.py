@@ -69,6 +69,13 @@ def st_level(measure: Callable) -> str | None:
             if abs(said - value) < 0.02 < abs(value - level):
                 raise NotYet(f"{case} yours is {said:.3g}: {message}")
         expect_close(said, level, f"the ST level {case}", atol=0.02)
+    drift = np.linspace(-0.15, 0.15, 6 * 250)
+    said = _number(measure(_strip(72, 250, -0.25, 0.0) + drift, 250))
+    if abs(said + 0.25) > 0.05:
+        raise NotYet(
+            f"the baseline drifts by 0.3 mV, and yours says {said:.3g} mV in place of -0.25: "
+            "subtract from each beat the baseline before its own spike"
+        )
     said = _number(measure(_strip(80, 250, -0.1, 0.0, bad=True), 250))
     if said < -0.12:
         raise NotYet(
