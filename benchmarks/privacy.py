@@ -3,6 +3,7 @@
     python benchmarks/privacy.py attack     # 32 networks for each of 10 settings: 10 minutes
     python benchmarks/privacy.py private    # DP-SGD at equal steps: 8 minutes
     python benchmarks/privacy.py forget     # SISA with 1, 8 and 16 shards: 6 minutes
+    python benchmarks/privacy.py cost       # seconds to train one network again: 3 minutes
     python benchmarks/privacy.py show       # print the stored tables
 
 The 918 patients, one recording each, are divided anew for each seed and network: those whom the
@@ -45,6 +46,7 @@ RATES = (0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0)
 SHARDS, SPLITS, KEPT_OUT, FORGOTTEN = (1, 8, 16), 32, 184, 60
 TABLES = {name: RESULTS / f"privacy_{name}.csv" for name in ("attack", "private", "forget")}
 BY_SEED = RESULTS / "privacy_seeds.csv"
+COST = RESULTS / "privacy_cost.csv"
 
 Columns = Iterator[tuple[str, np.ndarray]]
 
@@ -164,6 +166,29 @@ def sisa(x: np.ndarray, y: np.ndarray, rows: np.ndarray, shards: int, seed: int)
     return z.reshape(len(rows), shards, -1).mean(axis=1)
 
 
+def cost(rounds: int = 7) -> None:
+    """Seconds to train again the one network that knew a patient, for one epoch and for all 40.
+
+    The difference is that of the epochs; the rest is the start. All kinds take turns.
+    """
+    heart = patients()
+    x, y, n = features(heart)["all three"], heart.y, len(heart) - KEPT_OUT
+    lines = []
+    for turn in range(-1, rounds):  # the first turn, in which TensorFlow gets ready, is left out
+        for shards in SHARDS:
+            member = np.zeros((1, len(y)), bool)
+            member[0, np.arange(n)[::shards][: n // shards]] = True
+            line: dict[str, float] = {"shards": shards, "patients": n // shards}
+            for epochs in (1, 40):
+                started = time.perf_counter()
+                train(x, y, member, seed=1, batch=32, epochs=epochs)
+                line[f"{epochs} epochs"] = round(time.perf_counter() - started, 3)
+            lines += [line] * (turn >= 0)
+    table = pd.DataFrame(lines)
+    table.to_csv(COST, index=False)
+    print(table.groupby(["shards", "patients"]).median().round(2).to_string())
+
+
 def run(what: str) -> None:
     blocks, seeds = [], []
     for seed in SEEDS:
@@ -195,8 +220,8 @@ def show() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=[*TABLES, "show"])
+    parser.add_argument("what", choices=[*TABLES, "cost", "show"])
     if (chosen := parser.parse_args().what) != "show":
         mm.start(seed=0)
-        run(chosen)
+        cost() if chosen == "cost" else run(chosen)
     show()
