@@ -236,3 +236,46 @@ def test_the_cascade_heard_the_clips_and_the_test_scenes_of_today():
 )
 def test_the_rule_of_the_cascade_looks_for_three_words(transcript, want):
     assert imported("scenes_whisper").heard_in(transcript) == want
+
+
+@pytest.fixture(scope="module")
+def dialogue():
+    return imported("scenes_dialogue")
+
+
+def test_a_second_turn_fills_one_slot_and_never_types_what_is_asked(bench, dialogue):
+    test = load_scenes(held_out_artist="twemoji", seed=141).split()[2].take(range(200))
+    second = dialogue.second_turns(test, 141)
+    intent = dict(zip(test.clip, test.intent, strict=True))
+    first = np.array([bench.typed(text) for text in test.text])
+    assert (second["intent"] == [intent[clip] for clip in second["clip"]]).all()
+    assert (second["intent"] != first).all()  # what was typed is not asked
+    assert 60 < (second["intent"] == test.intent).sum() < 140  # in half of them asked again
+    assert (second["cell"] != test.meant).all() and (second["by"] != test.intent).all()
+    assert [bench.typed(text) for text in second["text"]] == second["by"].tolist()
+    truth = {"colour": test.colours, "kind": test.kinds}
+    share = {name: np.eye(7 if name == "colour" else 5)[of] for name, of in truth.items()}
+    assert (dialogue.cells_of(share, second["text"]) == second["cell"]).all()
+    reply = dialogue.read_off(share, test.meant, test.intent)
+    assert (reply == test.y).all()  # the truth in all slots gives the right replies
+    assert {dialogue.form_of(text) for text in test.text} == {"i mean the {}", "the {} please"}
+
+
+def test_a_belief_is_chosen_among_what_is_not_ruled_out(dialogue):
+    belief = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [0.0, 5.0, 1.0]])
+    assert dialogue.likeliest(belief).tolist() == [0, 0, 1]
+    assert dialogue.likeliest(belief, np.array([0, 1, 1])).tolist() == [1, 0, 2]
+    ruled_out = np.array([0, 1, 1]), np.array([1, 0, 1])
+    assert dialogue.likeliest(belief, *ruled_out).tolist() == [2, 2, 2]
+
+
+def test_the_stored_dialogues_agree_with_the_stored_replies(dialogue, fresh):
+    table = read("dialogue").fillna({"way": ""}).set_index(["seed", "turn", "way"])
+    assert table.index.is_unique and len(table) == 6 * len(fresh.SPLITS)
+    assert (table["both"] <= table[["asked", "meant"]].min(axis=1)).all()
+    assert (table["both"] >= table["asked"] + table["meant"] - 100.1).all()
+    fits = read("fresh").query("model == 'cross-attention' and auxiliary").set_index("seed")
+    first = table.xs(("first", ""), level=("turn", "way"))
+    assert (first["reply"] - fits["all_rules"]).abs().max() < 6  # another training
+    wide = table.xs("drawing", level="turn")["asked"].unstack("way")
+    assert (wide["belief"] >= wide["decided"]).all()  # where it differs, the decision was wrong
