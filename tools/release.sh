@@ -6,6 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 rm -rf dist
 .venv/bin/python -m hatchling build -d "$PWD/dist"
+(cd dist && sha256sum -- *.whl *.tar.gz >SHA256SUMS && cat SHA256SUMS)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
