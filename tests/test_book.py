@@ -3,12 +3,14 @@
 tests/test_site.py looks at the finished site in a browser.
 """
 
+import functools
 import json
 import re
 from pathlib import Path
 
 import book_alt
 import book_colab
+import book_glossary
 import book_source
 import pytest
 import symbols
@@ -38,6 +40,14 @@ def text(path):
     return path.read_text(encoding="utf-8")
 
 
+@functools.cache
+def anchors(file):
+    """What a link to a staged file may name."""
+    said = text(file)
+    titles = {slug(title) for level, title in split_headings(said) if level}
+    return titles.union(*re.findall(r'(?m)^\(([\w-]+)\)=$|<span id="([\w-]+)">', said))
+
+
 def test_every_chapter_and_page_has_its_place_in_the_contents(staged):
     names = re.findall(r"(?m)^([\w/.-]+\.(?:md|ipynb))$", text(staged / "index.md"))
     pages = {p.relative_to(staged).as_posix() for p in staged.rglob("*.md")}
@@ -61,9 +71,7 @@ def test_every_link_leads_to_a_heading_of_the_book(staged):
                 continue
             assert file.is_file(), f"{page.name}: {target}"
             if anchor:
-                titles = {slug(title) for level, title in split_headings(text(file)) if level}
-                names = re.findall(r"(?m)^\(([\w-]+)\)=$", text(file))
-                assert anchor in titles | set(names), f"{page.name}: {target}"
+                assert anchor in anchors(file), f"{page.name}: {target}"
                 count += 1
     assert count > 300
 
@@ -161,13 +169,52 @@ def test_the_anchors_of_headings_are_those_of_github():
 
 
 def test_the_glossary_has_every_term_once(staged):
-    rows = re.findall(r"(?m)^\| (.*?) \| .* \|$", text(staged / "notebooks" / "glossary.md"))[1:]
+    page = re.sub(r"</?span[^>]*>", "", text(staged / "notebooks" / "glossary.md"))
+    rows = re.findall(r"(?m)^\| (.*?) \| .* \|$", page)[1:]
     welcome = text(ROOT / "notebooks" / "00_welcome.ipynb")
     assert len(rows) > 120 and "aliasing" in rows and "softmax" in rows
     assert all(f"| {term} |" in welcome for term in rows)
     assert [r.lower()[0] for r in rows if r[0].isalpha()] == sorted(
         r.lower()[0] for r in rows if r[0].isalpha()
     )
+
+
+def test_the_first_use_of_a_term_leads_to_the_glossary(staged):
+    count = 0
+    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        name = path.relative_to(ROOT)
+        found = re.findall(r"\]\(glossary\.md#([\w-]+)\)", text(staged / name))
+        assert len(found) == len(set(found)) > 5, path.name  # each row once
+        count += len(found)
+        for old, new in zip(load(path)["cells"], load(staged / name)["cells"], strict=True):
+            if re.match("# |## References", "".join(old["source"])):
+                assert "glossary.md" not in "".join(new["source"])
+    assert count > 400
+    said = text(staged / "notebooks" / "04_audio.ipynb")
+    assert "[Nyquist frequency](glossary.md#term-nyquist-frequency)" in said
+    solution = text(staged / "notebooks" / "solutions" / "04_audio.ipynb")
+    assert "glossary.md" not in solution
+
+
+def test_what_is_linked_to_the_glossary_and_what_is_not():
+    rows = ["LSTM", "batch", "critical batch size", "leak", "label bias", "bias", "id, vocabulary"]
+    link = book_glossary.Linker(rows)
+    assert link("# Batches\n\nA batch.") == "# Batches\n\nA batch."
+    kept = "## A batch\n\n`batch` $batch$ [a batch](x.md) | \n> | batch |\n\n```\nbatch\n```\n"
+    assert link(kept) == kept
+    assert link("A critical batch\nsize, two Batches.") == (
+        "A [critical batch\nsize](glossary.md#term-critical-batch-size), "
+        "two [Batches](glossary.md#term-batch)."
+    )
+    assert link("A batch, an lstm, batch-wise. LSTMs") == (
+        "A batch, an lstm, batch-wise. [LSTMs](glossary.md#term-lstm)"
+    )
+    assert link("It leaks: a leak, a **leak**") == (
+        "It leaks: a leak, a **[leak](glossary.md#term-leak)**"
+    )
+    vocabularies = "[vocabularies](glossary.md#term-id-vocabulary)"
+    assert link("ids; vocabularies; vocabulary") == f"ids; {vocabularies}; vocabulary"
+    assert book_glossary.Linker(["rival"], "01")("a rival") == "a rival"
 
 
 def test_the_indexes_name_every_box_and_every_formula(staged):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import symbols
+from book_glossary import anchor
 from notebook_page import boxes, split_headings
 
 NAMES = tuple(
@@ -68,9 +69,20 @@ def glossary(chapters: list[Path]) -> str:
     """The two glossaries of chapter 00 as one alphabetical table."""
     pattern = r"(?m)^\| term \| meaning \|\n\|[-| ]+\|\n((?:\|.*\n?)+)"
     parts = re.findall(pattern, prose(chapters[0]))
-    rows = {row for part in parts for row in part.splitlines()}
+    rows = sorted({row for part in parts for row in part.splitlines()}, key=_bare)
     head = "# Glossary\n\nThe terms of the course, with the chapter that explains each."
-    return table(head, "term | meaning", sorted(rows, key=_bare))
+    return table(
+        head, "term | meaning", [re.sub(r"(?<=^\| )(.*?)(?= \|)", _target, r) for r in rows]
+    )
+
+
+def _target(term: re.Match[str]) -> str:
+    return f'<span id="{anchor(term[1])}"></span>{term[1]}'
+
+
+def terms(glossary: str) -> list[str]:
+    """The terms of the page that `glossary` makes, as they are written in its rows."""
+    return re.findall(r'(?m)^\| <span id="[^"]+"></span>(.*?) \|', glossary)
 
 
 def _bare(row: str) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import book_alt
 import book_pages
 import translate
+from book_glossary import Linker
 from book_pages import slug
 from notebook_page import split_headings
 
@@ -112,12 +113,16 @@ def source(cell: dict[str, Any]) -> str:
     return "".join(cell["source"])
 
 
-def notebook(book: Book, path: Path, written: dict[str, str]) -> dict[str, Any]:
-    """A notebook for the book: its links, and the alternative texts of its figures."""
+def notebook(
+    book: Book, path: Path, written: dict[str, str], terms: Collection[str] = ()
+) -> dict[str, Any]:
+    """A notebook for the book: its links, those to `terms`, and the texts of its figures."""
     nb: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    first_uses = Linker(terms, path.name[:2])
     for place, cell in enumerate(nb["cells"]):
         if cell["cell_type"] == "markdown":
-            cell["source"] = book.markdown(source(cell), path)
+            text = first_uses(source(cell)) if terms else source(cell)
+            cell["source"] = book.markdown(text, path)
         elif book_alt.figures(cell):
             alt = written.get(cell["id"]) or book_alt.alt_text(nb["cells"], place)
             cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
@@ -137,11 +142,13 @@ def stage(
     shutil.rmtree(out, ignore_errors=True)
     made = {**book_pages.pages(root), **(api or {})}
     book, written = Book(root, repository, made), book_alt.written()
+    terms = book_pages.terms(made["notebooks/glossary.md"])
     originals = {}
     for path in [*book.chapters, *book.solutions]:
         name = path.relative_to(root).as_posix()
         originals[name] = path
-        write(out / name, json.dumps(notebook(book, path, written), ensure_ascii=False, indent=1))
+        nb = notebook(book, path, written, terms if path in book.chapters else ())
+        write(out / name, json.dumps(nb, ensure_ascii=False, indent=1))
     for name, path in translations(book, out, written):
         originals[name] = path
     for path in book.pages:
