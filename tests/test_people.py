@@ -40,6 +40,19 @@ def test_numbers_are_cut_into_bands_and_words_stay(tmp_path):
     assert (ages[table["age"] == "44 to below 62"].between(44, 61)).all()
 
 
+def test_a_few_cells_that_are_no_numbers_do_not_hide_the_bands(tmp_path):
+    rows = patients()
+    rows[1][2], rows[2][2], rows[3][2] = "NA", "Anna", "-"
+    ages = people.read(write(tmp_path / "a.csv", rows), ["age"], "utf-8", ",")["age"]
+    assert ages.tolist()[:3] == [people.BLANK, people.OTHER, people.BLANK]
+    bands = set(ages) - {people.BLANK, people.OTHER}
+    assert bands == {"below 45", "45 to below 62", "62 and over"}
+    for row in rows[4:40]:
+        row[2] = f"about {row[2]}"
+    with pytest.raises(RunError, match="'age' has"):  # too many of them: it is no number
+        people.read(write(tmp_path / "b.csv", rows), ["age"], "utf-8", ",")
+
+
 def test_columns_that_are_no_groups_are_refused_by_name(data, tmp_path):
     with pytest.raises(TableError, match="sexx"):
         people.read(data, ["sexx"], "utf-8", ",")

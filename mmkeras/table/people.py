@@ -12,11 +12,12 @@ from scipy.stats import norm
 
 from ..evaluate.groups import by_group
 from ..evaluate.intervals import Intervals
+from .characters import ABSENT
 from .command import RunError
 from .wording import percent
 
 LEAST, MOST, BANDS = 10, 20, 3  # rows of a group that is shown; groups of a column; of numbers
-BLANK = "(blank)"
+BLANK, OTHER = "(blank)", "(no number)"
 ENTRY = ("value", "low", "high")
 Found = dict[str, dict[str, dict[str, Any]]]
 
@@ -24,7 +25,8 @@ Found = dict[str, dict[str, dict[str, Any]]]
 def read(path: Path, names: Sequence[str], encoding: str, delimiter: str) -> pd.DataFrame:
     """The group of each row of the CSV in each of these columns.
 
-    A column of numbers with more than `MOST` values is cut into three bands of about equal size.
+    A column of numbers with more than `MOST` values is cut into three bands of about equal size; up
+    to a tenth of its cells may be something else.
 
     Returns:
         A table of categories, one column per name; its index is the row number in the file.
@@ -50,10 +52,14 @@ def read(path: Path, names: Sequence[str], encoding: str, delimiter: str) -> pd.
 
 
 def _grouped(cells: Sequence[str]) -> pd.Categorical:
-    """The cells, or bands of numbers if there are many, from low to high; blank is `BLANK`."""
+    """The cells, or bands of numbers if there are many, from low to high; blank is `BLANK`.
+
+    Among numbers, NA and the like are blank as well, and other cells are `OTHER`.
+    """
     numbers = pd.to_numeric(pd.Series(cells, dtype=object).replace("", None), errors="coerce")
     known = numbers.notna().to_numpy()
-    if known.sum() < sum(map(bool, cells)) or numbers.nunique() <= MOST:
+    gap = np.array([not cell or cell.lower() in ABSENT for cell in cells], bool)
+    if known.sum() < 0.9 * (~gap).sum() or numbers.nunique() <= MOST:
         words = [cell or BLANK for cell in cells]
         return pd.Categorical(words, sorted(set(words)))
     shares = np.arange(1, BANDS) / BANDS
@@ -62,8 +68,11 @@ def _grouped(cells: Sequence[str]) -> pd.Categorical:
     names = [f"below {ends[0]}", *(f"{a} to below {b}" for a, b in itertools.pairwise(ends)),
              f"{ends[-1]} and over"]  # fmt: skip
     place = np.searchsorted(cuts, numbers, side="right")
-    words = [names[i] if there else BLANK for i, there in zip(place, known, strict=True)]
-    return pd.Categorical(words, [*names, BLANK])
+    banded = [
+        names[i] if there else BLANK if empty else OTHER
+        for i, there, empty in zip(place, known, gap, strict=True)
+    ]
+    return pd.Categorical(banded, [*names, BLANK, OTHER])
 
 
 def results(
