@@ -11,6 +11,7 @@ from pathlib import Path
 import book_alt
 import book_colab
 import book_glossary
+import book_slides
 import book_source
 import pytest
 import symbols
@@ -293,3 +294,55 @@ def test_a_translated_chapter_leads_to_what_there_is(staged):
     assert "](../../data/README.md#the-emoji-set)" in said
     assert "### 8.2 · Terms that later chapters explain" in said  # not translated: in English
     assert "zh/notebooks/00_welcome.ipynb" in text(staged / "index.md")
+
+
+# ---- slides ----------------------------------------------------------------------------------
+
+
+def test_which_cells_become_slides():
+    heads = "# 1 · Waves\n\nWhy.\n\n**You will learn**\n\n- to see\n\n**You need:** no"
+    section = "## 1 · Sea\n\nIt is $x$.\n\n$$x = 1$$\n\nMore."
+    box = '<div class="alert alert-warning" style="color: black; background: #ffe0b2">\n\n'
+    box += "> ⚠ **What goes wrong: foam.** It hides.\n\n</div>"
+    cells = [
+        cell("markdown", heads),
+        cell("code", "a", figure=True),
+        cell("markdown", section),
+        cell("code", "b", figure=True),
+        cell("code", "c", figure=True),  # the second figure of the section
+        cell("markdown", "Said.\n\n**Predict:** is\nit?"),
+        cell("code", "d", figure=True),
+        cell("markdown", box),
+        cell("markdown", "Tagged.") | {"metadata": {"tags": ["slide"]}},
+        cell("markdown", "Not tagged."),
+        cell("markdown", "## Recap\n\n- this"),
+        cell("markdown", "## Exercises\n\nDo.\n\n### Exercise 1 · Row\n\nRow it."),
+        cell("markdown", "### Exercise 2 · Swim\n\nSwim."),
+        cell("markdown", "## References\n\n- A (2000)"),
+    ]
+    cells = [{"metadata": {}} | c for c in cells]
+    said = [(s.title, "|".join(s.text).strip(), len(s.outputs)) for s in book_slides.slides(cells)]
+    assert said == [
+        ("1 · Waves", "- to see", 0),
+        ("1 · Waves", "", 1),
+        ("1 · Sea", "It is $x$.|$$x = 1$$", 0),
+        ("1 · Sea", "", 1),
+        ("1 · Sea", "**Predict:** is\nit?", 0),
+        ("1 · Sea", "", 1),
+        ("What goes wrong", "⚠ **What goes wrong: foam.** It hides.", 0),
+        ("1 · Sea", "Tagged.", 0),
+        ("Recap", "- this", 0),
+        ("Exercises", "- Exercise 1 · Row|- Exercise 2 · Swim", 0),
+    ]
+
+
+def test_the_slides_of_every_chapter_stand_alone(staged, tmp_path):
+    made = book_slides.write(staged, tmp_path)
+    assert len(made) == 23
+    for path in made:
+        said = path.read_text(encoding="utf-8")
+        assert said.count("<section") == said.count("</section>") > 8, path.name
+        assert not re.search(r'(?:src|href)="(?!data:image|\.\./(?:_static|notebooks)/)', said)
+        assert not re.search(
+            r"FORMULA\d|\]\(", re.sub(r"(?s)<pre.*?</pre>|<span.*?</span>", "", said)
+        )

@@ -225,6 +225,22 @@ def test_the_search_finds(browser, address, asked, chapter):
 
 
 @needs_browser
+def test_the_keys_lead_through_the_slides(browser, address):
+    go(browser, f"{address}slides/04_audio.html")
+    assert browser.ask("document.querySelectorAll('section').length") > 20
+
+    def press(key):
+        browser.call("Input.dispatchKeyEvent", type="keyDown", key=key)
+        return browser.ask("location.hash")
+
+    assert [press(key) for key in ("ArrowRight", " ", "ArrowLeft")] == ["#2", "#3", "#2"]
+    last = browser.ask("document.querySelector('section:last-child').id")
+    assert (press("End"), press("PageDown"), press("Home")) == (f"#{last}", f"#{last}", "#1")
+    assert browser.ask("scrollY") == 0
+    assert browser.errors() == []
+
+
+@needs_browser
 def test_the_page_on_paper(browser, address, tmp_path):
     """Printed, nothing is wider than the page, and the menus are gone."""
     go(browser, f"{address}notebooks/01_mathematics.html", width=800)

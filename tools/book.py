@@ -24,6 +24,7 @@ from pathlib import Path
 
 import book_api
 import book_colab
+import book_slides
 from book_source import stage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,7 @@ def build(root: Path = ROOT, out: Path = OUT) -> Path:
     )
     if done.returncode:
         sys.exit(f"Pagefind made no index of the search:\n{done.stdout}{done.stderr}")
+    book_slides.write(source, html / "slides")  # after the index, which leaves them out
     return html
 
 

@@ -12,7 +12,7 @@ from notebook_page import boxes, split_headings
 
 NAMES = tuple(
     f"notebooks/{name}.md"
-    for name in "glossary formulas traps data all_symbols exam exam_key".split()
+    for name in "glossary formulas traps data all_symbols slides exam exam_key".split()
 )
 # Exercises that ask for a judgement and need no computer
 JUDGED = {
@@ -37,7 +37,7 @@ def slug(title: str) -> str:
 def pages(root: Path) -> dict[str, str]:
     """The text of each page, by its place. Links are written as in the chapters."""
     chapters = sorted(root.glob("notebooks/[0-9][0-9]_*.ipynb"))
-    made = (glossary, formulas, traps, data, all_symbols, exam, exam_key)
+    made = (glossary, formulas, traps, data, all_symbols, slides, exam, exam_key)
     return {name: page(chapters) for name, page in zip(NAMES, made, strict=True)}
 
 
@@ -165,6 +165,17 @@ def all_symbols(chapters: list[Path]) -> str:
             rows.append(f"| ${symbol}$ | [{number}]({names[number]}) | {said} |")
     head = "# All symbols\n\nAs the chapters have them; [Symbols](../docs/symbols.md) sums up."
     return table(head, "symbol | chapter | meaning", rows)
+
+
+def slides(chapters: list[Path]) -> str:
+    """The decks that book_slides.py makes, which Sphinx does not know."""
+    head = (
+        "# Slides\n\nOne deck per chapter, made from it: headings, the first formula and figure of "
+        "each section, every question before its answer, the traps, the recap. Arrow keys, space, "
+        "Home and End lead through it; the browser prints it, one slide per page."
+    )
+    rows = [f'- <a href="../slides/{p.stem}.html">{p.name[:2]} · {title(p)}</a>' for p in chapters]
+    return f"{head}\n\n" + "\n".join(re.sub(r" · \d+ · ", " · ", row) for row in rows) + "\n"
 
 
 # ---- an exam -------------------------------------------------------------------------------------

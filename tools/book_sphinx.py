@@ -38,7 +38,12 @@ def number_figures(app: Sphinx, doctree: nodes.document) -> None:
 def add_buttons(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """A button to Colab above a notebook, where the address of the repository is known."""
+    """Buttons above a notebook: its slides; Colab, where the repository's address is known."""
+    if re.fullmatch(r"notebooks/\d\d_\w+", page):
+        slides = context["pathto"](page.replace("notebooks", "slides"))
+        button = {"type": "link", "url": slides, "tooltip": "Slides of this chapter"}
+        button |= {"text": "", "icon": "fas fa-person-chalkboard", "label": "slides"}
+        context["header_buttons"].append(button)
     repository = os.environ.get("BOOK_REPOSITORY", "").rstrip("/")
     address = book_colab.address(repository, f"{page}.ipynb")
     if address and re.fullmatch(r"notebooks/(solutions/)?\d\d_\w+", page):

@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 BOX_OPEN = '<div class="alert alert-warning" style="color: black; background: #ffe0b2">'
 BOX_LEAD = "> ⚠ **What goes wrong"
 IGNORE, RAISES = "nbval-ignore-output", "raises-exception"
+SLIDE = "slide"  # the cell becomes a slide (book_slides.py)
 
 Findings = Iterator[tuple[int | None, str]]  # the number of a cell, and its problem
 

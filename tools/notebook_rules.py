@@ -33,6 +33,7 @@ from notebook_page import (
     BOX_OPEN,
     IGNORE,
     RAISES,
+    SLIDE,
     Findings,
     Page,
     anchors,
@@ -246,9 +247,10 @@ def file_size(page: Page) -> Findings:
 
 def known_tags(page: Page) -> Findings:
     for n, cell in page.cells:
-        unknown = sorted(set(tags(cell)) - {IGNORE, RAISES})
+        unknown = sorted(set(tags(cell)) - {IGNORE, RAISES, SLIDE})
         if unknown:
-            yield n, f"has the tag {', '.join(unknown)}: only {IGNORE} and {RAISES} are known"
+            known = f"only {IGNORE}, {RAISES} and {SLIDE} are known"
+            yield n, f"has the tag {', '.join(unknown)}: {known}"
         if cell.cell_type == "code" and re.search(r"(?m)^\s*#.*\b(NBVAL|PYTEST)_\w+", cell.source):
             yield n, f"steers nbval by a comment: use the tag {IGNORE} or {RAISES}"
 
