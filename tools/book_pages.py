@@ -1,5 +1,6 @@
 """Pages of the book that are made from the chapters: glossary, indexes, an exam and its key."""
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def pages(root: Path) -> dict[str, str]:
     return {name: page(chapters) for name, page in zip(NAMES, made, strict=True)}
 
 
+@functools.cache
 def read(path: Path) -> list[dict[str, Any]]:
     """The cells of a notebook, each with its source as one text."""
     cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -60,6 +62,10 @@ def title(path: Path) -> str:
 def table(head: str, columns: str, rows: list[str]) -> str:
     line = "|" + "---|" * (columns.count("|") + 1)
     return "\n".join([head, "", f"| {columns} |", line, *rows, ""])
+
+
+def _links(chapters: list[Path]) -> str:
+    return ", ".join(f"[{path.name[:2]}]({path.name})" for path in chapters)
 
 
 # ---- what is looked up ---------------------------------------------------------------------------
@@ -100,8 +106,7 @@ def formulas(chapters: list[Path]) -> str:
             names = re.findall(r'"([^"]+)"', anchors)
             aims = [f"({path.name}#{anchor})" for anchor in names]
             used = [p for p, text in texts.items() if any(aim in text for aim in aims)]
-            links = ", ".join(f"[{p.name[:2]}]({p.name})" for p in used)
-            rows.append(f"| [{number} · {name}]({path.name}#{names[0]}) | {links} |")
+            rows.append(f"| [{number} · {name}]({path.name}#{names[0]}) | {_links(used)} |")
     head = "# Index of formulas\n\nEach is derived by hand, in NumPy and in Keras in chapter 01."
     return table(head, "formula | chapters that use it", rows)
 
@@ -139,14 +144,13 @@ def _trap(box: str) -> str:
 
 def data(chapters: list[Path]) -> str:
     """Which chapter uses which data set or pretrained network."""
+    code = {
+        p: "\n".join(c["source"] for c in read(p) if c["cell_type"] == "code") for p in chapters
+    }
     rows = []
     for card, loader in LOADERS.items():
-        code = {
-            p: "\n".join(c["source"] for c in read(p) if c["cell_type"] == "code") for p in chapters
-        }
         used = [p for p, text in code.items() if re.search(rf"\b{loader}\(", text)]
-        links = ", ".join(f"[{p.name[:2]}]({p.name})" for p in used)
-        links = links or "none; see docs/results.md"
+        links = _links(used) or "none; see docs/results.md"
         rows.append(f"| [`{loader}`](../data/README.md#{card}) | {links} |")
     head = (
         "# Data sets and pretrained networks, by chapter\n\nThe link leads to the card of the set."
