@@ -86,6 +86,6 @@ def exact_ceilings(found: np.ndarray, likely: np.ndarray) -> dict[str, float]:
             for name in names:
                 seen = seen * (shown[name].max() + 1) + shown[name]
             counts = np.bincount(seen * len(REPLIES) + reply, weight)
-            counts.resize((int(seen.max()) + 1, len(REPLIES)))
+            counts.resize((int(seen.max()) + 1, len(REPLIES)), refcheck=False)
             ceilings["+".join(names)] = float(counts.max(axis=1).sum())
     return ceilings

@@ -6,6 +6,7 @@ and how far they reach is computed exactly (`ceilings`). data/README.md has the 
 chapter 14.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -250,10 +251,9 @@ def _deal(count: int, valid: int, test: int, rng: np.random.Generator) -> dict[s
 
 def _drawings(size: int, held_out_artist: str, seed: int) -> Emoji:
     """The drawings that have a kind and a colour, with `kind`, `colour` and `part`."""
-    emoji, small = load_emoji(size), load_emoji(48)  # the colour does not depend on the size
-    table = emoji.table.assign(kind=_kinds(emoji.table), colour="")
-    known = (table["kind"] != "").to_numpy()
-    table.loc[known, "colour"] = name_drawings(small.images[known])
+    emoji = load_emoji(size)
+    kind, colour = _named()
+    table = emoji.table.assign(kind=kind, colour=colour)
     rows = np.flatnonzero(table["colour"] != "")
     table = table.iloc[rows].reset_index(drop=True)
     sides = hold_out(
@@ -267,6 +267,16 @@ def _drawings(size: int, held_out_artist: str, seed: int) -> Emoji:
     table["part"] = np.select(sides, PARTS, "")
     rows, table = rows[table["part"] != ""], table[table["part"] != ""]
     return Emoji(table.reset_index(drop=True), emoji.images[rows], emoji.groups)
+
+
+@functools.cache  # to look at all pixels takes seconds, and the colour does not depend on the size
+def _named() -> tuple[np.ndarray, np.ndarray]:
+    """The kind and the colour of each drawing, str (drawings,) each; "" where it has none."""
+    small = load_emoji(48)
+    kind = _kinds(small.table)
+    colour = np.full(len(kind), "", object)
+    colour[kind != ""] = name_drawings(small.images[kind != ""])
+    return kind, colour
 
 
 def _kinds(table: pd.DataFrame) -> np.ndarray:
