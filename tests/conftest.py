@@ -23,10 +23,14 @@ import pytest  # noqa: E402
 HOSTILE = "<script>alert(1)</script>"
 # Files that take longest go first, so that no worker is left alone with one of them at the end.
 TOGETHER = "train_command predict_command evaluate_command explain_command encoders".split()
-TOGETHER += "export_command serve serve_processes training session".split()
-LONGEST = ["battery", *TOGETHER, "pretrained", "pretrained_whisper", "wheel"]
-LONGEST += "fine_tune_command winner_exports explain generation fusion models".split()
-LONGEST += "retrieval missing finetune_tables table notebook_tool browser".split()
+TOGETHER += "export_command serve serve_processes serve_secrets training session".split()
+TOGETHER += "predict_blocks owner_alone forget people data_card incident many_classes".split()
+SCENES = "scenes scenes_tables explanation_tables".split()
+LONGEST = ["battery", *TOGETHER, "distributed", "fine_tune_command", "formats", *SCENES]
+LONGEST += "pretrained_whisper wheel pretrained explain winner_exports generation".split()
+LONGEST += "fusion models notebook_tool browser retrieval missing finetune_tables table".split()
+GROUPS = {f"test_{name}": "together" for name in TOGETHER}
+GROUPS |= {f"test_{name}": "scenes" for name in SCENES}  # the colours of drawings are found once
 
 
 def pytest_collection_modifyitems(items):
@@ -42,7 +46,7 @@ def pytest_xdist_make_scheduler(config, log):
     class Together(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return "together" if file[len("tests/test_") : -len(".py")] in TOGETHER else file
+            return GROUPS.get(Path(file).stem, file)
 
     return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 

@@ -186,7 +186,7 @@ SCRIPT = Path(replicas.__file__)
 def learned(tmp_path_factory):
     """What one process, two logical CPUs and two workers have learned from the same batches."""
     folder = tmp_path_factory.mktemp("replicas")
-    csv = weather.write(folder / "set", rows=replicas.ROWS)
+    csv = weather.write(folder / "set", rows=replicas.WRITTEN)
     table = replicas.load(csv)
     assert len(table) == replicas.ROWS and replicas.ROWS % replicas.BATCH == 3
     found = {"one": {f"run/{name}": v for name, v in replicas.run(table, None).items()}}
@@ -238,7 +238,7 @@ def test_all_workers_have_the_same_bits(learned):
 @unreachable
 @pytest.mark.parametrize("kind", ["devices", "worker-0"])
 def test_batch_normalisation_of_its_own_rows_is_another_model(learned, kind):
-    want, found = learned["one"]["run/loss"], learned[kind]["own norm/loss"]
+    want, found = learned["one"]["run/loss"][:1], learned[kind]["own norm/loss"]
     assert gap(want, found) > 1e-3, (want, found)
 
 

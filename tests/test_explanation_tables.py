@@ -41,6 +41,7 @@ def test_stored_effects_are_those_of_the_patients_of_today(bench, name):
         np.testing.assert_allclose(truth[regions], asked.effects[regions], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_stand_ins_of_bayes_rule_are_those_of_today(bench):
     import explanations_stand_ins as stand_ins
 
@@ -62,6 +63,7 @@ def test_stand_ins_of_bayes_rule_are_those_of_today(bench):
     assert np.abs(first[0, 1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_stored_scenes_are_those_of_today(bench):
     table = pd.read_csv(FOLDER / "results" / "explanations_scenes.csv")
     splits = {"twemoji": 31, "openmoji": 32, "noto": 33}

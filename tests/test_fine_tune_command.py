@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import call, orders, read, write
+from tiny_encoders import untrained
 
 from mmkeras import pretrained
 from mmkeras.table import fit, weather
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("own_cache", "short_page", "tiny")
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     keras.utils.set_random_seed(0)  # of the tiny encoders
-    monkeypatch.setattr(networks, "EPOCHS", 1)  # what wins the race does not matter here
+    monkeypatch.setattr(networks, "trained", untrained)  # what wins the race does not matter here
     monkeypatch.setattr(tuning, "TOP", 1)
     monkeypatch.setattr(tuning, "EPOCHS", 2)
     monkeypatch.setattr(tuning, "RATE", 1e-2)
@@ -82,6 +83,7 @@ def any_epoch_is_better(monkeypatch):
     monkeypatch.setattr(fit, "_Best", lambda *given: real(*given[:3], math.inf))
 
 
+@pytest.mark.slow
 def test_what_is_better_is_kept(data, tmp_path, monkeypatch):
     before = encoder_before(monkeypatch)
     say(monkeypatch, -0.3)
@@ -101,6 +103,7 @@ def test_what_is_better_is_kept(data, tmp_path, monkeypatch):
     assert not (made / "training").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_what_is_not_shown_to_be_better_leaves_everything_as_it_was(data, monkeypatch):
     frozen = data.parent / "frozen"
@@ -136,6 +139,7 @@ def test_the_rule_needs_two_standard_errors():
         assert (worse < -board.SURE * error) == better
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_a_training_that_gets_worse_ends_as_it_began(data, tmp_path, monkeypatch):
     """The best model is then the frozen one, and the report says that nothing was won."""
@@ -175,6 +179,7 @@ def test_a_killed_run_goes_on_and_its_best_model_can_predict(data, tmp_path, mon
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_the_time_limit_holds(data, monkeypatch):
     monkeypatch.setattr(tuning, "EPOCHS", 500)

@@ -388,6 +388,7 @@ def accuracies():
     return train
 
 
+@pytest.mark.slow
 def test_only_some_fusions_learn_an_interaction(accuracies):
     got = accuracies(lambda a, b: a * b > 0)
     for method in ("concatenate", "weighted_sum", "decision"):

@@ -95,6 +95,7 @@ def test_a_sure_gap_is_a_warning_and_a_chance_gap_is_none():
     assert not list(people.warnings({"sex": {"f": entry(None, None, None), "m": entry(1, 0.9, 1)}}))
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_show_the_groups(data, tmp_path, own_cache):
     out = tmp_path / "run"
     settings = ("--category", "sex", "--groups", "sex,age", "--out", out, "--encoders", "auto")

@@ -61,6 +61,7 @@ def _name(text):
     return max((word for word in words if word in text), key=len)
 
 
+@pytest.mark.slow
 def test_another_seed_holds_out_something_else(many, monkeypatch):
     again = load_scenes(5, valid=5, test=5, size=48, rate=8000, held_out_artist="fluent")
     other = load_scenes(5, valid=5, test=5, size=48, rate=8000, held_out_artist="noto", seed=1)

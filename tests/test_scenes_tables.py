@@ -39,6 +39,7 @@ def read(name: str) -> pd.DataFrame:
     return pd.read_csv(FOLDER / "results" / f"scenes_{name}.csv")
 
 
+@pytest.mark.slow
 def test_the_stored_replies_are_those_of_todays_test_scenes(bench):
     table = read("replies")
     assert set(table["artist"]) == set(bench.SPLITS)
@@ -101,6 +102,7 @@ def test_training_batches_are_changed_where_they_should_be(bench):
     assert ((got["text"] > 0).sum(axis=1) - 3 <= 2).all()
 
 
+@pytest.mark.slow
 def test_a_model_that_is_trained_again_starts_anew(bench):
     models, rng = sys.modules["scene_models"], np.random.default_rng(0)
     x = {"image": rng.normal(size=(80, 4, 496)), "audio": rng.normal(size=(80, 50, 40))}
@@ -163,6 +165,7 @@ def test_four_cells_that_differ_share_each_value_at_most_once(bench):
     assert bench.shares(tie, True)[0, :2, 0].sum() == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_fresh_fits_are_each_way_once_on_scenes_of_today(bench, fresh):
     table, rates = read("fresh"), read("fresh_rates")
     assert len(table) == len(fresh.SPLITS) * len(fresh.WAYS)

@@ -170,14 +170,12 @@ def _alive(pid):
     return False
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_service(trained, folder):
+def test_a_model_that_cannot_be_loaded_ends_the_service(trained, folder, forks):
     broken = folder / "broken"
     shutil.copytree(trained.run, broken)
     (broken / "model.keras").write_bytes(b"not a model")
-    done = subprocess.run(
-        [sys.executable, "-m", "mmkeras", "serve", str(broken), "--port=0"],
-        capture_output=True, text=True, timeout=LIMIT,
-    )  # fmt: skip
+    code = "import sys; from mmkeras.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    done = forks.run(code, "serve", broken, "--port=0", cwd=folder)
     assert done.returncode == 1 and "cannot be loaded" in done.stderr
 
 
@@ -216,28 +214,32 @@ def browser(tmp_path_factory):
     page.close()
 
 
+@pytest.fixture(scope="module")
+def served(trained, folder, browser):
+    """One service for all pages, since each start takes seconds."""
+    made = Served(trained.run, log=folder / "page.log")
+    yield made
+    made.close()
+
+
 @pytest.mark.parametrize("width", [360, 1200])
-def test_a_person_drops_a_picture_types_and_sees_bars(trained, folder, browser, width):
-    served = Served(trained.run, log=folder / "page.log")
-    try:
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.call("Emulation.setDeviceMetricsOverride", **size)
-        browser.events.clear()
-        browser.call("Page.navigate", url=f"http://127.0.0.1:{served.port}/")
-        served.wait(lambda: browser.ask("document.querySelectorAll('fieldset').length") == 5)
-        assert browser.ask(UNNAMED) == 0
-        browser.ask(FILL)
-        served.wait(lambda: browser.ask("document.querySelectorAll('#answer tr').length") == 3)
-        title = browser.ask("document.querySelector('#answer h2').textContent")
-        assert title in trained.settings["classes"]
-        assert browser.ask("document.activeElement.id") == "answer"  # a screen reader is there
-        assert "numbers" in browser.ask("document.querySelector('#answer').textContent")
-        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert browser.ask(wide) == 0 and browser.errors() == []
-        browser.picture(folder / f"page-{width}.png")
-        browser.ask("document.querySelector('button[type=reset]').click()")
-        browser.ask("document.querySelector('button[type=submit]').click()")
-        said = "document.querySelector('#answer').textContent"
-        served.wait(lambda: "blank" in browser.ask(said))
-    finally:
-        served.close()
+def test_a_person_drops_a_picture_types_and_sees_bars(trained, folder, browser, served, width):
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.call("Emulation.setDeviceMetricsOverride", **size)
+    browser.events.clear()
+    browser.call("Page.navigate", url=f"http://127.0.0.1:{served.port}/")
+    served.wait(lambda: browser.ask("document.querySelectorAll('fieldset').length") == 5)
+    assert browser.ask(UNNAMED) == 0
+    browser.ask(FILL)
+    served.wait(lambda: browser.ask("document.querySelectorAll('#answer tr').length") == 3)
+    title = browser.ask("document.querySelector('#answer h2').textContent")
+    assert title in trained.settings["classes"]
+    assert browser.ask("document.activeElement.id") == "answer"  # a screen reader is there
+    assert "numbers" in browser.ask("document.querySelector('#answer').textContent")
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert browser.ask(wide) == 0 and browser.errors() == []
+    browser.picture(folder / f"page-{width}.png")
+    browser.ask("document.querySelector('button[type=reset]').click()")
+    browser.ask("document.querySelector('button[type=submit]').click()")
+    said = "document.querySelector('#answer').textContent"
+    served.wait(lambda: "blank" in browser.ask(said))

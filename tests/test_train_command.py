@@ -121,6 +121,7 @@ def test_the_settings_are_complete(trained):
     assert sum(trained.settings["learned"].values()) == trained.metrics["rows"]["train"]
 
 
+@pytest.mark.slow
 def test_no_row_is_in_a_run_unless_that_is_asked(two_seeds, tmp_path):
     """Marked cells of every kind, a skipped row among them, are in no file that people look at."""
     data = weather.write(tmp_path / "set", rows=40, new=1)
