@@ -37,6 +37,7 @@ html_static_path = [str(ROOT / "book" / "static"), str(ROOT / "build" / "book" /
 html_favicon = str(ROOT / "book" / "static" / "favicon.svg")
 html_context = {"default_mode": "auto"}
 html_css_files = ["book.css"]
+html_js_files = ["print.js"]
 html_additional_pages = {"search": "search.html"}
 templates_path = [str(ROOT / "book" / "templates")]
 html_sourcelink_suffix = ""

@@ -235,7 +235,7 @@ def test_the_indexes_name_every_box_and_every_formula(staged):
 
 def test_the_exam_asks_and_the_key_answers(staged):
     asked, key = (text(staged / "notebooks" / f"{name}.md") for name in ("exam", "exam_key"))
-    heads = [re.findall(r"(?m)^## \[(.*?)\].* chapter (\d\d)$", t) for t in (asked, key)]
+    heads = [re.findall(r"(?m)^## \[(.*?)\].* \(chapter (\d\d)\)$", t) for t in (asked, key)]
     assert heads[0] == heads[1] and len(heads[0]) > 12
     assert "Solution" not in asked and "wrong currency" in asked
     assert "pays in the *wrong currency*" in key and not re.search(r"(?m)^ch\d\d\.", key)

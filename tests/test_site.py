@@ -248,3 +248,17 @@ def test_the_page_on_paper(browser, address, tmp_path):
     hidden = "getComputedStyle(document.querySelector('.bd-sidebar-primary')).display"
     assert browser.ask(hidden) == "none"
     browser.call("Emulation.setEmulatedMedia", media="")
+
+
+@needs_browser
+def test_dark_pages_are_printed_in_light_colours(browser, address):
+    go(browser, f"{address}notebooks/glossary.html", dark=True)
+    light = """(() => {
+        const said = [getComputedStyle(document.querySelector("article p")).color]
+        for (const event of ["beforeprint", "afterprint"]) {
+            dispatchEvent(new Event(event))
+            said.push(getComputedStyle(document.querySelector("article p")).color)
+        }
+        return said.map(color => color.match(/\\d+/g).slice(0, 3).every(n => n < 100))
+    })()"""
+    assert browser.ask(light) == [False, True, False]  # is the text dark

@@ -239,7 +239,7 @@ def _exercise(path: Path, number: int) -> Iterator[dict[str, Any]]:
 
 def _titled(text: str, path: Path) -> str:
     """The exercise with its chapter as the heading."""
-    head = r"## [\1](" + path.name + r"#Exercises), chapter " + path.name[:2]
+    head = rf"## [\1]({path.name}#Exercises) (chapter {path.name[:2]})"
     return re.sub(r"^### (Exercise \d+ · .*)", head, text)
 
 
