@@ -67,6 +67,19 @@ def test_the_stored_ablation_is_of_this_cohort_and_of_its_folds():
     assert answers.notna().all(axis=None) and answers.corr().to_numpy().min() > 0.8
 
 
+def test_the_stored_runs_of_the_voices_are_complete_and_keep_syllables_apart():
+    table = pd.read_csv(FOLDER / "results" / "voices.csv")
+    kinds = table.groupby(["network", "trained_on"])["run"].unique()
+    assert len(kinds) == 3 and all(runs.tolist() == [1, 2, 3, 4, 5] for runs in kinds)
+    own, other = table[table["own"] == 1], table[table["own"] == 0]
+    assert set(own["as_it_is"]) == {0, 1} == set(other["at_pitch"]) and (own["moved"] == -1).all()
+    assert not (own["cut"] & own["usual"]).any() and (other["one_length"] == -1).all()
+    for _, run in table.groupby("run"):  # the three networks were asked for the same syllables
+        asked = run.groupby(["network", "trained_on"])["syllable"].agg(frozenset)
+        assert asked.nunique() == 1
+    assert other.groupby("network")["as_it_is"].mean().between(0.2, 0.6).all()
+
+
 def test_the_stored_tasks_are_of_this_cohort_and_of_its_folds():
     table, heart = pd.read_csv(FOLDER / "results" / "heart_tasks.csv"), load_heart()
     rate = heart.table["thalch"].to_numpy()

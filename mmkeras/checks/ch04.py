@@ -15,7 +15,8 @@ from . import NotYet, exercise, expect_close
 )
 def sounds_like(answer: Callable) -> str | None:
     """Return all frequencies from 0 to top, in Hz, that give the same samples as f."""
-    cases = [(1000, 8000, 20_000), (4100, 8000, 12_000), (0, 8000, 20_000), (4000, 8000, 20_000)]
+    cases: list[tuple[float, int, int]] = [(1000, 8000, 20_000), (4100, 8000, 12_000)]
+    cases += [(0, 8000, 20_000), (4000, 8000, 20_000)]
     cases += [(300.5, 1000, 1700), (1000, 8000, 5000), (700, 4000, 50_000)]
     for f, rate, top in cases:
         got = answer(f, rate, top)
