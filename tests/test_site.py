@@ -28,6 +28,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not PAGES, reason="no site was built: make site-test"),
 ]
+# All tests of a page follow one another, so that it is opened once for each width
+each_page = pytest.mark.parametrize("page", PAGES, scope="module")
 
 
 class Reader(html.parser.HTMLParser):
@@ -60,7 +62,7 @@ def read(page):
     return Reader(page)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@each_page
 def test_every_link_and_anchor_leads_somewhere(page):
     for link in read(page).links:
         parts = urlsplit(link)
@@ -76,7 +78,7 @@ def test_every_link_and_anchor_leads_somewhere(page):
             assert unquote(parts.fragment) in there.ids, link
 
 
-@pytest.mark.parametrize("page", PAGES)
+@each_page
 def test_nothing_is_loaded_from_elsewhere(page):
     for target in read(page).loaded:
         parts = urlsplit(target)
@@ -94,7 +96,7 @@ def test_no_style_or_font_comes_from_elsewhere():
         assert not re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)]*", text), file.name
 
 
-@pytest.mark.parametrize("page", PAGES)
+@each_page
 def test_every_picture_has_its_own_text_and_the_page_one_title(page):
     found = read(page)
     assert found.language in ("en", "zh")
@@ -142,7 +144,10 @@ def axe(tmp_path_factory):
 
 
 def go(browser, address, width=1400, dark=False):
-    """Open a page and wait until it stands still."""
+    """Open a page, unless the last test did so, and wait until it stands still."""
+    if getattr(browser, "shown", None) == (address, width, dark):
+        return
+    browser.shown = None
     browser.events.clear()
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.call("Emulation.setDeviceMetricsOverride", **size)
@@ -155,6 +160,7 @@ def go(browser, address, width=1400, dark=False):
         lambda: browser.ask("document.readyState === 'complete' && location.href != 'about:blank'"),
     )
     browser.ask("window.MathJax?.startup?.promise?.then(() => 1)")
+    browser.shown = (address, width, dark)
 
 
 FORMULAS = """[".math", ".math > mjx-container", "mjx-merror, [data-mjx-error]"]
@@ -170,7 +176,7 @@ LEFT = """(() => {
 
 
 @needs_browser
-@pytest.mark.parametrize("page", PAGES)
+@each_page
 def test_a_page_opens_without_an_error_and_shows_its_formulas(browser, address, page):
     go(browser, address + page)
     assert browser.errors() == []
@@ -181,17 +187,6 @@ def test_a_page_opens_without_an_error_and_shows_its_formulas(browser, address, 
         assert formulas > 300
 
 
-@needs_browser
-@pytest.mark.parametrize("page", PAGES)
-def test_a_phone_scrolls_only_downwards(browser, address, page):
-    go(browser, address + page, width=390)
-    assert browser.ask("document.documentElement.scrollWidth") <= 390
-    wide = """[...document.querySelectorAll("article :is(p, h1, h2, h3, img, li)")]
-        .filter(e => e.getBoundingClientRect().right > 391 && !e.closest("table, pre, .output"))
-        .map(e => e.outerHTML.slice(0, 120))"""
-    assert browser.ask(wide) == []
-
-
 # The colours of code are looked at on one page: it takes axe half a minute in a chapter.
 RULES = """axe.run({include: document.body, exclude: %s}, {resultTypes: ["violations"], runOnly: [
     "color-contrast", "heading-order", "empty-heading", "page-has-heading-one", "image-alt",
@@ -200,16 +195,36 @@ RULES = """axe.run({include: document.body, exclude: %s}, {resultTypes: ["violat
         n => [v.id, n.html.slice(0, 160), n.any[0]?.message ?? ""].join(" | "))))"""
 WHOLE = re.compile(r"solutions/0[01]_\w+\.html$")
 DARK = re.compile(r"(index|search|glossary|00_\w+|12_\w+|attention)\.html$")
-LOOKS = [(p, False) for p in PAGES] + [(p, True) for p in PAGES if DARK.search(p)]
 
 
 @needs_browser
-@pytest.mark.parametrize(("page", "dark"), LOOKS)
-def test_axe_finds_nothing(browser, address, axe, page, dark):
+@each_page
+def test_axe_finds_nothing(browser, address, axe, page):
+    look(browser, address, axe, page)
+
+
+@needs_browser
+@pytest.mark.parametrize("page", [page for page in PAGES if DARK.search(page)])
+def test_axe_finds_nothing_in_the_dark(browser, address, axe, page):
+    look(browser, address, axe, page, dark=True)
+
+
+def look(browser, address, axe, page, dark=False):
     go(browser, address + page, dark=dark)
     browser.ask(axe + "\n;1")
     left_out = "[]" if WHOLE.search(page) else '[".highlight", "mjx-container"]'
     assert browser.ask(RULES % left_out) == []
+
+
+@needs_browser
+@each_page
+def test_a_phone_scrolls_only_downwards(browser, address, page):
+    go(browser, address + page, width=390)
+    assert browser.ask("document.documentElement.scrollWidth") <= 390
+    wide = """[...document.querySelectorAll("article :is(p, h1, h2, h3, img, li)")]
+        .filter(e => e.getBoundingClientRect().right > 391 && !e.closest("table, pre, .output"))
+        .map(e => e.outerHTML.slice(0, 120))"""
+    assert browser.ask(wide) == []
 
 
 @needs_browser
