@@ -199,6 +199,23 @@ def test_the_intervals_are_paired_and_corrected(fresh):
     assert found.loc["all rules - 70", "mean"] == pytest.approx(rules.mean() - 70)
 
 
+def test_loss_and_rate_are_crossed_on_the_same_splits(fresh):
+    table, fits = read("fresh_one_rate"), read("fresh")
+    ways = [["auxiliary", "rate", "seed"], {True, False}, {0.003, 0.009}, {*fresh.SPLITS}]
+    assert len(table) == 4 * len(fresh.SPLITS) and not table.duplicated(ways[0]).any()
+    assert all(set(table[name]) == want for name, want in zip(ways[0], ways[1:], strict=True))
+    scenes = fits.groupby("seed")["scenes"].first()
+    assert (table["scenes"] == table["seed"].map(scenes)).all()
+    found, by = fresh.one_rate(fits, table), table.set_index(ways[0])["reply"].sort_index()
+    assert len(found) == len(fresh.ONE_RATE) == 5
+    want = stats.ttest_rel(by[True, 0.009], by[False, 0.009]).confidence_interval(1 - 0.05 / 18)
+    row = found.loc["auxiliary loss, both at 0.009"]
+    assert row["low"] == pytest.approx(want.low) and row["high"] == pytest.approx(want.high)
+    cross = fits[(fits["model"] == "cross-attention") & ~fits["auxiliary"]]["reply"].mean()
+    lead = found.loc["cross - concatenation at 0.009, without", "mean"]
+    assert lead == pytest.approx(cross - by[False, 0.009].mean())
+
+
 def test_the_program_of_the_chapter_is_that_of_the_benchmark(bench):
     sources = [cell.source for cell in nbformat.read(CHAPTER, 4).cells if cell.cell_type == "code"]
     known: dict = {}
