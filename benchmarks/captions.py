@@ -148,8 +148,8 @@ def nearest_scene(train: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def described(scenes: data.Scenes, test: np.ndarray) -> pd.DataFrame:
-    """What is known about test scenes, one row per scene."""
-    block = scenes.table.iloc[test].drop(columns=["shift", "chinese"])
+    """What is shown in test scenes and what is right to say, one row per scene."""
+    block = scenes.table.loc[test, ["part", "first", "second"]]
     for name in ("first", "second"):
         block[name] = scenes.names["label_en"].to_numpy()[block[name]]
     block["English"] = [" ".join(scenes.english[i]) for i in test]

@@ -13,7 +13,7 @@ directions) is tested.
 
 It writes to benchmarks/results, with a column for each method:
 retrieval_ranks.csv, one row per query, with the rank of the right answer (of tied ones the middle);
-retrieval_hits.csv, one row per query and measure (R@1, R@5, R@10, AP), where ties count by their
+retrieval_hits.csv.gz, one row per query and measure (R@1, R@5, R@10, AP), where ties count by their
 expected share, as in `retrieval.recall_at` (`known`: a word of the name is in a training name);
 and retrieval_fits.csv, one row per split and method, with what was chosen.
 """
@@ -254,7 +254,7 @@ def measure(data: Data, artists: list[str]) -> Iterator[tuple[pd.DataFrame, pd.D
 
 def read(folder: Path = RESULTS) -> pd.DataFrame:
     """Both stored tables as one."""
-    tables = [pd.read_csv(folder / f"retrieval_{name}.csv") for name in ("ranks", "hits")]
+    tables = [pd.read_csv(folder / f"retrieval_{name}") for name in ("ranks.csv", "hits.csv.gz")]
     return pd.concat([tables[0].assign(measure="rank"), tables[1]])
 
 
@@ -291,7 +291,8 @@ def main() -> None:
             table, rank = table.rename_axis("row"), table["measure"] == "rank"
             ranks = table[rank].drop(columns=["known", "measure"])
             ranks.to_csv(options.out / "retrieval_ranks.csv", **how)
-            table[~rank].to_csv(options.out / "retrieval_hits.csv", **how)
+            packed = {"method": "gzip", "mtime": 0}  # the same bytes for the same table
+            table[~rank].to_csv(options.out / "retrieval_hits.csv.gz", compression=packed, **how)
             fits.to_csv(options.out / "retrieval_fits.csv", index=False, **how)
     summary(read(options.out))
 
