@@ -32,7 +32,7 @@ MEASURES = ("R@1", "R@5", "R@10", "AP")
 
 
 def read(name: str) -> pd.DataFrame:
-    return pd.read_csv(FOLDER / "results" / f"retrieval_{name}.csv")
+    return pd.read_csv(*(FOLDER / "results").glob(f"retrieval_{name}.csv*"))
 
 
 def methods(table: pd.DataFrame) -> pd.DataFrame:
