@@ -45,6 +45,11 @@ def empty(query: Any, keys: Any, values: Any, keep: Any) -> Any:
     return attend(query, keys, values, keep if keep.any() else ~keep)
 
 
+def no_maximum(query: Any, keys: Any, values: Any, keep: Any) -> Any:
+    scores = keys[keep] @ query / len(query) ** 0.5
+    return softmax(scores - scores.max()) @ values[keep]
+
+
 def best(shown: Any, reply: Any) -> float:
     rows = list(zip(shown.tolist(), reply.tolist(), strict=True))
     kept = [Counter(r for s, r in rows if s == name).most_common(1)[0][1] for name in set(shown)]
@@ -101,6 +106,7 @@ WRONG = {
         ("late", lambda: (masked_late,), "no longer sum to 1"),
         ("zero scores", lambda: (zeroed,), "exp(0) = 1"),
         ("empty", lambda: (empty,), "should be zeros"),
+        ("no maximum of nothing", lambda: (no_maximum,), "where keep is False throughout"),
         ("weights", lambda: (lambda q, k, v, m: k @ q,), "the shape"),
         ("places", lambda: (lambda q, k, v, m: scaled(q, k, v, m, len(k)),), "number of keys"),
         ("values", lambda: (lambda q, k, v, m: scaled(q, k, v, m, 2),), "width of a value"),
