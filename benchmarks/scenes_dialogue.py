@@ -11,7 +11,7 @@ turn fills one slot, and the state carries the other:
   the two attributes that the text of the first turn did not name, at random, so in half of the
   dialogues for the same as before (these are left out of "wrong after wrong").
 - "drawing": another cell is typed, by an attribute that is not asked; nothing is said. What was
-  asked stays, as the decision of the first turn ("decided") or as its three probabilities, of which
+  asked stays, as the decision of the first turn ("decided") or as its three logits, of which
   each typed attribute rules out one ("belief").
 
 The control gives the program the state of another dialogue. The dialogues were drawn with the seed

@@ -118,7 +118,7 @@ WRONG = {
         ("sum of both", lambda: (lambda S, t: 2 * nce(S, t),), "take their mean"),
         ("sum of rows", lambda: (lambda S, t: 5 * nce(S, t),), "rows of the batch"),
         ("sign", lambda: (lambda S, t: -nce(S, t),), "sign is turned"),
-        ("only wrong pairs", lambda: (only_wrong,), "into the sum of the denominator"),
+        ("only wrong pairs", lambda: (only_wrong,), "in the sum of the denominator"),
         ("overflow", lambda: (overflowing,), "overflows"),
         ("one maximum for all", lambda: (underflowing,), "the maximum of each row"),
         ("no mean", lambda: (lambda S, t: np.zeros(5),), "should have shape ()"),
